@@ -1,0 +1,203 @@
+//! Rows of wallets and key budgets. An account is never deleted, and its currency never changes.
+//!
+//! [`lock`] is how every money transaction begins: accounts ascending, then reads, then writes.
+
+use crate::rows;
+use domain::escrow::wallet::Wallet;
+use domain::id::Account;
+use domain::money::{Currency, Nano};
+use storage::{StorageError, Write};
+use thiserror::Error;
+
+/// An account that cannot be opened or changed that way.
+#[derive(Debug, Error)]
+pub enum AccountError {
+    /// There is no such account.
+    #[error("there is no such account")]
+    Unknown,
+    /// It is there in another currency.
+    #[error("the account is kept in {0}, which cannot be changed")]
+    Currency(Currency),
+    /// Money in a wallet comes from top-ups only, so that the ledger knows of it.
+    #[error("a wallet is opened empty; post a top-up instead")]
+    WalletNotEmpty,
+    /// Less than what is spent and held already.
+    #[error("{least} is the least that covers what is spent and held")]
+    TooLow {
+        /// The smallest value that would be accepted now.
+        least: Nano,
+    },
+    /// Beyond ±4e18 nano-units.
+    #[error("amount out of range (more than 4 billion units)")]
+    OutOfRange,
+    /// The database.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl From<sqlx::Error> for AccountError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Storage(error.into())
+    }
+}
+
+/// Opens an account, or leaves the one that is there as it is. A budget is opened with what the key may ever spend as
+/// `posted`; a wallet is opened empty.
+///
+/// # Errors
+/// When it is there in another currency, or a wallet is to be opened with money in it.
+pub async fn open(
+    write: &mut Write,
+    account: Account,
+    currency: Currency,
+    posted: Nano,
+    credit_limit: Nano,
+) -> Result<(), AccountError> {
+    if account.key().is_none() && posted != Nano::ZERO {
+        return Err(AccountError::WalletNotEmpty);
+    }
+    let (org, key) = account.uids();
+    sqlx::query(
+        "INSERT INTO account (org_uid, key_uid, currency, credited, posted, held, credit_limit)
+         VALUES ($1, $2, $3, $4, $4, 0, $5) ON CONFLICT DO NOTHING",
+    )
+    .bind(org)
+    .bind(key)
+    .bind(currency.as_str())
+    .bind(posted.get())
+    .bind(credit_limit.get())
+    .execute(&mut **write)
+    .await?;
+    match lock(write, account).await? {
+        Some(row) if row.currency == currency => Ok(()),
+        Some(row) => Err(AccountError::Currency(row.currency)),
+        None => Err(AccountError::Unknown),
+    }
+}
+
+/// Sets how far below zero a wallet may go.
+///
+/// # Errors
+/// When there is no such account, or the limit is less than what it owes and holds already.
+pub async fn set_credit_limit(
+    write: &mut Write,
+    account: Account,
+    credit_limit: Nano,
+) -> Result<(), AccountError> {
+    let row = lock(write, account).await?.ok_or(AccountError::Unknown)?;
+    let least = row.wallet.held.saturating_minus(row.wallet.posted).or_zero();
+    if credit_limit < least {
+        return Err(AccountError::TooLow { least });
+    }
+    let (org, key) = account.uids();
+    sqlx::query("UPDATE account SET credit_limit = $3 WHERE org_uid = $1 AND key_uid = $2")
+        .bind(org)
+        .bind(key)
+        .bind(credit_limit.get())
+        .execute(&mut **write)
+        .await?;
+    Ok(())
+}
+
+/// Raises or lowers what a key may ever spend by `delta`.
+///
+/// # Errors
+/// When the key has no budget account, or less would remain than is spent and held. `least` is then the smallest delta.
+pub async fn set_budget(
+    write: &mut Write,
+    account: Account,
+    delta: Nano,
+) -> Result<(), AccountError> {
+    let row = lock(write, account).await?.ok_or(AccountError::Unknown)?;
+    let posted = row.wallet.posted.plus(delta).map_err(|_| AccountError::OutOfRange)?;
+    row.credited.plus(delta).map_err(|_| AccountError::OutOfRange)?;
+    if !(Wallet { posted, ..row.wallet }).is_sound() {
+        return Err(AccountError::TooLow { least: Nano::ZERO.saturating_minus(row.wallet.free()) });
+    }
+    let (org, key) = account.uids();
+    sqlx::query(
+        "UPDATE account SET posted = posted + $3, credited = credited + $3
+         WHERE org_uid = $1 AND key_uid = $2",
+    )
+    .bind(org)
+    .bind(key)
+    .bind(delta.get())
+    .execute(&mut **write)
+    .await?;
+    Ok(())
+}
+
+/// An account's row, locked until the transaction ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LockedAccount {
+    pub(crate) wallet: Wallet,
+    pub(crate) credited: Nano,
+    pub(crate) currency: Currency,
+}
+
+/// Locks an account by an update that changes nothing, and reads it: what it says stays true until the commit.
+pub(crate) async fn lock(
+    write: &mut Write,
+    account: Account,
+) -> Result<Option<LockedAccount>, StorageError> {
+    let (org, key) = account.uids();
+    let row = sqlx::query(
+        "UPDATE account SET held = held WHERE org_uid = $1 AND key_uid = $2
+         RETURNING currency, credited, posted, held, credit_limit",
+    )
+    .bind(org)
+    .bind(key)
+    .fetch_optional(&mut **write)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let wallet = Wallet {
+        posted: rows::nano(&row, "posted")?,
+        held: rows::nano(&row, "held")?,
+        credit_limit: rows::nano(&row, "credit_limit")?,
+    };
+    Ok(Some(LockedAccount {
+        wallet,
+        credited: rows::nano(&row, "credited")?,
+        currency: rows::currency(&row, "currency")?,
+    }))
+}
+
+/// Adds to what slices hold of an account, unless that is more than it has. Returns whether it was.
+pub(crate) async fn hold(
+    write: &mut Write,
+    account: Account,
+    amount: Nano,
+) -> Result<bool, StorageError> {
+    let (org, key) = account.uids();
+    let done = sqlx::query(
+        "UPDATE account SET held = held + $3
+         WHERE org_uid = $1 AND key_uid = $2 AND held + $3 <= posted + credit_limit",
+    )
+    .bind(org)
+    .bind(key)
+    .bind(amount.get())
+    .execute(&mut **write)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Takes a charge out of an account: `posted` falls by `paid`, `held` by `covered`. Returns whether it held that much.
+pub(crate) async fn charge(
+    write: &mut Write,
+    account: Account,
+    paid: Nano,
+    covered: Nano,
+) -> Result<bool, StorageError> {
+    let (org, key) = account.uids();
+    let done = sqlx::query(
+        "UPDATE account SET posted = posted - $3, held = held - $4
+         WHERE org_uid = $1 AND key_uid = $2 AND held >= $4",
+    )
+    .bind(org)
+    .bind(key)
+    .bind(paid.get())
+    .bind(covered.get())
+    .execute(&mut **write)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}

@@ -1,0 +1,17 @@
+//! Applies usage events to the ledger: each once, however often and in whatever order they arrive (DESIGN 7.4).
+//!
+//! In reading order: where events stand in their streams, what one event says, what it does to accounts and slices, what
+//! is written down, and the loop round it all. A batch is one transaction; what was not committed is delivered again.
+
+mod marks;
+mod billable;
+mod settle;
+mod record;
+mod poison;
+mod apply;
+mod audit;
+mod run;
+
+pub use apply::{Applied, ApplyError, BilledMark, apply};
+pub use poison::retry_poison;
+pub use run::{Consumer, ConsumerSettings};

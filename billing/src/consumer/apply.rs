@@ -1,0 +1,219 @@
+//! One batch, one transaction.
+
+use super::billable::{Billable, Unbillable};
+use super::marks::{Arrival, Marks};
+use super::settle::{self, Charges};
+use super::{poison, record};
+use crate::{metric, rows};
+use domain::id::{Account, Partition};
+use domain::money::{AmountOutOfRange, Currency};
+use domain::time::Timestamp;
+use proto::usage::v1::UsageEnvelope;
+use std::collections::HashMap;
+use storage::{Database, StorageError, Write};
+use thiserror::Error;
+
+/// What became of a batch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Events that count from now on.
+    pub applied: u64,
+    /// Events that had been seen before.
+    pub duplicates: u64,
+    /// Events that were kept because they cannot be applied.
+    pub poisoned: u64,
+    /// Gaps that were seen for the first time.
+    pub gaps_opened: u64,
+    /// For each stream of the batch, how far its sender may forget.
+    pub billed: Vec<BilledMark>,
+}
+
+/// Everything of one stream below `next_seq` is in the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BilledMark {
+    /// Who sent it.
+    pub data_plane: String,
+    /// In which life.
+    pub incarnation: u64,
+    /// In which partition.
+    pub partition: Partition,
+    /// The first that is not in yet.
+    pub next_seq: u64,
+}
+
+/// A batch that was not applied, not even in part.
+#[derive(Debug, Error)]
+pub enum ApplyError {
+    /// The database.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// A sum of charges is beyond any balance.
+    #[error(transparent)]
+    OutOfRange(#[from] AmountOutOfRange),
+}
+
+impl ApplyError {
+    /// Whether the same batch may be applied later.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        match self {
+            Self::Storage(error) => error.is_transient(),
+            Self::OutOfRange(_) => false,
+        }
+    }
+}
+
+/// Applies a batch of usage events: each counts once, whatever is repeated or out of order.
+///
+/// # Errors
+/// When nothing was applied; the same batch can be applied again.
+pub async fn apply(
+    database: &Database,
+    batch: &[UsageEnvelope],
+    now: Timestamp,
+) -> Result<Applied, ApplyError> {
+    apply_with(database, &mut KnownAccounts::default(), batch, now).await
+}
+
+/// The same, remembering accounts from one batch to the next.
+pub(crate) async fn apply_with(
+    database: &Database,
+    known: &mut KnownAccounts,
+    batch: &[UsageEnvelope],
+    now: Timestamp,
+) -> Result<Applied, ApplyError> {
+    let mut write = database.write().await?;
+    let mut marks = Marks::lock(&mut write, batch).await?;
+    let Arrived { fresh, mut refused, duplicates } = arrive(&mut marks, batch);
+    let mut billables = Vec::with_capacity(fresh.len());
+    for envelope in fresh {
+        match read(&mut write, known, envelope).await? {
+            Ok(billable) => billables.push(billable),
+            Err(reason) => refused.push((envelope, reason)),
+        }
+    }
+    post(&mut write, &mut billables, now).await?;
+    poison::keep(&mut write, &refused).await?;
+    marks.save(&mut write).await?;
+    write.commit().await?;
+    let applied = Applied {
+        applied: rows::length(billables.len()),
+        duplicates,
+        poisoned: rows::length(refused.len()),
+        gaps_opened: marks.gaps_opened(),
+        billed: billed(&marks),
+    };
+    metric::applied(applied.applied, applied.duplicates, applied.poisoned);
+    Ok(applied)
+}
+
+struct Arrived<'a> {
+    fresh: Vec<&'a UsageEnvelope>,
+    refused: Vec<(&'a UsageEnvelope, Unbillable)>,
+    duplicates: u64,
+}
+
+/// Counts a batch in, in the order of its streams, so that a shuffled batch opens no gaps.
+fn arrive<'a>(marks: &mut Marks, batch: &'a [UsageEnvelope]) -> Arrived<'a> {
+    let mut ordered: Vec<&UsageEnvelope> = batch.iter().collect();
+    ordered.sort_by_key(|e| (e.data_plane.as_str(), e.incarnation, e.partition, e.seq));
+    let mut arrived = Arrived { fresh: Vec::new(), refused: Vec::new(), duplicates: 0 };
+    for envelope in ordered {
+        match marks.arrive(envelope) {
+            Arrival::Fresh => arrived.fresh.push(envelope),
+            Arrival::Duplicate => arrived.duplicates = arrived.duplicates.saturating_add(1),
+            Arrival::Impossible => arrived.refused.push((envelope, Unbillable::Sequence)),
+        }
+    }
+    arrived
+}
+
+async fn read<'a>(
+    write: &mut Write,
+    known: &mut KnownAccounts,
+    envelope: &'a UsageEnvelope,
+) -> Result<Result<Billable<'a>, Unbillable>, StorageError> {
+    let billable = match Billable::read(envelope) {
+        Ok(billable) => billable,
+        Err(reason) => return Ok(Err(reason)),
+    };
+    Ok(match known.check(write, &billable).await? {
+        None => Ok(billable),
+        Some(reason) => Err(reason),
+    })
+}
+
+/// Charges, posts and records events, none of which was applied before.
+pub(crate) async fn post(
+    write: &mut Write,
+    batch: &mut [Billable<'_>],
+    now: Timestamp,
+) -> Result<(), ApplyError> {
+    let Some(key) = batch.first().map(record::transaction_key) else { return Ok(()) };
+    let shortfalls = Charges::of(batch)?.settle(write).await?;
+    settle::attribute(batch, shortfalls);
+    let transaction = record::Postings::of(batch)?.post(write, key, now).await?;
+    record::insert(write, batch, transaction).await?;
+    Ok(())
+}
+
+fn billed(marks: &Marks) -> Vec<BilledMark> {
+    let mark = |(stream, next_seq): (&super::marks::Stream, u64)| BilledMark {
+        data_plane: stream.holder.data_plane.clone(),
+        incarnation: stream.holder.incarnation,
+        partition: stream.partition,
+        next_seq,
+    };
+    marks.billed().map(mark).collect()
+}
+
+/// Which accounts there are, and in which currency. Neither ever changes, so it may be remembered.
+#[derive(Debug, Default)]
+pub(crate) struct KnownAccounts(HashMap<Account, Currency>);
+
+/// Accounts that are remembered at most.
+const KNOWN_MAX: usize = 100_000;
+
+impl KnownAccounts {
+    /// Why an event cannot be charged, if it cannot.
+    pub(crate) async fn check(
+        &mut self,
+        write: &mut Write,
+        billable: &Billable<'_>,
+    ) -> Result<Option<Unbillable>, StorageError> {
+        let charged = billable.currency;
+        for account in billable.accounts() {
+            match self.currency(write, account).await? {
+                None => return Ok(Some(Unbillable::UnknownAccount(account))),
+                Some(kept) if kept != charged => {
+                    return Ok(Some(Unbillable::Currency { account, kept, charged }));
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(None)
+    }
+
+    async fn currency(
+        &mut self,
+        write: &mut Write,
+        account: Account,
+    ) -> Result<Option<Currency>, StorageError> {
+        if let Some(currency) = self.0.get(&account) {
+            return Ok(Some(*currency));
+        }
+        let (org, key) = account.uids();
+        let row = sqlx::query("SELECT currency FROM account WHERE org_uid = $1 AND key_uid = $2")
+            .bind(org)
+            .bind(key)
+            .fetch_optional(&mut **write)
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        let currency = rows::currency(&row, "currency")?;
+        if self.0.len() >= KNOWN_MAX {
+            self.0.clear();
+        }
+        self.0.insert(account, currency);
+        Ok(Some(currency))
+    }
+}

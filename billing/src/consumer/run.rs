@@ -1,0 +1,211 @@
+//! The loop: takes batches from a source, applies each until it is applied, and tells how far that is.
+//!
+//! An outage of the database pauses it and loses nothing: what is not told as billed is kept by whoever sent it.
+
+use super::apply::{Applied, ApplyError, KnownAccounts, apply_with};
+use super::{audit, poison};
+use crate::metric;
+use crate::rating::PriceHistory;
+use domain::id::Partition;
+use domain::time::Timestamp;
+use links::spool::SpoolError;
+use links::usage::{UsageSource, UsageSourceError};
+use proto::usage::v1::UsageEnvelope;
+use std::time::Duration;
+use storage::Database;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
+use tokio_util::sync::CancellationToken;
+
+/// Limits of the consumer.
+#[derive(Clone, Copy, Debug)]
+pub struct ConsumerSettings {
+    /// Events of one transaction at most.
+    pub batch: usize,
+    /// How long events may gather after a batch that was not full, so that many share a commit.
+    pub linger: Duration,
+    /// The first wait after a failure; each further one is twice as long.
+    pub retry_after: Duration,
+    /// The longest wait after a failure.
+    pub retry_after_max: Duration,
+    /// How often events that could not be applied are tried again.
+    pub poison_interval: Duration,
+}
+
+impl Default for ConsumerSettings {
+    fn default() -> Self {
+        Self {
+            batch: 500,
+            linger: Duration::from_millis(10),
+            retry_after: Duration::from_millis(50),
+            retry_after_max: Duration::from_secs(5),
+            poison_interval: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Applies usage events as they come.
+#[derive(Debug)]
+pub struct Consumer {
+    database: Database,
+    source: UsageSource,
+    settings: ConsumerSettings,
+    token: CancellationToken,
+    known: KnownAccounts,
+    prices: PriceHistory,
+}
+
+impl Consumer {
+    /// Starts consuming, until the token is cancelled or the source is closed and all of it applied.
+    #[must_use]
+    pub fn start(
+        database: Database,
+        source: UsageSource,
+        token: CancellationToken,
+    ) -> JoinHandle<()> {
+        Self::start_with(ConsumerSettings::default(), database, source, token)
+    }
+
+    /// The same with other settings.
+    #[must_use]
+    pub fn start_with(
+        settings: ConsumerSettings,
+        database: Database,
+        source: UsageSource,
+        token: CancellationToken,
+    ) -> JoinHandle<()> {
+        let (known, prices) = (KnownAccounts::default(), PriceHistory::default());
+        let consumer = Self { database, source, settings, token, known, prices };
+        tokio::spawn(consumer.run())
+    }
+
+    async fn run(mut self) {
+        let token = self.token.clone();
+        let mut poison = interval_at(Instant::now(), self.settings.poison_interval);
+        poison.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut failures = 0;
+        while !token.is_cancelled() {
+            let taken = tokio::select! {
+                () = token.cancelled() => return,
+                _ = poison.tick() => {
+                    self.retry_poison().await;
+                    continue;
+                }
+                taken = self.source.next_batch(self.settings.batch.max(1)) => taken,
+            };
+            match taken {
+                Ok(batch) => {
+                    failures = 0;
+                    self.consume(&batch).await;
+                    if batch.len() < self.settings.batch {
+                        self.pause(self.settings.linger).await;
+                    }
+                }
+                Err(UsageSourceError::Spool(SpoolError::Closed)) => return,
+                Err(error) => {
+                    tracing::error!(%error, "usage events cannot be read; trying again");
+                    self.pause(self.wait_after(failures)).await;
+                    failures = failures.saturating_add(1);
+                }
+            }
+        }
+    }
+
+    /// Applies a batch whatever it takes, but for a cancelled token: then it will be delivered again.
+    async fn consume(&mut self, batch: &[UsageEnvelope]) {
+        match self.apply_patiently(batch).await {
+            Some(Ok(applied)) => self.tell(&applied).await,
+            Some(Err(error)) => {
+                tracing::error!(%error, "a batch is refused; its events are applied one by one");
+                self.isolate(batch).await;
+            }
+            None => return,
+        }
+        if let Err(error) = audit::audit(&self.database, &mut self.prices, batch).await {
+            tracing::warn!(%error, "charges of a batch could not be computed again");
+        }
+    }
+
+    /// Finds the events that the ledger refuses and keeps them as poison, so that the others count.
+    async fn isolate(&mut self, batch: &[UsageEnvelope]) {
+        for envelope in batch {
+            match self.apply_patiently(std::slice::from_ref(envelope)).await {
+                Some(Ok(applied)) => self.tell(&applied).await,
+                Some(Err(error)) => {
+                    if let Err(error) = poison::keep_refused(&self.database, envelope, &error).await {
+                        // It is not billed, so it comes again.
+                        tracing::error!(%error, "a refused event could not be kept");
+                        self.source.rewind();
+                        return;
+                    }
+                }
+                None => return,
+            }
+        }
+    }
+
+    /// `None` when the token was cancelled before the database was back.
+    async fn apply_patiently(
+        &mut self,
+        batch: &[UsageEnvelope],
+    ) -> Option<Result<Applied, ApplyError>> {
+        let mut failures = 0;
+        loop {
+            match apply_with(&self.database, &mut self.known, batch, now()).await {
+                Err(error) if error.is_transient() => {
+                    tracing::warn!(%error, failures, "billing pauses; nothing is lost");
+                    self.pause(self.wait_after(failures)).await;
+                    failures = failures.saturating_add(1);
+                    if self.token.is_cancelled() {
+                        return None;
+                    }
+                }
+                outcome => return Some(outcome),
+            }
+        }
+    }
+
+    /// Tells the source what it may forget, and asks for what is missing.
+    async fn tell(&mut self, applied: &Applied) {
+        let UsageSource::Spool { spool, .. } = &self.source;
+        let current = spool.incarnation();
+        let marks: Vec<(Partition, u64)> = applied
+            .billed
+            .iter()
+            .filter(|mark| mark.incarnation == current)
+            .map(|mark| (mark.partition, mark.next_seq))
+            .collect();
+        if let Err(error) = self.source.billed(&marks).await {
+            tracing::warn!(%error, "the billed marks could not be told; they are told again");
+        }
+        if applied.gaps_opened > 0 {
+            tracing::error!(gaps = applied.gaps_opened, "usage events are missing; asking again");
+            metric::gaps(applied.gaps_opened);
+            self.source.rewind();
+        }
+    }
+
+    async fn retry_poison(&self) {
+        match poison::retry_poison(&self.database, now()).await {
+            Ok(0) => {}
+            Ok(applied) => tracing::info!(applied, "events that were kept are applied now"),
+            Err(error) => tracing::warn!(%error, "events that are kept could not be tried again"),
+        }
+    }
+
+    async fn pause(&self, wait: Duration) {
+        tokio::select! {
+            () = self.token.cancelled() => {}
+            () = sleep(wait) => {}
+        }
+    }
+
+    fn wait_after(&self, failures: u32) -> Duration {
+        let doubled = self.settings.retry_after.saturating_mul(2_u32.saturating_pow(failures));
+        doubled.min(self.settings.retry_after_max)
+    }
+}
+
+fn now() -> Timestamp {
+    Timestamp(u64::try_from(jiff::Timestamp::now().as_microsecond()).unwrap_or(0))
+}

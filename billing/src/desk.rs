@@ -1,0 +1,88 @@
+//! The desk where data planes get money: one clerk serves them all (DESIGN 6).
+//!
+//! Every total only grows and is merged by maximum, and a grant is told only after its commit, so whatever is lost between
+//! the desk and a data plane does no harm. Nothing here frees money by time.
+
+mod connection;
+mod clerk;
+mod grants;
+mod learned;
+
+use clerk::Clerk;
+use links::escrow::EscrowListener;
+use std::time::Duration;
+use storage::Database;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// Limits of the desk.
+#[derive(Clone, Copy, Debug)]
+pub struct DeskSettings {
+    /// How long a want may wait for idle money that was recalled from other data planes.
+    pub recall_wait: Duration,
+    /// Messages that are served together, in one transaction.
+    pub batch: usize,
+    /// Messages that may wait to be served; beyond them, data planes wait to send.
+    pub waiting_messages: usize,
+    /// Answers that may wait for one data plane; one that takes none is cut off.
+    pub waiting_answers: usize,
+    /// Slices of one report that are written in one transaction.
+    pub report_chunk: usize,
+    /// Tries at a transaction while the database is away. A want that cannot be served stays unanswered, which its data
+    /// plane takes for a control plane that is away.
+    pub attempts: u32,
+    /// Between two tries.
+    pub retry_after: Duration,
+}
+
+impl Default for DeskSettings {
+    fn default() -> Self {
+        Self {
+            recall_wait: Duration::from_millis(200),
+            batch: 256,
+            waiting_messages: 4096,
+            waiting_answers: 1024,
+            report_chunk: 256,
+            attempts: 3,
+            retry_after: Duration::from_millis(30),
+        }
+    }
+}
+
+/// Serves the escrow link.
+#[derive(Clone, Copy, Debug)]
+pub struct Desk;
+
+impl Desk {
+    /// Serves everyone who connects, until the token is cancelled.
+    #[must_use]
+    pub fn start(
+        database: Database,
+        listener: EscrowListener,
+        token: CancellationToken,
+    ) -> JoinHandle<()> {
+        Self::start_with(DeskSettings::default(), database, listener, token)
+    }
+
+    /// The same with other settings.
+    #[must_use]
+    pub fn start_with(
+        settings: DeskSettings,
+        database: Database,
+        listener: EscrowListener,
+        token: CancellationToken,
+    ) -> JoinHandle<()> {
+        let (messages, inbox) = mpsc::channel(settings.waiting_messages.max(1));
+        let clerk = Clerk::new(database, settings, inbox);
+        let connections = connection::accept(listener, messages, settings.waiting_answers);
+        tokio::spawn(async move {
+            // Dropping the clerk in the middle of a transaction undoes it, or leaves a grant that a Welcome will tell.
+            tokio::select! {
+                () = clerk.serve() => {}
+                () = connections => {}
+                () = token.cancelled() => {}
+            }
+        })
+    }
+}

@@ -1,0 +1,136 @@
+//! What data planes tell of their slices, learned: totals are merged by maximum, and what was released is free again.
+
+use crate::slices::{self, Holder, Slice};
+use crate::{accounts, metric, rows};
+use domain::escrow::wallet::Wallet;
+use domain::id::Account;
+use domain::money::Nano;
+use links::escrow::{Grant, SliceReport};
+use std::collections::HashMap;
+use storage::{Database, StorageError, Write};
+
+/// The totals of one holder's slices that are surely in the database. They only grow, so a report that says no more
+/// than this needs no transaction.
+#[derive(Debug, Default)]
+pub(super) struct Known(HashMap<Account, (Nano, Nano)>);
+
+impl Known {
+    fn note(&mut self, account: Account, slice: Slice) {
+        self.0.insert(account, (slice.totals.granted, slice.totals.released));
+    }
+
+    fn is_news(&self, report: &SliceReport) -> bool {
+        let (granted, released) = self.0.get(&report.account).copied().unwrap_or_default();
+        report.granted_seen > granted || report.released > released
+    }
+}
+
+/// Learns from reports, and returns the accounts in which money came free. Accounts are locked ascending.
+pub(super) async fn learn(
+    database: &Database,
+    holder: &Holder,
+    known: &mut Known,
+    reports: &[SliceReport],
+    chunk: usize,
+) -> Result<Vec<Account>, StorageError> {
+    let mut news: Vec<SliceReport> =
+        reports.iter().filter(|report| known.is_news(report)).copied().collect();
+    news.sort_by_key(|report| report.account.uids());
+    let mut freed = Vec::new();
+    for reports in news.chunks(chunk.max(1)) {
+        let mut write = database.write().await?;
+        let mut learned = Vec::with_capacity(reports.len());
+        for report in reports {
+            learned.extend(learn_one(&mut write, holder, report).await?);
+        }
+        write.commit().await?;
+        for (account, slice, was_freed) in learned {
+            known.note(account, slice);
+            freed.extend(was_freed.then_some(account));
+        }
+    }
+    Ok(freed)
+}
+
+async fn learn_one(
+    write: &mut Write,
+    holder: &Holder,
+    report: &SliceReport,
+) -> Result<Option<(Account, Slice, bool)>, StorageError> {
+    let account = report.account;
+    let Some(row) = accounts::lock(write, account).await? else {
+        tracing::error!(?account, data_plane = holder.data_plane, "a slice of no known account");
+        return Ok(None);
+    };
+    let mut slice = slices::read(write, holder, account).await?;
+    let before = slice;
+    let backed = prove_granted(holder, account, &mut slice, report.granted_seen, row.wallet);
+    let freed = slice.release(report.released);
+    if slice != before {
+        accounts::hold(write, account, backed.saturating_minus(freed)).await?;
+        slices::save(write, holder, account, slice).await?;
+    }
+    Ok(Some((account, slice, freed.is_positive())))
+}
+
+/// A data plane that was told of more than its row says proves a lost commit: the row is raised (DESIGN 6, rule 8).
+/// Returns how much more the account is to hold.
+pub(super) fn prove_granted(
+    holder: &Holder,
+    account: Account,
+    slice: &mut Slice,
+    granted_seen: Nano,
+    wallet: Wallet,
+) -> Nano {
+    let before = *slice;
+    let backed = slice.raise(granted_seen, wallet.free());
+    if *slice != before {
+        let unbacked = slice.unbacked.saturating_minus(before.unbacked);
+        tracing::error!(
+            ?account,
+            data_plane = holder.data_plane,
+            incarnation = holder.incarnation,
+            granted_nano = before.totals.granted.get(),
+            granted_seen_nano = granted_seen.get(),
+            unbacked_nano = unbacked.get(),
+            "the commit of a grant was lost; what is not backed is the company's loss"
+        );
+        metric::unbacked(unbacked.get());
+    }
+    backed
+}
+
+/// The control plane's side of all slices of a holder.
+pub(super) async fn welcome(
+    database: &Database,
+    holder: &Holder,
+    known: &mut Known,
+) -> Result<Vec<Grant>, StorageError> {
+    let mut read = database.read().await?;
+    let found = sqlx::query(
+        "SELECT slice.org_uid AS org_uid, slice.key_uid AS key_uid, slice.granted AS granted,
+             slice.released AS released, account.posted AS posted, account.held AS held,
+             account.credit_limit AS credit_limit
+         FROM slice
+         JOIN account ON account.org_uid = slice.org_uid AND account.key_uid = slice.key_uid
+         WHERE slice.data_plane = $1 AND slice.incarnation = $2",
+    )
+    .bind(holder.data_plane.as_str())
+    .bind(holder.incarnation_column())
+    .fetch_all(&mut *read)
+    .await?;
+    read.finish().await?;
+    let mut grants = Vec::with_capacity(found.len());
+    for row in found {
+        let account = rows::account(&row)?;
+        let granted_total = rows::nano(&row, "granted")?;
+        known.0.insert(account, (granted_total, rows::nano(&row, "released")?));
+        let wallet = Wallet {
+            posted: rows::nano(&row, "posted")?,
+            held: rows::nano(&row, "held")?,
+            credit_limit: rows::nano(&row, "credit_limit")?,
+        };
+        grants.push(Grant { want_id: 0, account, granted_total, free: wallet.free() });
+    }
+    Ok(grants)
+}

@@ -1,0 +1,202 @@
+//! Usage records, newest first, page by page.
+
+use crate::rows;
+use domain::id::{KeyUid, OrgUid};
+use domain::money::{Currency, Nano};
+use domain::time::Timestamp;
+use domain::usage::Outcome;
+use sqlx::AssertSqlSafe;
+use sqlx::any::AnyRow;
+use storage::{Database, Read, StorageError};
+use thiserror::Error;
+
+/// Which records, and where to go on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UsageQuery {
+    /// Of this org only.
+    pub org: Option<OrgUid>,
+    /// Of this model only.
+    pub model: Option<String>,
+    /// Rows at most; 0 for the default.
+    pub page_size: u32,
+    /// Of the page before; empty for the first.
+    pub page_token: String,
+}
+
+/// Some records.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UsagePage {
+    /// Newest first.
+    pub rows: Vec<UsageRow>,
+    /// Of the next page; empty when this is the last.
+    pub next_page_token: String,
+}
+
+/// One request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageRow {
+    /// Ours.
+    pub request_id: String,
+    /// When it ended.
+    pub ended: Timestamp,
+    /// Who pays.
+    pub org: OrgUid,
+    /// The org's name; empty if it was deleted.
+    pub org_name: String,
+    /// Whose key.
+    pub key: KeyUid,
+    /// The key's name; empty if it was deleted.
+    pub key_name: String,
+    /// What was asked for.
+    pub model: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// All input tokens.
+    pub input_tokens: u64,
+    /// All output tokens.
+    pub output_tokens: u64,
+    /// Of the charge.
+    pub currency: Currency,
+    /// What the org pays.
+    pub charge: Nano,
+}
+
+/// A page that cannot be given.
+#[derive(Debug, Error)]
+pub enum HistoryError {
+    /// Not a token of ours.
+    #[error("the page token is not one that this server gave")]
+    PageToken,
+    /// The database.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// Rows of a page when none are asked for.
+const PAGE_SIZE: u32 = 50;
+/// Rows of a page at most.
+const PAGE_SIZE_MAX: u32 = 1000;
+
+/// One page of usage records.
+///
+/// # Errors
+/// When the token is not ours or the database cannot be read.
+pub async fn usage_page(database: &Database, query: &UsageQuery) -> Result<UsagePage, HistoryError> {
+    let after = Place::read(&query.page_token)?;
+    let size = match query.page_size {
+        0 => PAGE_SIZE,
+        size => size.min(PAGE_SIZE_MAX),
+    };
+    let mut read = database.read().await?;
+    let mut found = page(&mut read, query, &after, size.saturating_add(1)).await?;
+    read.finish().await?;
+    let is_last = rows::length(found.len()) <= u64::from(size);
+    found.truncate(usize::try_from(size).unwrap_or(usize::MAX));
+    let next_page_token = match found.last() {
+        Some(row) if !is_last => Place::of(row)?.token(),
+        _ => String::new(),
+    };
+    let rows = found.iter().map(usage_row).collect::<Result<_, StorageError>>()?;
+    Ok(UsagePage { rows, next_page_token })
+}
+
+/// Where a page ended: newest first, and where several ended at once, in the order of their events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Place {
+    ended_us: i64,
+    data_plane: String,
+    incarnation: i64,
+    partition: i64,
+    seq: i64,
+}
+
+impl Place {
+    /// Before everything.
+    const START: Self = Self {
+        ended_us: i64::MAX,
+        data_plane: String::new(),
+        incarnation: i64::MIN,
+        partition: i64::MIN,
+        seq: i64::MIN,
+    };
+
+    fn read(token: &str) -> Result<Self, HistoryError> {
+        if token.is_empty() {
+            return Ok(Self::START);
+        }
+        Self::parse(token).ok_or(HistoryError::PageToken)
+    }
+
+    fn parse(token: &str) -> Option<Self> {
+        let text = String::from_utf8(hex::decode(token).ok()?).ok()?;
+        let mut fields = text.splitn(5, ':');
+        let mut number = || fields.next()?.parse().ok();
+        let (ended_us, incarnation, partition, seq) = (number()?, number()?, number()?, number()?);
+        let data_plane = fields.next()?.to_owned();
+        Some(Self { ended_us, data_plane, incarnation, partition, seq })
+    }
+
+    fn of(row: &AnyRow) -> Result<Self, StorageError> {
+        Ok(Self {
+            ended_us: rows::integer(row, "ended_us")?,
+            data_plane: rows::text(row, "data_plane")?,
+            incarnation: rows::integer(row, "incarnation")?,
+            partition: rows::integer(row, "partition_no")?,
+            seq: rows::integer(row, "seq")?,
+        })
+    }
+
+    fn token(&self) -> String {
+        let Self { ended_us, data_plane, incarnation, partition, seq } = self;
+        hex::encode(format!("{ended_us}:{incarnation}:{partition}:{seq}:{data_plane}"))
+    }
+}
+
+async fn page(
+    read: &mut Read,
+    query: &UsageQuery,
+    after: &Place,
+    limit: u32,
+) -> Result<Vec<AnyRow>, StorageError> {
+    let org = if query.org.is_some() { "AND usage_record.org_uid = $7" } else { "AND $7 = $7" };
+    let model = if query.model.is_some() { "AND usage_record.model = $8" } else { "AND $8 = $8" };
+    let text = format!(
+        "SELECT usage_record.*, org.name AS org_name, used.name AS key_name
+         FROM usage_record
+         LEFT JOIN config_object AS org ON org.uid = usage_record.org_uid
+         LEFT JOIN config_object AS used ON used.uid = usage_record.key_uid
+         WHERE ended_us <= $1
+         AND (ended_us < $1 OR (data_plane, incarnation, partition_no, seq) > ($2, $3, $4, $5))
+         {org} {model}
+         ORDER BY ended_us DESC, data_plane, incarnation, partition_no, seq LIMIT $6"
+    );
+    let rows = sqlx::query(AssertSqlSafe(text))
+        .bind(after.ended_us)
+        .bind(after.data_plane.as_str())
+        .bind(after.incarnation)
+        .bind(after.partition)
+        .bind(after.seq)
+        .bind(i64::from(limit))
+        .bind(query.org.unwrap_or_default().0)
+        .bind(query.model.clone().unwrap_or_default())
+        .fetch_all(&mut **read)
+        .await?;
+    Ok(rows)
+}
+
+fn usage_row(row: &AnyRow) -> Result<UsageRow, StorageError> {
+    Ok(UsageRow {
+        request_id: rows::text(row, "request_id")?,
+        ended: rows::moment(row, "ended_us")?,
+        org: OrgUid(rows::integer(row, "org_uid")?),
+        org_name: rows::optional_text(row, "org_name")?,
+        key: KeyUid(rows::integer(row, "key_uid")?),
+        key_name: rows::optional_text(row, "key_name")?,
+        model: rows::text(row, "model")?,
+        outcome: rows::outcome(row)?,
+        input_tokens: rows::count(row, "input_tokens")?,
+        output_tokens: rows::count(row, "output_tokens")?,
+        currency: rows::currency(row, "currency")?,
+        charge: rows::nano(row, "charge_nano")?,
+    })
+}

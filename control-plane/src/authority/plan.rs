@@ -1,0 +1,256 @@
+//! From what callers ask to what becomes of each object: looks the object up, checks existence and etag, merges masks,
+//! makes secrets. Whether the result fits together is `judge`'s business.
+
+use crate::authority::accounts;
+use crate::errors::{AdminError, Refusal};
+use crate::key_secret;
+use crate::mask::{self, Masks};
+use crate::resource::{Parts, Spec};
+use crate::rows::{self, Minted, Row};
+use crate::settings::{ControlPlaneSettings, Secret};
+use domain::catalog::Catalog;
+use domain::config::Kind;
+use domain::time::Timestamp;
+use links::seal::{seal, unseal};
+use std::collections::BTreeSet;
+use storage::Write;
+
+/// Names of keys that are told when they keep an org from being deleted.
+const KEYS_TOLD: u32 = 5;
+
+/// One thing to do to one object.
+pub(crate) enum Step {
+    /// It must be new.
+    Create(Parts),
+    /// It must be there; an empty mask replaces the whole spec.
+    Update(Parts, Vec<String>),
+    /// Whether it is there or not.
+    Put(Parts),
+    /// It must be there, and nothing may need it.
+    Delete {
+        /// Of which kind.
+        kind: Kind,
+        /// Which.
+        name: String,
+        /// What the caller believes to be deleting; empty: whatever it is.
+        etag: String,
+    },
+}
+
+/// What becomes of one object.
+pub(crate) enum Fate {
+    /// It is new.
+    Created {
+        /// What is stored.
+        after: Row,
+        /// A key's, to be shown once.
+        secret: Option<Secret>,
+    },
+    /// It changes.
+    Updated {
+        /// What was stored.
+        before: Box<Row>,
+        /// What is.
+        after: Row,
+    },
+    /// It was like that already.
+    Unchanged(Row),
+    /// It is gone.
+    Deleted(Row),
+}
+
+impl Fate {
+    /// For people, and on the wire.
+    pub(crate) const fn action(&self) -> &'static str {
+        match self {
+            Self::Created { .. } => "created",
+            Self::Updated { .. } => "updated",
+            Self::Unchanged(_) => "unchanged",
+            Self::Deleted(_) => "deleted",
+        }
+    }
+
+    /// The object as it is now, or as it last was.
+    pub(crate) const fn row(&self) -> &Row {
+        match self {
+            Self::Created { after, .. } | Self::Updated { after, .. } => after,
+            Self::Unchanged(row) | Self::Deleted(row) => row,
+        }
+    }
+
+    /// The same, kept.
+    pub(crate) fn into_row(self) -> Row {
+        match self {
+            Self::Created { after, .. } | Self::Updated { after, .. } => after,
+            Self::Unchanged(row) | Self::Deleted(row) => row,
+        }
+    }
+}
+
+/// Plans against the rows of the transaction.
+pub(super) struct Planner<'a> {
+    pub(super) connection: &'a mut Write,
+    pub(super) catalog: &'a Catalog,
+    pub(super) masks: &'a Masks,
+    pub(super) settings: &'a ControlPlaneSettings,
+    pub(super) minted: &'a mut Minted,
+    pub(super) now: Timestamp,
+}
+
+impl Planner<'_> {
+    /// The fate of each object, in an order in which each refers only to earlier ones.
+    pub(super) async fn plan(mut self, mut steps: Vec<Step>) -> Result<Vec<Fate>, AdminError> {
+        steps.sort_by_key(Step::kind);
+        refuse_repeats(&steps)?;
+        let mut fates = Vec::with_capacity(steps.len());
+        for step in steps {
+            fates.push(self.step(step).await?);
+        }
+        Ok(fates)
+    }
+
+    async fn step(&mut self, step: Step) -> Result<Fate, AdminError> {
+        let (kind, name) = step.target();
+        let before = rows::find(self.connection, kind, name).await?;
+        match (step, before) {
+            (Step::Create(parts), None) => self.create(parts),
+            (Step::Put(parts), None) if kind == Kind::Key => Err(Refusal::field(
+                kind,
+                &parts.name,
+                "name",
+                "no such key: make it with `turnpike key create`, which shows its secret once; apply can only change it",
+            )
+            .into()),
+            (Step::Put(parts), None) => self.create(parts),
+            (Step::Put(parts), Some(before)) => self.replace(before, parts, &[]),
+            (Step::Update(parts, mask), Some(before)) => self.replace(before, parts, &mask),
+            (Step::Delete { etag, .. }, Some(before)) => self.delete(before, &etag).await,
+            (Step::Create(parts), Some(_)) => {
+                Err(Refusal::AlreadyExists { kind, name: parts.name }.into())
+            }
+            (Step::Update(Parts { name, .. }, _) | Step::Delete { name, .. }, None) => {
+                Err(Refusal::NotFound { kind, name }.into())
+            }
+        }
+    }
+
+    fn create(&mut self, parts: Parts) -> Result<Fate, AdminError> {
+        let Parts { name, mut spec, .. } = parts;
+        let (stored, shown) = match &mut spec {
+            Spec::Upstream(upstream) => {
+                let credential = std::mem::take(&mut upstream.credential);
+                (self.sealed(&name, &credential, &[]), None)
+            }
+            Spec::Key(key) => {
+                let prefix = self.key_prefix(&key.org);
+                let (secret, digest) = key_secret::make(prefix, &self.settings.pepper)?;
+                (digest.0.to_vec(), Some(secret))
+            }
+            _ => (Vec::new(), None),
+        };
+        let after = Row {
+            name,
+            uid: self.minted.take_uid(),
+            rev: self.minted.revision.rev,
+            spec,
+            secret: stored,
+            created: self.now,
+            updated: self.now,
+        };
+        Ok(Fate::Created { after, secret: shown })
+    }
+
+    fn replace(&self, before: Row, parts: Parts, mask: &[String]) -> Result<Fate, AdminError> {
+        check_etag(&before, &parts.etag)?;
+        let mut after = before.clone();
+        after.spec = self.masks.merge(&before.spec, &parts.spec, mask)?;
+        if let Spec::Upstream(upstream) = &mut after.spec {
+            let credential = std::mem::take(&mut upstream.credential);
+            if !credential.is_empty() || mask::names(mask, "credential") {
+                after.secret = self.sealed(&before.name, &credential, &before.secret);
+            }
+        }
+        if after.spec == before.spec && after.secret == before.secret {
+            return Ok(Fate::Unchanged(before));
+        }
+        after.rev = self.minted.revision.rev;
+        after.updated = self.now;
+        Ok(Fate::Updated { before: Box::new(before), after })
+    }
+
+    async fn delete(&mut self, before: Row, etag: &str) -> Result<Fate, AdminError> {
+        check_etag(&before, etag)?;
+        let (kind, name) = (before.spec.kind(), before.name.as_str());
+        let referrers = self.catalog.referrers(kind, name);
+        let mut needed_by: Vec<String> =
+            referrers.iter().map(|(kind, name)| format!("{kind} {name:?} refers to it")).collect();
+        if kind == Kind::Org {
+            let keys = rows::first_keys_of(self.connection, name, KEYS_TOLD).await?;
+            needed_by.extend(keys.iter().map(|key| format!("it has the key {key:?}")));
+            let money = accounts::what_keeps(self.connection, before.uid).await?;
+            needed_by.extend(money.map(str::to_owned));
+        }
+        if needed_by.is_empty() {
+            return Ok(Fate::Deleted(before));
+        }
+        Err(Refusal::InUse { kind, name: before.name, needed_by }.into())
+    }
+
+    /// Sealed anew only when it differs, because a seal is never the same twice and would look like a change.
+    fn sealed(&self, upstream: &str, credential: &str, before: &[u8]) -> Vec<u8> {
+        let key = &self.settings.seal_key;
+        if credential.is_empty() {
+            return Vec::new();
+        }
+        if unseal(key, upstream, before).is_ok_and(|plain| plain == credential.as_bytes()) {
+            return before.to_vec();
+        }
+        seal(key, upstream, credential.as_bytes())
+    }
+
+    /// Empty when the org is not there; then the key is refused anyway.
+    fn key_prefix(&self, org: &str) -> &str {
+        let entity = self.catalog.orgs.get(org).map(|org| &org.entity);
+        let entity = entity.and_then(|name| self.catalog.entities.get(name));
+        entity.map_or("", |entity| &entity.key_prefix)
+    }
+}
+
+impl Step {
+    /// Of which kind the object is.
+    pub(crate) fn kind(&self) -> Kind {
+        self.target().0
+    }
+
+    fn target(&self) -> (Kind, &str) {
+        match self {
+            Self::Create(parts) | Self::Update(parts, _) | Self::Put(parts) => {
+                (parts.spec.kind(), &parts.name)
+            }
+            Self::Delete { kind, name, .. } => (*kind, name),
+        }
+    }
+}
+
+fn refuse_repeats(steps: &[Step]) -> Result<(), Refusal> {
+    let mut seen = BTreeSet::new();
+    match steps.iter().map(Step::target).find(|target| !seen.insert(*target)) {
+        None => Ok(()),
+        Some((kind, name)) => {
+            Err(Refusal::field(kind, name, "name", "is in this request twice; keep one of them"))
+        }
+    }
+}
+
+fn check_etag(before: &Row, given: &str) -> Result<(), Refusal> {
+    let current = before.rev.to_string();
+    if given.is_empty() || given == current {
+        return Ok(());
+    }
+    Err(Refusal::Stale {
+        kind: before.spec.kind(),
+        name: before.name.clone(),
+        given: given.to_owned(),
+        current,
+    })
+}

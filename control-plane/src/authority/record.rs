@@ -1,0 +1,65 @@
+//! Writes a judged change down: objects, accounts, prices, log.
+
+use super::accounts;
+use super::judge::Draft;
+use super::plan::Fate;
+use crate::errors::{AdminError, Failure};
+use crate::rows;
+use crate::state::State;
+use domain::compile::Compiled;
+use domain::snapshot::{Change, SellPrice};
+use storage::Write;
+
+/// Everything that a change writes.
+pub(super) async fn record(
+    write: &mut Write,
+    state: &State,
+    draft: &Draft,
+) -> Result<(), AdminError> {
+    for fate in &draft.fates {
+        record_object(write, fate).await?;
+        accounts::follow(write, fate, &state.catalog, &draft.next.catalog).await?;
+    }
+    let at = draft.next.at;
+    rows::append_prices(write, &new_prices(&draft.next.compiled, at.rev)).await?;
+    rows::append_log(write, at, &draft.changes).await?;
+    Ok(())
+}
+
+/// Mints a revision for prices that this program compiles differently than the one that recorded them last, so that what
+/// data planes charge can always be looked up. Returns whether there were any.
+pub(super) async fn unrecorded_prices(
+    write: &mut Write,
+    state: &mut State,
+) -> Result<bool, Failure> {
+    let expected = state.at.rev.saturating_add(1);
+    let prices = new_prices(&state.compiled, expected);
+    if prices.is_empty() {
+        return Ok(false);
+    }
+    let at = rows::mint(write, 0).await?.revision;
+    let changes: Vec<Change> = state
+        .compiled
+        .models
+        .values()
+        .filter(|model| prices.iter().any(|(name, _, _)| *name == model.name))
+        .map(|model| Change::Model(model.clone()))
+        .collect();
+    rows::append_prices(write, &prices).await?;
+    rows::append_log(write, at, &changes).await?;
+    state.at = at;
+    Ok(true)
+}
+
+fn new_prices(compiled: &Compiled, revision: u64) -> Vec<(&str, &str, &SellPrice)> {
+    compiled.new_prices(revision).collect()
+}
+
+async fn record_object(write: &mut Write, fate: &Fate) -> Result<(), Failure> {
+    match fate {
+        Fate::Created { after, .. } => rows::insert(write, after).await,
+        Fate::Updated { after, .. } => rows::update(write, after).await,
+        Fate::Deleted(row) => rows::delete(write, row.spec.kind(), &row.name).await,
+        Fate::Unchanged(_) => Ok(()),
+    }
+}

@@ -1,0 +1,180 @@
+//! What can go wrong with an admin call: what its caller has to change, and what is our fault. How either looks on the
+//! wire is `errors::status`'s business.
+
+mod status;
+
+pub(crate) use status::DOMAIN;
+
+use crate::mask::BadMask;
+use domain::catalog::Violation;
+use domain::config::Kind;
+use domain::id::Revision;
+use std::fmt::Display;
+use storage::StorageError;
+use thiserror::Error;
+
+/// Why an admin call did not do what it was asked. Nothing was changed, unless it says that this is not known.
+#[derive(Debug, Error)]
+pub enum AdminError {
+    /// The caller has to change something.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// It is not the caller's fault.
+    #[error(transparent)]
+    Failed(#[from] Failure),
+}
+
+/// What a caller has to change.
+#[derive(Debug, Error)]
+pub enum Refusal {
+    /// Fields that cannot be accepted. Never empty.
+    #[error("{}", list(.0))]
+    Invalid(Vec<Violation>),
+    /// An argument of the call itself.
+    #[error("{field}: {reason}")]
+    Argument {
+        /// Which.
+        field: &'static str,
+        /// What is wrong, and the remedy.
+        reason: String,
+    },
+    /// There is no such object.
+    #[error("there is no {kind} {name:?}; `turnpike get {kind}` lists those there are")]
+    NotFound {
+        /// Of which kind.
+        kind: Kind,
+        /// Which.
+        name: String,
+    },
+    /// There is one already.
+    #[error("{kind} {name:?} exists already; update it instead")]
+    AlreadyExists {
+        /// Of which kind.
+        kind: Kind,
+        /// Which.
+        name: String,
+    },
+    /// The object changed since the caller read it.
+    #[error(
+        "{kind} {name:?} has changed since it was read (etag {given:?}, now {current:?}); read it again"
+    )]
+    Stale {
+        /// Of which kind.
+        kind: Kind,
+        /// Which.
+        name: String,
+        /// What the caller believed.
+        given: String,
+        /// What it is.
+        current: String,
+    },
+    /// Something else needs the object.
+    #[error("{kind} {name:?} cannot be deleted: {}", needed_by.join("; "))]
+    InUse {
+        /// Of which kind.
+        kind: Kind,
+        /// Which.
+        name: String,
+        /// What needs it, for people.
+        needed_by: Vec<String>,
+    },
+    /// Money that is held or spent stands in the way.
+    #[error("{kind} {name:?}: {reason}")]
+    Money {
+        /// Of which kind.
+        kind: Kind,
+        /// Which.
+        name: String,
+        /// What is in the way, and the remedy.
+        reason: String,
+    },
+    /// Nothing is known of such a request.
+    #[error(
+        "no request {id:?}: looked among the ids of our answers (x-request-id) and of upstreams; one that \
+         just ended is there within a second"
+    )]
+    UnknownRequest {
+        /// What was looked for.
+        id: String,
+    },
+}
+
+/// What is not the caller's fault.
+#[derive(Debug, Error)]
+pub enum Failure {
+    /// The database; nothing was changed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// A row that this program cannot read.
+    #[error("row {row:?} of table {table} cannot be read: {reason}")]
+    Unreadable {
+        /// Of which table.
+        table: &'static str,
+        /// Which.
+        row: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The commit was cut off, and whether it happened could not be read.
+    #[error(
+        "it is not known whether the change was stored: {0}; read the object before trying again"
+    )]
+    OutcomeUnknown(#[source] StorageError),
+    /// Somebody raised the generation, which only happens after commits were lost.
+    #[error("the database went from generation {known} to {found}; restart the control plane")]
+    Generation {
+        /// In memory.
+        known: u64,
+        /// In the database.
+        found: u64,
+    },
+    /// The feed is at another revision than the configuration.
+    #[error("the feed is at {feed:?} instead of {state:?}; restart the control plane")]
+    OutOfStep {
+        /// Where the feed is.
+        feed: Revision,
+        /// Where it should be.
+        state: Revision,
+    },
+    /// The operating system gives no random numbers.
+    #[error("no random numbers can be had from the operating system")]
+    NoRandomness,
+    /// The process is ending.
+    #[error("the control plane is shutting down; try again once it is back")]
+    ShuttingDown,
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Storage(error.into())
+    }
+}
+
+impl From<StorageError> for AdminError {
+    fn from(error: StorageError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<BadMask> for AdminError {
+    fn from(bad: BadMask) -> Self {
+        Self::Refused(Refusal::Argument { field: "update_mask", reason: bad.to_string() })
+    }
+}
+
+impl Refusal {
+    /// One field of one object.
+    pub(crate) fn field(kind: Kind, name: &str, field: &str, reason: impl Display) -> Self {
+        Self::Invalid(vec![Violation {
+            kind,
+            name: name.to_owned(),
+            field: field.to_owned(),
+            reason: reason.to_string(),
+        }])
+    }
+}
+
+fn list(violations: &[Violation]) -> String {
+    let lines: Vec<String> = violations.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}

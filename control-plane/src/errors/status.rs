@@ -1,0 +1,153 @@
+//! How errors look on the wire: a code, one `ErrorInfo` with a reason that programs can rely on, and the fields or
+//! objects that are meant. Everything is cut to what fits into HTTP headers, where gRPC puts it.
+
+use super::{AdminError, Failure, Refusal};
+use domain::catalog::Violation;
+use domain::config::Kind;
+use std::collections::HashMap;
+use std::error::Error;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+/// Whose reasons they are.
+pub(crate) const DOMAIN: &str = "turnpike";
+
+/// Characters of one text.
+const TEXT_LENGTH_MAX: usize = 400;
+/// Violations that are told; the rest are counted. Clients accept 16 KiB of headers, and details are in base64.
+const VIOLATIONS_TOLD: usize = 8;
+
+impl From<AdminError> for Status {
+    fn from(error: AdminError) -> Self {
+        match error {
+            AdminError::Refused(refusal) => refusal.into(),
+            AdminError::Failed(failure) => failure.into(),
+        }
+    }
+}
+
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Self {
+        let (code, reason) = classify(&refusal);
+        // Only what programs may rely on: the text may repeat what the operator wrote.
+        tracing::debug!(reason, "admin call refused");
+        let mut details = ErrorDetails::new();
+        details.set_error_info(reason, DOMAIN, metadata(&refusal));
+        match &refusal {
+            Refusal::Invalid(violations) => {
+                for violation in violations.iter().take(VIOLATIONS_TOLD) {
+                    details.add_bad_request_violation(path(violation), cut(&violation.reason));
+                }
+            }
+            Refusal::Argument { field, reason } => {
+                details.add_bad_request_violation(*field, cut(reason));
+            }
+            Refusal::InUse { kind, name, needed_by } => {
+                for needed in needed_by.iter().take(VIOLATIONS_TOLD) {
+                    details.add_precondition_failure_violation(
+                        reason,
+                        cut(&format!("{kind} {name}")),
+                        cut(needed),
+                    );
+                }
+            }
+            Refusal::NotFound { .. }
+            | Refusal::AlreadyExists { .. }
+            | Refusal::Stale { .. }
+            | Refusal::Money { .. }
+            | Refusal::UnknownRequest { .. } => {}
+        }
+        Self::with_error_details(code, message(&refusal), details)
+    }
+}
+
+impl From<Failure> for Status {
+    fn from(failure: Failure) -> Self {
+        let (code, reason) = match &failure {
+            Failure::Storage(error) if error.is_transient() => {
+                (Code::Unavailable, "STORAGE_UNAVAILABLE")
+            }
+            Failure::Storage(_) => (Code::Internal, "STORAGE_FAILED"),
+            Failure::Unreadable { .. } => (Code::Internal, "ROW_UNREADABLE"),
+            Failure::OutcomeUnknown(_) => (Code::Unknown, "OUTCOME_UNKNOWN"),
+            Failure::Generation { .. } | Failure::OutOfStep { .. } => {
+                (Code::Internal, "OUT_OF_STEP")
+            }
+            Failure::NoRandomness => (Code::Internal, "NO_RANDOMNESS"),
+            Failure::ShuttingDown => (Code::Unavailable, "SHUTTING_DOWN"),
+        };
+        let cause = failure.source().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(reason, error = %failure, cause, "admin call failed");
+        let mut details = ErrorDetails::new();
+        details.set_error_info(reason, DOMAIN, []);
+        Self::with_error_details(code, cut(&failure.to_string()), details)
+    }
+}
+
+const fn classify(refusal: &Refusal) -> (Code, &'static str) {
+    match refusal {
+        Refusal::Invalid(_) => (Code::InvalidArgument, "INVALID_OBJECT"),
+        Refusal::Argument { .. } => (Code::InvalidArgument, "INVALID_ARGUMENT"),
+        Refusal::NotFound { .. } => (Code::NotFound, "NOT_FOUND"),
+        Refusal::AlreadyExists { .. } => (Code::AlreadyExists, "ALREADY_EXISTS"),
+        Refusal::Stale { .. } => (Code::Aborted, "ETAG_MISMATCH"),
+        Refusal::InUse { .. } => (Code::FailedPrecondition, "IN_USE"),
+        Refusal::Money { .. } => (Code::FailedPrecondition, "MONEY_IN_THE_WAY"),
+        Refusal::UnknownRequest { .. } => (Code::NotFound, "REQUEST_NOT_FOUND"),
+    }
+}
+
+fn metadata(refusal: &Refusal) -> HashMap<String, String> {
+    let object = |kind: Kind, name: &str| {
+        HashMap::from([("kind".to_owned(), kind.to_string()), ("name".to_owned(), cut(name))])
+    };
+    match refusal {
+        Refusal::Invalid(violations) => {
+            HashMap::from([("violations".to_owned(), violations.len().to_string())])
+        }
+        Refusal::Argument { field, .. } => {
+            HashMap::from([("field".to_owned(), (*field).to_owned())])
+        }
+        Refusal::NotFound { kind, name }
+        | Refusal::AlreadyExists { kind, name }
+        | Refusal::Stale { kind, name, .. }
+        | Refusal::InUse { kind, name, .. }
+        | Refusal::Money { kind, name, .. } => object(*kind, name),
+        Refusal::UnknownRequest { id } => HashMap::from([("requestId".to_owned(), cut(id))]),
+    }
+}
+
+/// One line; lists are told in the details as well.
+fn message(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::Invalid(violations) => {
+            let first = violations.first().map(ToString::to_string).unwrap_or_default();
+            and_more(cut(&first), violations.len(), 1)
+        }
+        Refusal::InUse { kind, name, needed_by } => {
+            let told: Vec<String> =
+                needed_by.iter().take(VIOLATIONS_TOLD).map(|needed| cut(needed)).collect();
+            let text = format!("{kind} {:?} cannot be deleted: {}", cut(name), told.join("; "));
+            and_more(cut(&text), needed_by.len(), VIOLATIONS_TOLD)
+        }
+        other => cut(&other.to_string()),
+    }
+}
+
+fn and_more(text: String, all: usize, told: usize) -> String {
+    match all.saturating_sub(told) {
+        0 => text,
+        more => format!("{text} (and {more} more)"),
+    }
+}
+
+fn path(violation: &Violation) -> String {
+    cut(&format!("{} {}: {}", violation.kind, violation.name, violation.field))
+}
+
+fn cut(text: &str) -> String {
+    if text.chars().count() <= TEXT_LENGTH_MAX {
+        return text.to_owned();
+    }
+    text.chars().take(TEXT_LENGTH_MAX).chain(['…']).collect()
+}

@@ -1,0 +1,32 @@
+//! The tables of the configuration: its head, its objects, its log, and every price that ever was. SQL and nothing else;
+//! what rows mean is the callers' business.
+
+mod head;
+mod object;
+mod log;
+mod price;
+
+pub(crate) use head::{Minted, head, mint};
+pub(crate) use log::{append_log, logged_after, logged_at};
+pub(crate) use object::{Row, delete, find, first_keys_of, insert, page, update};
+pub(crate) use price::{append_prices, latest_prices};
+
+use crate::errors::Failure;
+use hex::FromHexError;
+
+/// Numbers of rows are BIGINT; ours fit unless somebody wrote them by hand.
+fn to_database(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn from_database(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+fn bytes(table: &'static str, row: &str, text: &str) -> Result<Vec<u8>, Failure> {
+    hex::decode(text).map_err(|wrong: FromHexError| unreadable(table, row, wrong))
+}
+
+fn unreadable(table: &'static str, row: &str, wrong: impl std::fmt::Display) -> Failure {
+    Failure::Unreadable { table, row: row.to_owned(), reason: wrong.to_string() }
+}

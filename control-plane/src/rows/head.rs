@@ -1,0 +1,57 @@
+//! The one row whose update serialises every change.
+
+use super::{from_database, to_database};
+use crate::errors::Failure;
+use domain::id::Revision;
+use sqlx::{AnyConnection, Row as _};
+
+/// A revision that exists once its transaction is committed, and the uids that came with it.
+pub(crate) struct Minted {
+    /// The new state.
+    pub(crate) revision: Revision,
+    next_uid: i64,
+}
+
+impl Minted {
+    /// The state that it follows.
+    pub(crate) fn before(&self) -> Revision {
+        Revision { rev: self.revision.rev.saturating_sub(1), ..self.revision }
+    }
+
+    /// A uid that nothing ever had.
+    pub(crate) fn take_uid(&mut self) -> i64 {
+        let uid = self.next_uid;
+        self.next_uid = uid.saturating_add(1);
+        uid
+    }
+}
+
+/// Mints the next revision, and as many uids as may be needed. Must be the first statement of its transaction.
+pub(crate) async fn mint(connection: &mut AnyConnection, uids: usize) -> Result<Minted, Failure> {
+    let uids = i64::try_from(uids).unwrap_or(i64::MAX);
+    let row = sqlx::query(
+        "UPDATE config_head SET rev = rev + 1, next_uid = next_uid + $1 WHERE id = 1
+         RETURNING generation, rev, next_uid",
+    )
+    .bind(uids)
+    .fetch_one(connection)
+    .await?;
+    let revision = Revision {
+        generation: from_database(row.try_get("generation")?),
+        rev: from_database(row.try_get("rev")?),
+    };
+    let after: i64 = row.try_get("next_uid")?;
+    Ok(Minted { revision, next_uid: after.saturating_sub(uids) })
+}
+
+/// The newest revision.
+pub(crate) async fn head(connection: &mut AnyConnection) -> Result<Revision, Failure> {
+    let row = sqlx::query("SELECT generation, rev FROM config_head WHERE id = $1")
+        .bind(to_database(1))
+        .fetch_one(connection)
+        .await?;
+    Ok(Revision {
+        generation: from_database(row.try_get("generation")?),
+        rev: from_database(row.try_get("rev")?),
+    })
+}

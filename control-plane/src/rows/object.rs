@@ -1,0 +1,153 @@
+//! Configured objects, as they are kept: the spec as the wire has it, without its secret.
+
+use super::{bytes, from_database, to_database, unreadable};
+use crate::errors::Failure;
+use crate::resource::Spec;
+use domain::config::Kind;
+use domain::time::Timestamp;
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
+
+const TABLE: &str = "config_object";
+
+/// One object. Not printable, since it may have a digest or a credential.
+#[derive(Clone)]
+pub(crate) struct Row {
+    /// Unique among its kind.
+    pub(crate) name: String,
+    /// Never reused.
+    pub(crate) uid: i64,
+    /// Of its last change: the etag.
+    pub(crate) rev: u64,
+    /// What is configured, without secrets; also says the kind.
+    pub(crate) spec: Spec,
+    /// An upstream's sealed credential, a key's digest; else empty.
+    pub(crate) secret: Vec<u8>,
+    /// When it came to be.
+    pub(crate) created: Timestamp,
+    /// When it last changed.
+    pub(crate) updated: Timestamp,
+}
+
+/// The object of that name.
+pub(crate) async fn find(
+    connection: &mut AnyConnection,
+    kind: Kind,
+    name: &str,
+) -> Result<Option<Row>, Failure> {
+    let row = sqlx::query(
+        "SELECT name, uid, rev, spec, secret, created_us, updated_us FROM config_object
+         WHERE kind = $1 AND name = $2",
+    )
+    .bind(kind.name())
+    .bind(name)
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| read(kind, &row)).transpose()
+}
+
+/// Up to `limit` objects of a kind whose names come after `after`, by name.
+pub(crate) async fn page(
+    connection: &mut AnyConnection,
+    kind: Kind,
+    after: &str,
+    limit: u32,
+) -> Result<Vec<Row>, Failure> {
+    let rows = sqlx::query(
+        "SELECT name, uid, rev, spec, secret, created_us, updated_us FROM config_object
+         WHERE kind = $1 AND name > $2 ORDER BY name LIMIT $3",
+    )
+    .bind(kind.name())
+    .bind(after)
+    .bind(i64::from(limit))
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| read(kind, row)).collect()
+}
+
+/// The first names of an org's keys, which are all named `org/…`.
+pub(crate) async fn first_keys_of(
+    connection: &mut AnyConnection,
+    org: &str,
+    limit: u32,
+) -> Result<Vec<String>, Failure> {
+    let prefix = format!("{org}/");
+    let rows = sqlx::query(
+        "SELECT name FROM config_object WHERE kind = $1 AND substr(name, 1, $2) = $3
+         ORDER BY name LIMIT $4",
+    )
+    .bind(Kind::Key.name())
+    .bind(i64::try_from(prefix.chars().count()).unwrap_or(i64::MAX))
+    .bind(prefix)
+    .bind(i64::from(limit))
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| Ok(row.try_get("name")?)).collect()
+}
+
+/// Adds an object.
+pub(crate) async fn insert(connection: &mut AnyConnection, row: &Row) -> Result<(), Failure> {
+    sqlx::query(
+        "INSERT INTO config_object (kind, name, uid, rev, spec, secret, created_us, updated_us)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .bind(row.spec.kind().name())
+    .bind(row.name.clone())
+    .bind(row.uid)
+    .bind(to_database(row.rev))
+    .bind(hex::encode(row.spec.encode()))
+    .bind(hex::encode(&row.secret))
+    .bind(to_database(row.created.0))
+    .bind(to_database(row.updated.0))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Replaces what is configured of an object.
+pub(crate) async fn update(connection: &mut AnyConnection, row: &Row) -> Result<(), Failure> {
+    sqlx::query(
+        "UPDATE config_object SET rev = $1, spec = $2, secret = $3, updated_us = $4
+         WHERE kind = $5 AND name = $6",
+    )
+    .bind(to_database(row.rev))
+    .bind(hex::encode(row.spec.encode()))
+    .bind(hex::encode(&row.secret))
+    .bind(to_database(row.updated.0))
+    .bind(row.spec.kind().name())
+    .bind(row.name.clone())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Removes an object.
+pub(crate) async fn delete(
+    connection: &mut AnyConnection,
+    kind: Kind,
+    name: &str,
+) -> Result<(), Failure> {
+    sqlx::query("DELETE FROM config_object WHERE kind = $1 AND name = $2")
+        .bind(kind.name())
+        .bind(name)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+fn read(kind: Kind, row: &AnyRow) -> Result<Row, Failure> {
+    let name: String = row.try_get("name")?;
+    let path = format!("{kind} {name}");
+    let spec: String = row.try_get("spec")?;
+    let secret: String = row.try_get("secret")?;
+    Ok(Row {
+        uid: row.try_get("uid")?,
+        rev: from_database(row.try_get("rev")?),
+        spec: Spec::decode(kind, &bytes(TABLE, &path, &spec)?)
+            .map_err(|wrong| unreadable(TABLE, &path, wrong))?,
+        secret: bytes(TABLE, &path, &secret)?,
+        created: Timestamp(from_database(row.try_get("created_us")?)),
+        updated: Timestamp(from_database(row.try_get("updated_us")?)),
+        name,
+    })
+}

@@ -1,0 +1,73 @@
+//! The gRPC services, and which of them are open: health and reflection are, everything else is behind the operator
+//! gate.
+
+mod config;
+mod apply;
+mod money;
+
+pub(crate) use config::with_secret;
+pub(crate) use money::credit;
+
+use crate::admin::Admin;
+use crate::operator::OperatorGate;
+use proto::admin::v1::apply_service_server::ApplyServiceServer;
+use proto::admin::v1::entity_service_server::EntityServiceServer;
+use proto::admin::v1::fx_rate_service_server::FxRateServiceServer;
+use proto::admin::v1::key_service_server::KeyServiceServer;
+use proto::admin::v1::markup_rule_service_server::MarkupRuleServiceServer;
+use proto::admin::v1::model_service_server::ModelServiceServer;
+use proto::admin::v1::money_service_server::MoneyServiceServer;
+use proto::admin::v1::org_service_server::OrgServiceServer;
+use proto::admin::v1::plan_service_server::PlanServiceServer;
+use proto::admin::v1::price_book_service_server::PriceBookServiceServer;
+use proto::admin::v1::upstream_service_server::UpstreamServiceServer;
+use tonic::server::NamedService;
+use tonic::service::{InterceptorLayer, Routes};
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::{HealthReporter, HealthService};
+use tonic_reflection::server::{Builder, Error};
+
+/// All services of the admin port.
+pub(crate) async fn routes(admin: &Admin, gate: OperatorGate) -> Result<Routes, Error> {
+    let health = HealthReporter::new();
+    let mut names = Vec::new();
+    let mut guarded = Routes::default();
+    let bytes_max = admin.authority.limits().request_bytes_max;
+    macro_rules! guard {
+        ($($server:ident),*) => {$(
+            names.push($server::<Admin>::NAME);
+            health.set_serving::<$server<Admin>>().await;
+            let server = $server::new(admin.clone()).max_decoding_message_size(bytes_max);
+            guarded = guarded.add_service(server);
+        )*};
+    }
+    guard!(
+        EntityServiceServer,
+        PlanServiceServer,
+        UpstreamServiceServer,
+        ModelServiceServer,
+        PriceBookServiceServer,
+        MarkupRuleServiceServer,
+        FxRateServiceServer,
+        OrgServiceServer,
+        KeyServiceServer,
+        ApplyServiceServer,
+        MoneyServiceServer
+    );
+    // A layer covers what was added before it, unknown paths included; what is added later is open.
+    let gated: Routes = guarded.into_axum_router().layer(InterceptorLayer::new(gate)).into();
+    Ok(gated
+        .add_service(HealthServer::new(HealthService::from_health_reporter(health)))
+        .add_service(reflection(&names).build_v1()?)
+        .add_service(reflection(&names).build_v1alpha()?)
+        .prepare())
+}
+
+/// Tells of the services of this port only, though the descriptors have those between roles too.
+fn reflection(names: &[&'static str]) -> Builder<'static> {
+    let builder = Builder::configure()
+        .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .with_service_name(<HealthServer<HealthService> as NamedService>::NAME);
+    names.iter().fold(builder, |builder, name| builder.with_service_name(*name))
+}

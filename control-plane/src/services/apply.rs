@@ -1,0 +1,23 @@
+//! Many objects at once, and who has them.
+
+use crate::admin::Admin;
+use proto::admin::v1;
+use proto::admin::v1::apply_service_server::ApplyService;
+use tonic::{Request, Response, Status};
+
+#[tonic::async_trait]
+impl ApplyService for Admin {
+    async fn apply(
+        &self,
+        request: Request<v1::ApplyRequest>,
+    ) -> Result<Response<v1::ApplyResponse>, Status> {
+        Ok(Response::new(Self::apply(self, request.into_inner()).await?))
+    }
+
+    async fn list_data_planes(
+        &self,
+        _: Request<v1::ListDataPlanesRequest>,
+    ) -> Result<Response<v1::ListDataPlanesResponse>, Status> {
+        Ok(Response::new(self.data_planes()))
+    }
+}

@@ -1,0 +1,82 @@
+//! What a control plane is started with. Secrets in here never print themselves.
+
+use domain::key::Pepper;
+use std::fmt;
+
+/// Fewest characters of the operator token: below, it can be guessed.
+const TOKEN_LENGTH_MIN: usize = 16;
+
+/// Everything that the control plane is told from outside.
+#[derive(Clone)]
+pub struct ControlPlaneSettings {
+    /// What operators present as their bearer token; at least 16 characters.
+    pub operator_token: Secret,
+    /// Turns keys into the digests that are stored.
+    pub pepper: Pepper,
+    /// Encrypts upstream credentials at rest and in the feed.
+    pub seal_key: [u8; 32],
+    /// Bounds on what one call may ask.
+    pub limits: AdminLimits,
+}
+
+impl fmt::Debug for ControlPlaneSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ControlPlaneSettings").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+/// Bounds on what one admin call may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AdminLimits {
+    /// Objects on a page when the caller does not say.
+    pub page_size_default: u32,
+    /// Most objects on a page; more are not refused but given on the next one.
+    pub page_size_max: u32,
+    /// Most bytes of objects on a page; more are given on the next one. Clients accept 4 MiB.
+    pub page_bytes_max: usize,
+    /// Most objects in one `apply`.
+    pub apply_objects_max: usize,
+    /// Most bytes of one request.
+    pub request_bytes_max: usize,
+}
+
+impl Default for AdminLimits {
+    fn default() -> Self {
+        Self {
+            page_size_default: 100,
+            page_size_max: 1_000,
+            page_bytes_max: 2 * 1024 * 1024,
+            apply_objects_max: 10_000,
+            request_bytes_max: 16 * 1024 * 1024,
+        }
+    }
+}
+
+/// Text that must not be seen.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes it over.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself; for the one place that needs it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it is long enough to be an operator's token.
+    pub(crate) fn is_long_enough(&self) -> bool {
+        self.0.chars().count() >= TOKEN_LENGTH_MIN
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}

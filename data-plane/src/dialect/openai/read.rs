@@ -1,0 +1,170 @@
+//! What chunks and answers of OpenAI's chat completions tell: words, ends, usage. Everything else passes unread.
+
+use crate::body::envelope::place;
+use crate::body::text::Text;
+use crate::dialect::usage;
+use crate::dialect::{Facts, Malformed, Voice};
+use crate::transcript::Transcript;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+use std::ops::Range;
+
+#[derive(Deserialize)]
+struct Chunk<'a> {
+    #[serde(borrow, default)]
+    id: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    choices: Option<Vec<Choice<'a>>>,
+    #[serde(borrow, default)]
+    usage: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Choice<'a> {
+    #[serde(default)]
+    index: u64,
+    #[serde(borrow, default, alias = "message")]
+    delta: Option<Delta<'a>>,
+    #[serde(borrow, default)]
+    finish_reason: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    usage: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Delta<'a> {
+    #[serde(borrow, default)]
+    content: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    refusal: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    reasoning_content: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    reasoning: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    tool_calls: Option<Vec<ToolCall<'a>>>,
+    #[serde(borrow, default)]
+    function_call: Option<Function<'a>>,
+    #[serde(borrow, default)]
+    audio: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct ToolCall<'a> {
+    #[serde(borrow, default)]
+    function: Option<Function<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Function<'a> {
+    #[serde(borrow, default)]
+    name: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    arguments: Option<Text<'a>>,
+}
+
+/// Reads one chunk of a stream, or one whole answer: they differ only in `delta` being `message`.
+pub(crate) fn read(text: &str, transcript: &mut Transcript) -> Result<Facts, Malformed> {
+    let Ok(chunk) = serde_json::from_str::<Chunk<'_>>(text) else {
+        return opaque(text, transcript);
+    };
+    let choices = chunk.choices.unwrap_or_default();
+    let mut facts = Facts {
+        id: chunk.id.filter(|id| !id.is_empty()).map(|id| id.to_string()),
+        is_error: chunk.error.is_some_and(|error| error.get() != "null"),
+        is_bare: choices.is_empty(),
+        usage: chunk.usage.and_then(|usage| usage::read(usage.get())),
+        ..Facts::default()
+    };
+    for choice in choices {
+        if let Some(reason) = choice.finish_reason {
+            facts.finish_reason = Some(reason.to_string());
+        }
+        // Moonshot reports its usage inside the last choice.
+        facts.usage = facts.usage.or_else(|| usage::read(choice.usage?.get()));
+        if let Some(delta) = choice.delta {
+            hear(choice.index, &delta, transcript, &mut facts);
+        }
+    }
+    Ok(facts)
+}
+
+fn hear(choice: u64, delta: &Delta<'_>, transcript: &mut Transcript, facts: &mut Facts) {
+    let answers = [&delta.content, &delta.refusal].into_iter().flatten();
+    for words in answers {
+        transcript.hear(choice, Voice::Answer, words);
+    }
+    // vLLM sends both names for the same words; only one of them counts.
+    if let Some(words) = delta.reasoning_content.as_ref().or(delta.reasoning.as_ref()) {
+        transcript.hear(choice, Voice::Reasoning, words);
+    }
+    let calls = delta.tool_calls.iter().flatten().filter_map(|call| call.function.as_ref());
+    for function in calls.chain(&delta.function_call) {
+        for words in [&function.name, &function.arguments].into_iter().flatten() {
+            transcript.hear(choice, Voice::Answer, words);
+        }
+    }
+    if let Some(audio) = delta.audio {
+        facts.opaque_bytes += u64::try_from(audio.get().len()).unwrap_or(u64::MAX);
+        transcript.hear_opaque(facts.opaque_bytes);
+    }
+}
+
+/// JSON of a shape we do not know passes, bounded by its bytes; what is no JSON is broken.
+fn opaque(text: &str, transcript: &mut Transcript) -> Result<Facts, Malformed> {
+    serde_json::from_str::<IgnoredAny>(text).map_err(|_| Malformed)?;
+    let bytes = u64::try_from(text.len()).unwrap_or(u64::MAX);
+    transcript.hear_opaque(bytes);
+    Ok(Facts { opaque_bytes: bytes, ..Facts::default() })
+}
+
+/// Where the top-level `usage` of a JSON object stands in its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct UsagePlace {
+    /// The member with the comma that goes with it.
+    pub(crate) member: Range<usize>,
+    /// The value.
+    pub(crate) value: Range<usize>,
+}
+
+#[derive(Deserialize)]
+struct OnlyUsage<'a> {
+    #[serde(borrow, default)]
+    usage: Option<&'a RawValue>,
+}
+
+/// Finds it; `None` when there is none.
+pub(crate) fn find_usage(text: &str) -> Option<UsagePlace> {
+    let found: OnlyUsage<'_> = serde_json::from_str(text).ok()?;
+    let value = match found.usage {
+        Some(value) => place(text, value.get()),
+        None => null_usage(text)?,
+    };
+    let before = text.get(..value.start)?;
+    let name = before.rfind("\"usage\"")?;
+    let leading = text.get(..name)?.trim_end();
+    if leading.ends_with(',') {
+        return Some(UsagePlace { member: leading.len() - 1..value.end, value });
+    }
+    let after = text.get(value.end..)?;
+    let trailing = after.len() - after.trim_start().len();
+    let comma = usize::from(after.trim_start().starts_with(','));
+    let end = if comma == 1 { value.end + trailing + 1 } else { value.end };
+    Some(UsagePlace { member: name..end, value })
+}
+
+/// `"usage":null` is read as no usage at all; its place is found by its text, which no string value can hold unescaped.
+fn null_usage(text: &str) -> Option<Range<usize>> {
+    let name = text.rfind("\"usage\"")?;
+    let after = text.get(name + "\"usage\"".len()..)?;
+    let colon = after.find(':')?;
+    let value = after.get(colon + 1..)?;
+    let start = text.len() - value.trim_start().len();
+    text.get(start..)?.starts_with("null").then_some(start..start + "null".len())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,164 @@
+//! The public error table: what a client is told, in which status, and whether its SDK should try again.
+//!
+//! Each stage has its own error; here each becomes one row. Texts name the field or the remedy and never hold anything an
+//! upstream said about itself.
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use serde_json::{Map, Value, json};
+use std::time::Duration;
+
+/// OpenRouter's vocabulary of error types, as far as we answer with them
+/// (<https://openrouter.ai/docs/api-reference/errors>).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ErrorType {
+    InvalidRequest,
+    ContextLengthExceeded,
+    ContentPolicyViolation,
+    Authentication,
+    PaymentRequired,
+    PermissionDenied,
+    NotFound,
+    PayloadTooLarge,
+    Unprocessable,
+    RateLimitExceeded,
+    Server,
+    ProviderUnavailable,
+    ProviderOverloaded,
+    Timeout,
+}
+
+impl ErrorType {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "invalid_request",
+            Self::ContextLengthExceeded => "context_length_exceeded",
+            Self::ContentPolicyViolation => "content_policy_violation",
+            Self::Authentication => "authentication",
+            Self::PaymentRequired => "payment_required",
+            Self::PermissionDenied => "permission_denied",
+            Self::NotFound => "not_found",
+            Self::PayloadTooLarge => "payload_too_large",
+            Self::Unprocessable => "unprocessable",
+            Self::RateLimitExceeded => "rate_limit_exceeded",
+            Self::Server => "server",
+            Self::ProviderUnavailable => "provider_unavailable",
+            Self::ProviderOverloaded => "provider_overloaded",
+            Self::Timeout => "timeout",
+        }
+    }
+}
+
+/// One row of the table, filled in.
+#[derive(Clone, Debug)]
+pub(crate) struct ApiError {
+    status: StatusCode,
+    error_type: ErrorType,
+    message: String,
+    metadata: Map<String, Value>,
+    retry_after: Option<Duration>,
+    should_retry: Option<bool>,
+    headers: HeaderMap,
+}
+
+impl ApiError {
+    pub(crate) fn new(status: StatusCode, error_type: ErrorType, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            error_type,
+            message: message.into(),
+            metadata: Map::new(),
+            retry_after: None,
+            should_retry: None,
+            headers: HeaderMap::new(),
+        }
+    }
+
+    /// 400, with the request's field at fault.
+    pub(crate) fn invalid(field: &str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, ErrorType::InvalidRequest, message).with("field", field)
+    }
+
+    /// 500 for what should not happen.
+    pub(crate) fn ours() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            ErrorType::Server,
+            "something went wrong on our side; report it with metadata.request_id",
+        )
+    }
+
+    /// Adds to `metadata`.
+    pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.metadata.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Tells when to come back.
+    pub(crate) fn after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    /// Steers the retries that SDKs do by themselves.
+    pub(crate) fn retry(mut self, should: bool) -> Self {
+        self.should_retry = Some(should);
+        self
+    }
+
+    /// Adds response headers.
+    pub(crate) fn with_headers(mut self, headers: HeaderMap) -> Self {
+        self.headers = headers;
+        self
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// `{"error":{"code","message","metadata"}}`, in a stream after the first byte the last event's data.
+    pub(crate) fn body(&self, request_id: &str) -> Bytes {
+        let mut metadata = self.metadata.clone();
+        metadata.insert("error_type".into(), self.error_type.name().into());
+        metadata.insert("request_id".into(), request_id.into());
+        let error = json!({"error": {
+            "code": self.status.as_u16(),
+            "message": self.message,
+            "type": self.error_type.name(),
+            "metadata": metadata,
+        }});
+        Bytes::from(error.to_string())
+    }
+
+    /// As the last event of a stream that has begun: an error alone, which every SDK raises.
+    pub(crate) fn event(&self, request_id: &str) -> Bytes {
+        let body = self.body(request_id);
+        Bytes::from([b"data: ".as_slice(), &body, b"\n\n"].concat())
+    }
+
+    /// As a whole response.
+    pub(crate) fn response(self, request_id: &str) -> Response<Body> {
+        let body = self.body(request_id);
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.extend(self.headers);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Ok(id) = HeaderValue::from_str(request_id) {
+            headers.insert("x-request-id", id);
+        }
+        if let Some(wait) = self.retry_after {
+            let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+            headers.insert(RETRY_AFTER, HeaderValue::from(millis.div_ceil(1000).max(1)));
+            headers.insert("retry-after-ms", HeaderValue::from(millis.max(1)));
+        }
+        if let Some(should) = self.should_retry {
+            let text = if should { "true" } else { "false" };
+            headers.insert("x-should-retry", HeaderValue::from_static(text));
+        }
+        response
+    }
+}

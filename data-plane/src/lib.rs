@@ -1,0 +1,31 @@
+//! The data plane: stateless proxies that admit, route and stream, and write down what was used.
+//!
+//! In reading order: what is set, what the client sees when something is wrong, the listener, the endpoints, the life of a
+//! request, what upstreams speak and where they are; then what a data plane keeps between requests: configuration, keys,
+//! limits, money, and the tokeniser.
+
+mod settings;
+mod metric;
+mod error;
+
+mod server;
+mod api;
+mod body;
+mod respond;
+mod pipeline;
+
+mod dialect;
+mod transcript;
+mod upstream;
+
+mod plane;
+pub mod configuration;
+pub mod keys;
+pub mod limits;
+pub mod purse;
+pub mod recovery;
+pub mod tokenizer;
+
+pub use plane::{DataPlane, DataPlaneParts};
+pub use server::{Listener, StartError};
+pub use settings::{DataPlaneSettings, Limits, Pace};

@@ -1,0 +1,98 @@
+//! The life of one request, one stage per file, in this order:
+//!
+//! `authenticate → route → admit → dispatch → relay → settle`
+//!
+//! Each stage takes the proof made by the one before (`Caller`, `RoutePlan`, `Admission`, …), so that a stage cannot be
+//! skipped or reordered without a compile error.
+//!
+//! Invariant: every `Admission` is settled exactly once, with exactly one usage event, even if the client leaves.
+
+pub(crate) mod authenticate;
+pub(crate) mod route;
+pub(crate) mod admit;
+pub(crate) mod admission;
+pub(crate) mod dispatch;
+pub(crate) mod attempt;
+pub(crate) mod relay;
+pub(crate) mod cover;
+pub(crate) mod settle;
+pub(crate) mod head;
+
+use crate::body;
+use crate::body::chat::ChatRequest;
+use crate::error::ApiError;
+use crate::metric;
+use crate::pipeline::admit::AdmitOrder;
+use crate::pipeline::authenticate::{Caller, authenticate};
+use crate::pipeline::dispatch::{Dispatched, dispatch};
+use crate::pipeline::route::{RoutePlan, route};
+use crate::plane::{Core, now};
+use crate::respond::{Client, respond};
+use axum::body::Body;
+use http::{Request, Response};
+use std::sync::Arc;
+
+/// What is known of a request before it costs anything.
+struct Prepared {
+    request_id: String,
+    caller: Caller,
+    plan: RoutePlan,
+    chat: ChatRequest,
+    app: String,
+}
+
+/// Serves one chat completion.
+pub(crate) async fn serve(core: Arc<Core>, request: Request<Body>) -> Response<Body> {
+    let request_id = mint_request_id();
+    let response = match prepare(&core, request_id.clone(), request).await {
+        Ok(prepared) => respond(|client| live(core, prepared, client)).await,
+        Err(refusal) => refusal.response(&request_id),
+    };
+    metric::answered(response.status().as_u16());
+    response
+}
+
+/// All that needs no undoing.
+async fn prepare(
+    core: &Core,
+    request_id: String,
+    request: Request<Body>,
+) -> Result<Prepared, ApiError> {
+    let parts = &core.plane.parts;
+    let limits = &parts.settings.limits;
+    let (head, body) = request.into_parts();
+    head::refuse_while_draining(&core.plane)?;
+    // Before the body, so that strangers cannot make us read one; after it, as the key may have been revoked meanwhile.
+    authenticate(parts, &head.headers, now())?;
+    let body = body::read(&head.headers, body, limits, &parts.settings.pace).await?;
+    let chat = ChatRequest::parse(body, limits)?;
+    let snapshot = parts.configuration.snapshot();
+    let caller = authenticate(parts, &head.headers, now())?;
+    let plan = route(&snapshot, &caller, &chat, &core.plane)?;
+    let app = head::app(&head.headers, limits.app_bytes);
+    Ok(Prepared { request_id, caller, plan, chat, app })
+}
+
+/// From admission to settlement. Outlives its client.
+async fn live(core: Arc<Core>, prepared: Prepared, client: Client) {
+    let Prepared { request_id, caller, plan, chat, app } = prepared;
+    let order = AdmitOrder { request_id: request_id.clone(), caller, plan, chat, app };
+    let mut admission = match admit::admit(&core.plane, order).await {
+        Ok(admission) => admission,
+        Err(refusal) => return head::refuse(&client, refusal.into(), &request_id).await,
+    };
+    match dispatch(&core, &mut admission, &client).await {
+        Ok(Dispatched::Stream(stream)) => relay::stream(&core, admission, stream, &client).await,
+        Ok(Dispatched::Answer(answer)) => relay::answer(admission, answer, &client).await,
+        Err(failure) => {
+            let refusal = ApiError::from(&failure);
+            settle::settle(admission, failure.outcome(), refusal.status()).await;
+            head::refuse(&client, refusal, &request_id).await;
+        }
+    }
+}
+
+/// Ordered by time, unique without asking anyone.
+pub(crate) fn mint_request_id() -> String {
+    format!("req-{}", uuid::Uuid::now_v7().simple())
+}

@@ -1,0 +1,249 @@
+//! `Admission`: the proof that a request may cost money, and everything that must be known when it ends.
+//!
+//! It is ended by `settle`. If a bug drops it instead, it still ends itself: charged as interrupted, never forgotten.
+
+use crate::body::chat::ChatRequest;
+use crate::dialect::{Facts, Reported};
+use crate::limits::LimitTicket;
+use crate::pipeline::authenticate::Caller;
+use crate::pipeline::route::{Candidate, RoutePlan};
+use crate::pipeline::settle;
+use crate::plane::Shared;
+use crate::purse::PurseHold;
+use crate::transcript::{Spoken, Transcript};
+use domain::price::Rates;
+use domain::tokens::{Metered, Provenance, Quantities, TokenClass};
+use domain::usage::Outcome;
+use http::StatusCode;
+use links::spool::Ticket;
+use proto::convert::usage as convert;
+use proto::usage::v1 as usage;
+use std::sync::Arc;
+
+/// What was taken, and must be given back or settled.
+pub(crate) struct Money {
+    pub(crate) hold: PurseHold,
+    pub(crate) ticket: Ticket,
+    pub(crate) limit: LimitTicket,
+}
+
+/// An admitted request.
+pub(crate) struct Admission {
+    pub(crate) plane: Arc<Shared>,
+    pub(crate) record: usage::Admitted,
+    pub(crate) caller: Caller,
+    pub(crate) plan: RoutePlan,
+    pub(crate) chat: ChatRequest,
+    pub(crate) attempts: Vec<usage::Attempt>,
+    pub(crate) meter: Meter,
+    /// Which candidate serves; the first one until another does.
+    pub(crate) serving: usize,
+    money: Option<Money>,
+}
+
+/// What a request has used so far.
+#[derive(Default)]
+pub(crate) struct Meter {
+    pub(crate) transcript: Transcript,
+    pub(crate) reported: Option<Reported>,
+    /// Input as our tokeniser counts it, once it had to.
+    pub(crate) input_counted: Option<u64>,
+    /// Output as our tokeniser counts it, once it had to.
+    pub(crate) spoken: Option<Spoken>,
+    pub(crate) upstream_id: String,
+    pub(crate) finish_reason: String,
+    pub(crate) first_token_us: u64,
+    /// An upstream has taken the request, so that its input is known to have been processed.
+    pub(crate) was_processed: bool,
+}
+
+impl Meter {
+    /// Takes what a piece of the answer told.
+    pub(crate) fn learn(&mut self, facts: &Facts) {
+        if self.upstream_id.is_empty()
+            && let Some(id) = &facts.id
+        {
+            self.upstream_id.clone_from(id);
+        }
+        if let Some(reason) = &facts.finish_reason {
+            self.finish_reason.clone_from(reason);
+        }
+        // Some upstreams report growing totals in every chunk: the last one counts, none is added.
+        self.reported = facts.usage.or(self.reported);
+    }
+}
+
+impl Admission {
+    pub(crate) fn new(
+        plane: Arc<Shared>,
+        record: usage::Admitted,
+        caller: Caller,
+        plan: RoutePlan,
+        chat: ChatRequest,
+        money: Money,
+    ) -> Self {
+        let meter = Meter::default();
+        Self {
+            plane,
+            record,
+            caller,
+            plan,
+            chat,
+            attempts: Vec::new(),
+            meter,
+            serving: 0,
+            money: Some(money),
+        }
+    }
+
+    pub(crate) fn request_id(&self) -> &str {
+        &self.record.request_id
+    }
+
+    /// The hold, until it is settled.
+    pub(crate) fn hold(&mut self) -> Option<&mut PurseHold> {
+        self.money.as_mut().map(|money| &mut money.hold)
+    }
+
+    pub(crate) fn limit(&self) -> Option<&LimitTicket> {
+        self.money.as_ref().map(|money| &money.limit)
+    }
+
+    /// The money, to be settled by whoever takes it.
+    pub(crate) fn take_money(&mut self) -> Option<Money> {
+        self.money.take()
+    }
+
+    pub(crate) fn candidate(&self) -> Option<&Candidate> {
+        self.plan.candidates.get(self.serving)
+    }
+
+    /// Output tokens per choice that the hold pays for; `None` if it pays for all that was asked for.
+    pub(crate) fn output_bound(&self) -> Option<u64> {
+        if self.plan.is_windowed {
+            return None;
+        }
+        let held = self.money.as_ref()?.hold.amount();
+        let paid = self.plan.prices.affordable_output(self.plan.input_tokens_max, held)?;
+        let per_choice = paid.checked_div(self.plan.choices)?.max(1);
+        (per_choice < self.plan.output_limit).then_some(per_choice)
+    }
+
+    /// The rates of the candidate that serves, for so much input.
+    pub(crate) fn rates(&self, input_tokens: u64) -> Rates {
+        let at = self.plan.routed_at;
+        let card = self.candidate().and_then(|candidate| candidate.price.schedule.at(at));
+        card.map_or(Rates::NONE, |card| card.rates(input_tokens, at))
+    }
+
+    /// What is metered as of now: reported where it can be believed, else counted, else guessed.
+    pub(crate) fn metered(&self) -> (Metered, bool) {
+        if !self.meter.was_processed {
+            return (Metered::default(), false);
+        }
+        let (mut metered, is_odd) = self.believable();
+        let request = u64::from(self.rates(0).get(TokenClass::Request).is_some());
+        metered.quantities.set(TokenClass::Request, request);
+        (metered, is_odd)
+    }
+
+    fn believable(&self) -> (Metered, bool) {
+        let mut quantities = Quantities::NONE;
+        let reported = self.meter.reported.unwrap_or(Reported { quantities, is_odd: false });
+        let input_is_possible = reported.quantities.input_total() <= self.input_ceiling();
+        let output_is_possible =
+            self.plan.model.hidden_reasoning || reported.quantities.output_total() <= self.output_ceiling();
+        let mut metered = Metered::default();
+        if reported.quantities.input_total() > 0 && input_is_possible {
+            copy(&reported.quantities, &mut quantities, &TokenClass::INPUT);
+        } else {
+            let guess = self.plan.input_tokens_max.div_ceil(4);
+            quantities.set(TokenClass::Input, self.meter.input_counted.unwrap_or(guess));
+            metered.input = counted_or_guessed(self.meter.input_counted.is_some());
+        }
+        let said_nothing = self.meter.transcript.bytes() == 0;
+        let has_output = reported.quantities.output_total() > 0 || said_nothing;
+        if self.meter.reported.is_some() && has_output && output_is_possible {
+            copy(&reported.quantities, &mut quantities, &TokenClass::OUTPUT);
+        } else {
+            let spoken = self.meter.spoken.unwrap_or_else(|| self.meter.transcript.guess());
+            quantities.set(TokenClass::Output, spoken.answer);
+            quantities.set(TokenClass::Reasoning, spoken.reasoning);
+            metered.output = counted_or_guessed(self.meter.spoken.is_some());
+        }
+        metered.quantities = quantities;
+        (metered, reported.is_odd || !input_is_possible || !output_is_possible)
+    }
+
+    /// No token is shorter than a byte; chat templates add some that are in no byte of ours.
+    fn input_ceiling(&self) -> u64 {
+        self.plan.input_tokens_max.max(self.plan.model.context_length.min(4096))
+    }
+
+    /// The words heard, and a few tokens that say nothing (ends of turns, calls of tools).
+    fn output_ceiling(&self) -> u64 {
+        let silent = self.plan.choices.saturating_mul(32);
+        self.meter.transcript.bytes().saturating_add(silent)
+    }
+
+    /// Whether the tokeniser has to say what nobody reported.
+    pub(crate) fn needs_counting(&self) -> bool {
+        let (metered, _) = self.metered();
+        let guessed = |side: Provenance| side == Provenance::Estimated;
+        self.meter.was_processed && (guessed(metered.input) || guessed(metered.output))
+    }
+
+    /// Writes down what was metered so far, so that a crash charges just that.
+    pub(crate) fn note_progress(&mut self) {
+        let (metered, _) = self.metered();
+        let rates = self.rates(metered.quantities.input_total());
+        let price = self.candidate().map(|candidate| candidate.price_ref(&self.plan.model.name));
+        let Some(money) = self.money.as_mut() else {
+            return;
+        };
+        let progress = usage::Progress {
+            request_id: self.record.request_id.clone(),
+            hold_nano: money.hold.amount().get(),
+            lines: convert::lines(&metered, &rates),
+            upstream_id: self.meter.upstream_id.clone(),
+            price,
+            attempts: self.attempts.clone(),
+        };
+        if let Err(error) = money.ticket.progress(&progress) {
+            tracing::warn!(%error, "progress of a request was not written; a crash would charge it less");
+        }
+    }
+}
+
+fn copy(from: &Quantities, to: &mut Quantities, classes: &[TokenClass]) {
+    for class in classes {
+        to.set(*class, from.get(*class));
+    }
+}
+
+fn counted_or_guessed(is_counted: bool) -> Provenance {
+    if is_counted { Provenance::Counted } else { Provenance::Estimated }
+}
+
+impl Candidate {
+    /// Which compiled price this is.
+    pub(crate) fn price_ref(&self, model: &str) -> usage::PriceRef {
+        usage::PriceRef {
+            revision: self.price.revision,
+            model: model.to_owned(),
+            upstream: self.upstream.name.clone(),
+            entity: self.price.entity.clone(),
+            audience: self.price.audience.clone(),
+            org: self.price.org.clone().unwrap_or_default(),
+        }
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        if self.money.is_some() {
+            tracing::error!(request_id = self.request_id(), "an admission was dropped; it ends as interrupted");
+            settle::conclude(self, Outcome::Interrupted, StatusCode::INTERNAL_SERVER_ERROR);
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Plan → `Admission`: limits taken, money held, and a record in the spool that owes an end. 402, 429 or 503.
+
+use crate::body::chat::ChatRequest;
+use crate::error::{ApiError, ErrorType};
+use crate::limits::{self, LimitKind, LimitRefused};
+use crate::pipeline::admission::Admission;
+use crate::pipeline::authenticate::Caller;
+use crate::pipeline::head::rate_headers;
+use crate::pipeline::route::RoutePlan;
+use crate::plane::{Shared, now};
+use crate::purse::{HoldOrder, HoldRefused, PurseHold};
+use domain::money::Nano;
+use domain::time::Timestamp;
+use http::{HeaderMap, StatusCode};
+use links::spool::SpoolError;
+use proto::usage::v1 as usage;
+use std::sync::Arc;
+use std::time::Duration;
+use thiserror::Error;
+
+/// When money in flight elsewhere is likely to have come back.
+const IN_FLIGHT_RETRY: Duration = Duration::from_secs(2);
+/// When a full disk or an absent control plane may have been mended.
+const OUTAGE_RETRY: Duration = Duration::from_secs(1);
+
+/// What is to be admitted.
+pub(crate) struct AdmitOrder {
+    pub(crate) request_id: String,
+    pub(crate) caller: Caller,
+    pub(crate) plan: RoutePlan,
+    pub(crate) chat: ChatRequest,
+    pub(crate) app: String,
+}
+
+/// Why a request is not admitted. Nothing of it is left behind.
+#[derive(Debug, Error)]
+pub(crate) enum AdmitError {
+    #[error("rate limit")]
+    Limited(LimitRefused),
+    #[error("money")]
+    Refused(HoldRefused),
+    #[error("spool")]
+    Spool(SpoolError),
+    #[error("this request could cost more than any wallet can hold: lower max_tokens")]
+    Unpayable,
+}
+
+impl From<AdmitError> for ApiError {
+    fn from(error: AdmitError) -> Self {
+        match error {
+            AdmitError::Limited(refused) => limited(&refused),
+            AdmitError::Refused(refused) => unpaid(refused),
+            AdmitError::Spool(_) => {
+                let message = "usage cannot be recorded at the moment, so nothing is served: try again";
+                ApiError::new(StatusCode::SERVICE_UNAVAILABLE, ErrorType::ProviderUnavailable, message)
+                    .with("reason", "spool_unavailable")
+                    .after(OUTAGE_RETRY)
+            }
+            AdmitError::Unpayable => ApiError::invalid("max_tokens", error.to_string()),
+        }
+    }
+}
+
+/// The row of a spent rate limit.
+fn limited(refused: &LimitRefused) -> ApiError {
+    let (what, unit) = match refused.kind {
+        LimitKind::Requests => ("requests_per_minute", "requests per minute"),
+        LimitKind::Tokens => ("tokens_per_minute", "tokens per minute"),
+        LimitKind::Concurrency => ("concurrency", "requests at once"),
+    };
+    let wait = Duration::from_micros(refused.retry_after_us);
+    let message = format!(
+        "this API key is limited to {} {unit}: wait for the time in Retry-After or ask for a larger plan",
+        refused.limit
+    );
+    let mut headers = HeaderMap::new();
+    rate_headers(&mut headers, &refused.standing);
+    ApiError::new(StatusCode::TOO_MANY_REQUESTS, ErrorType::RateLimitExceeded, message)
+        .with("limit", what)
+        .after(wait)
+        .with_headers(headers)
+}
+
+/// The rows of money.
+pub(crate) fn unpaid(refused: HoldRefused) -> ApiError {
+    let payment = |message: &str, reason: &str| {
+        ApiError::new(StatusCode::PAYMENT_REQUIRED, ErrorType::PaymentRequired, message)
+            .with("reason", reason)
+    };
+    match refused {
+        HoldRefused::InsufficientBalance => {
+            payment("the balance does not cover this request: top it up", "insufficient_balance")
+                .retry(false)
+        }
+        HoldRefused::KeyBudget => {
+            payment("the budget of this API key does not cover this request: raise it", "key_budget")
+                .retry(false)
+        }
+        HoldRefused::InFlight => payment(
+            "the balance is held by requests that are still running: try again when they have ended",
+            "in_flight",
+        )
+        .after(IN_FLIGHT_RETRY),
+        HoldRefused::Unreachable => {
+            let message = "the balance cannot be reached at the moment: try again";
+            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, ErrorType::ProviderUnavailable, message)
+                .with("reason", "budget_unavailable")
+                .after(OUTAGE_RETRY)
+        }
+    }
+}
+
+/// Takes limits, money and a place in the spool, in this order; gives back what it took if a later one fails.
+pub(crate) async fn admit(plane: &Arc<Shared>, order: AdmitOrder) -> Result<Admission, AdmitError> {
+    let AdmitOrder { request_id, caller, plan, chat, app } = order;
+    let admitted_at = now();
+    let estimate = plan.input_tokens_max.div_ceil(4);
+    let limit = limits::admit(&caller.key, &caller.plan, admitted_at, estimate)
+        .map_err(AdmitError::Limited)?;
+    let hold = match hold(plane, &caller, &plan).await {
+        Ok(hold) => hold,
+        Err(refused) => {
+            limit.settle(now(), 0);
+            return Err(refused);
+        }
+    };
+    let record = record(&request_id, &caller, &plan, &hold, admitted_at, (chat.stream, &app));
+    match plane.parts.spool.admit(&record) {
+        Ok(ticket) => {
+            let money = crate::pipeline::admission::Money { hold, ticket, limit };
+            Ok(Admission::new(plane.clone(), record, caller, plan, chat, money))
+        }
+        Err(error) => {
+            hold.release();
+            limit.settle(now(), 0);
+            Err(AdmitError::Spool(error))
+        }
+    }
+}
+
+async fn hold(plane: &Shared, caller: &Caller, plan: &RoutePlan) -> Result<PurseHold, AdmitError> {
+    let window = plane.parts.settings.output_window_tokens;
+    let per_choice = if plan.is_windowed { plan.output_limit.min(window) } else { plan.output_limit };
+    let output = per_choice.saturating_mul(plan.choices);
+    let (prices, input) = (plan.prices, plan.input_tokens_max);
+    let wanted = prices.cost(input, output).ok_or(AdmitError::Unpayable)?;
+    let minimum = prices.cost(input, plan.choices).ok_or(AdmitError::Unpayable)?;
+    let choose = move |free: Nano| {
+        if free >= wanted {
+            return Some(wanted);
+        }
+        let money = prices.affordable_money(input, output, free);
+        (money >= minimum).then(|| money.min(wanted))
+    };
+    let budget = caller.key.key.budgeted.then_some(caller.key.key.uid);
+    let order =
+        HoldOrder { org: caller.org.uid, budget, minimum: minimum.min(wanted), wanted, choose: &choose };
+    plane.parts.purse.hold(order).await.map_err(AdmitError::Refused)
+}
+
+fn record(
+    request_id: &str,
+    caller: &Caller,
+    plan: &RoutePlan,
+    hold: &PurseHold,
+    admitted_at: Timestamp,
+    (streamed, app): (bool, &str),
+) -> usage::Admitted {
+    usage::Admitted {
+        request_id: request_id.to_owned(),
+        org_uid: caller.org.uid.0,
+        key_uid: caller.key.key.uid.0,
+        entity: caller.entity.name.clone(),
+        currency: caller.entity.currency.to_string(),
+        model: plan.model.name.clone(),
+        price: plan.candidates.first().map(|candidate| candidate.price_ref(&plan.model.name)),
+        hold_nano: hold.amount().get(),
+        admitted_us: admitted_at.0,
+        streamed,
+        app: app.to_owned(),
+        budgeted: caller.key.key.budgeted,
+    }
+}

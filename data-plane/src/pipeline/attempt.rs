@@ -1,0 +1,233 @@
+//! One try at one upstream: the request sent, and its answer read up to the point where it can be trusted to be one.
+
+use crate::dialect::openai::{self, Changes, DONE, read};
+use crate::dialect::sse::{Event, EventReader};
+use crate::pipeline::admission::Admission;
+use crate::pipeline::route::Candidate;
+use crate::plane::Core;
+use crate::transcript::Transcript;
+use crate::upstream::client::SendError;
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// What an upstream gave.
+pub(crate) enum Opened {
+    /// A stream whose first event has come.
+    Stream(UpstreamStream),
+    /// A whole answer.
+    Answer(UpstreamAnswer),
+}
+
+/// A running stream.
+pub(crate) struct UpstreamStream {
+    pub(crate) content_type: HeaderValue,
+    pub(crate) reader: EventReader,
+    pub(crate) body: Incoming,
+    /// Events already read, in order.
+    pub(crate) first: Vec<Event>,
+}
+
+/// A whole answer.
+pub(crate) struct UpstreamAnswer {
+    pub(crate) status: StatusCode,
+    pub(crate) content_type: HeaderValue,
+    pub(crate) body: Bytes,
+}
+
+/// Why an attempt gave nothing.
+#[derive(Clone, Debug)]
+pub(crate) enum AttemptError {
+    /// No connection, or it broke before an answer.
+    Unreachable,
+    /// It cannot be called as configured.
+    Misconfigured,
+    /// It asks for fewer requests.
+    Overloaded { status: StatusCode, retry_after: Option<Duration> },
+    /// It failed: 5xx, our credential, its model.
+    Failed { status: StatusCode },
+    /// It refuses this very request, and so would others.
+    Refused { status: StatusCode, body: Bytes },
+    /// Nothing came in time.
+    Silent,
+    /// What came is no answer.
+    Malformed,
+}
+
+impl AttemptError {
+    /// Whether another upstream may do better.
+    pub(crate) fn fails_over(&self) -> bool {
+        !matches!(self, Self::Refused { .. })
+    }
+
+    /// Its label in metrics and events.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Misconfigured => "misconfigured",
+            Self::Overloaded { .. } => "overloaded",
+            Self::Failed { .. } => "failed",
+            Self::Refused { .. } => "refused",
+            Self::Silent => "silent",
+            Self::Malformed => "malformed",
+        }
+    }
+
+    /// The HTTP status behind it; 0 when there was none.
+    pub(crate) fn status(&self) -> u16 {
+        match self {
+            Self::Overloaded { status, .. } | Self::Failed { status } | Self::Refused { status, .. } => {
+                status.as_u16()
+            }
+            Self::Unreachable | Self::Misconfigured | Self::Silent | Self::Malformed => 0,
+        }
+    }
+}
+
+impl From<SendError> for AttemptError {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Prepare(_) => Self::Misconfigured,
+            SendError::Connect | SendError::Broken => Self::Unreachable,
+        }
+    }
+}
+
+/// Tries one candidate.
+pub(crate) async fn attempt(
+    core: &Core,
+    admission: &Admission,
+    candidate: &Candidate,
+) -> Result<Opened, AttemptError> {
+    let pace = &core.plane.parts.settings.pace;
+    let streams = admission.chat.stream;
+    let patience = if streams { pace.first_token } else { pace.answer };
+    let deadline = Instant::now() + patience;
+    let changes =
+        Changes { model: &candidate.upstream_model, output_bound: admission.output_bound() };
+    let body = openai::request_body(&admission.chat, &changes);
+    let sent = core.upstreams.send(&candidate.upstream, admission.request_id(), streams, body);
+    let response = timeout_at(deadline, sent).await.map_err(|_| AttemptError::Silent)??;
+    let limits = &core.plane.parts.settings.limits;
+    if !response.status().is_success() {
+        return Err(refused(response, deadline).await);
+    }
+    let content_type = content_type(response.headers());
+    if streams && content_type.as_bytes().starts_with(b"text/event-stream") {
+        return open_stream(response, content_type, deadline, limits.event_bytes).await;
+    }
+    open_answer(response, content_type, deadline, limits.answer_bytes).await
+}
+
+fn content_type(headers: &HeaderMap) -> HeaderValue {
+    let json = || HeaderValue::from_static("application/json");
+    headers.get(CONTENT_TYPE).cloned().unwrap_or_else(json)
+}
+
+/// Bytes of an error text that are read at most; nobody is shown more.
+const ERROR_BYTES_MAX: usize = 64 << 10;
+
+async fn refused(response: Response<Incoming>, deadline: Instant) -> AttemptError {
+    let status = response.status();
+    let retry_after = retry_after(response.headers());
+    match status {
+        StatusCode::TOO_MANY_REQUESTS => AttemptError::Overloaded { status, retry_after },
+        StatusCode::SERVICE_UNAVAILABLE => AttemptError::Overloaded { status, retry_after },
+        StatusCode::BAD_REQUEST
+        | StatusCode::PAYLOAD_TOO_LARGE
+        | StatusCode::UNSUPPORTED_MEDIA_TYPE
+        | StatusCode::UNPROCESSABLE_ENTITY => {
+            let body = collect(response.into_body(), deadline, ERROR_BYTES_MAX).await;
+            AttemptError::Refused { status, body: body.unwrap_or_default() }
+        }
+        _ => AttemptError::Failed { status },
+    }
+}
+
+/// Whole seconds only; dates and junk count as nothing said.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds: u32 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds.into()))
+}
+
+async fn collect(mut body: Incoming, deadline: Instant, bytes_max: usize) -> Result<Bytes, AttemptError> {
+    let mut collected = BytesMut::new();
+    loop {
+        let frame = timeout_at(deadline, body.frame()).await.map_err(|_| AttemptError::Silent)?;
+        let Some(frame) = frame else {
+            return Ok(collected.freeze());
+        };
+        let Ok(data) = frame.map_err(|_| AttemptError::Unreachable)?.into_data() else {
+            continue;
+        };
+        if collected.len().saturating_add(data.len()) > bytes_max {
+            return Err(AttemptError::Malformed);
+        }
+        collected.extend_from_slice(&data);
+    }
+}
+
+async fn open_answer(
+    response: Response<Incoming>,
+    content_type: HeaderValue,
+    deadline: Instant,
+    bytes_max: usize,
+) -> Result<Opened, AttemptError> {
+    let status = response.status();
+    let body = collect(response.into_body(), deadline, bytes_max).await?;
+    let text = std::str::from_utf8(&body).map_err(|_| AttemptError::Malformed)?;
+    // Only whether it is an answer at all; what it says is read once it is the one that counts.
+    if !text.trim_start().starts_with('{') {
+        return Err(AttemptError::Malformed);
+    }
+    let facts = read::read(text, &mut Transcript::default()).map_err(|_| AttemptError::Malformed)?;
+    if facts.is_error {
+        return Err(AttemptError::Failed { status });
+    }
+    Ok(Opened::Answer(UpstreamAnswer { status, content_type, body }))
+}
+
+/// Waits for the first event that is one: until then nothing was promised, and another upstream can still take over.
+async fn open_stream(
+    response: Response<Incoming>,
+    content_type: HeaderValue,
+    deadline: Instant,
+    event_bytes_max: usize,
+) -> Result<Opened, AttemptError> {
+    let status = response.status();
+    let mut body = response.into_body();
+    let mut reader = EventReader::default();
+    let mut first = Vec::new();
+    loop {
+        while let Some(event) = reader.next() {
+            let verdict = event.data.as_deref().map(|data| is_answer(data, status));
+            first.push(event);
+            match verdict {
+                None => {}
+                Some(Ok(())) => return Ok(Opened::Stream(UpstreamStream { content_type, reader, body, first })),
+                Some(Err(error)) => return Err(error),
+            }
+        }
+        if reader.pending() > event_bytes_max {
+            return Err(AttemptError::Malformed);
+        }
+        let frame = timeout_at(deadline, body.frame()).await.map_err(|_| AttemptError::Silent)?;
+        let frame = frame.ok_or(AttemptError::Malformed)?.map_err(|_| AttemptError::Unreachable)?;
+        if let Ok(data) = frame.into_data() {
+            reader.push(data);
+        }
+    }
+}
+
+fn is_answer(data: &[u8], status: StatusCode) -> Result<(), AttemptError> {
+    if data == DONE {
+        return Err(AttemptError::Malformed);
+    }
+    let text = std::str::from_utf8(data).map_err(|_| AttemptError::Malformed)?;
+    let facts = read::read(text, &mut Transcript::default()).map_err(|_| AttemptError::Malformed)?;
+    if facts.is_error { Err(AttemptError::Failed { status }) } else { Ok(()) }
+}

@@ -1,0 +1,113 @@
+//! Headers and snapshot → `Caller`: who asks, and under which plan. 401 or 403, and nothing is touched.
+
+use crate::error::{ApiError, ErrorType};
+use crate::keys::KeyEntry;
+use crate::plane::DataPlaneParts;
+use domain::config::{Entity, Plan};
+use domain::key::{KEY_LENGTH_MAX, digest, is_well_formed};
+use domain::snapshot::Org;
+use domain::time::Timestamp;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, StatusCode};
+use std::sync::Arc;
+use thiserror::Error;
+
+/// A key that may be used, with all that it stands for.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    pub(crate) key: Arc<KeyEntry>,
+    pub(crate) org: Arc<Org>,
+    pub(crate) entity: Arc<Entity>,
+    pub(crate) plan: Arc<Plan>,
+}
+
+/// Why nobody is let in.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub(crate) enum AuthenticateError {
+    #[error("no API key: send it as `Authorization: Bearer sk-…`")]
+    Missing,
+    #[error("the Authorization header is not `Bearer` and one key")]
+    Unreadable,
+    #[error("this is not an API key: check that it was copied whole")]
+    Malformed,
+    #[error("this API key is not known: it may have been deleted")]
+    Unknown,
+    #[error("this API key is disabled")]
+    Disabled,
+    #[error("this API key has expired")]
+    Expired,
+    #[error("this organisation is disabled")]
+    OrgDisabled,
+    #[error("this data plane has no configuration yet: try again")]
+    NotReady,
+}
+
+impl From<AuthenticateError> for ApiError {
+    fn from(error: AuthenticateError) -> Self {
+        let message = error.to_string();
+        match error {
+            AuthenticateError::OrgDisabled => {
+                Self::new(StatusCode::FORBIDDEN, ErrorType::PermissionDenied, message)
+            }
+            AuthenticateError::NotReady => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorType::ProviderUnavailable, message)
+                    .after(std::time::Duration::from_secs(1))
+            }
+            AuthenticateError::Missing
+            | AuthenticateError::Unreadable
+            | AuthenticateError::Malformed
+            | AuthenticateError::Unknown
+            | AuthenticateError::Disabled
+            | AuthenticateError::Expired => {
+                Self::new(StatusCode::UNAUTHORIZED, ErrorType::Authentication, message)
+            }
+        }
+    }
+}
+
+/// Finds the caller.
+pub(crate) fn authenticate(
+    parts: &DataPlaneParts,
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> Result<Caller, AuthenticateError> {
+    let configuration = &parts.configuration;
+    if !configuration.is_loaded() {
+        return Err(AuthenticateError::NotReady);
+    }
+    let secret = bearer(headers)?;
+    if secret.len() > KEY_LENGTH_MAX || !is_well_formed(secret) {
+        return Err(AuthenticateError::Malformed);
+    }
+    let entry = configuration.key(&digest(&parts.pepper, secret)).ok_or(AuthenticateError::Unknown)?;
+    if entry.key.disabled {
+        return Err(AuthenticateError::Disabled);
+    }
+    if entry.key.expires.is_some_and(|expires| expires <= now) {
+        return Err(AuthenticateError::Expired);
+    }
+    let snapshot = configuration.snapshot();
+    let org = snapshot.orgs.get(&entry.key.org).ok_or(AuthenticateError::Unknown)?;
+    if org.disabled {
+        return Err(AuthenticateError::OrgDisabled);
+    }
+    let entity = snapshot.entities.get(&org.entity).ok_or(AuthenticateError::NotReady)?;
+    let plan = snapshot.plans.get(&org.plan).ok_or(AuthenticateError::NotReady)?;
+    Ok(Caller { key: entry, org: org.clone(), entity: entity.clone(), plan: plan.clone() })
+}
+
+/// The one bearer of the request. Two are refused: whoever is behind us might read the other.
+fn bearer(headers: &HeaderMap) -> Result<&str, AuthenticateError> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let value = values.next().ok_or(AuthenticateError::Missing)?;
+    if values.next().is_some() {
+        return Err(AuthenticateError::Unreadable);
+    }
+    let text = value.to_str().map_err(|_| AuthenticateError::Unreadable)?;
+    let (scheme, secret) = text.split_once(' ').ok_or(AuthenticateError::Unreadable)?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        Ok(secret.trim())
+    } else {
+        Err(AuthenticateError::Unreadable)
+    }
+}

@@ -1,0 +1,244 @@
+//! Plan → an upstream's answer. The only loop that tries again; it commits to an upstream at its first event.
+
+use crate::body::text::Text;
+use crate::error::{ApiError, ErrorType};
+use crate::metric;
+use crate::pipeline::admission::Admission;
+use crate::pipeline::attempt::{AttemptError, Opened, UpstreamAnswer, UpstreamStream, attempt};
+use crate::pipeline::head::head;
+use crate::pipeline::route::candidate;
+use crate::plane::Core;
+use crate::respond::Client;
+use crate::upstream::health::Rest;
+use bytes::Bytes;
+use domain::usage::Outcome;
+use http::{HeaderValue, StatusCode};
+use proto::usage::v1 as usage;
+use serde::Deserialize;
+use std::time::{Duration, Instant};
+use thiserror::Error;
+
+/// What breaks no client (`research/ecosystem.md` part 5): a comment and one newline.
+const KEEP_ALIVE: &[u8] = b": ping\n";
+
+/// An upstream has committed to answer.
+pub(crate) enum Dispatched {
+    Stream(UpstreamStream),
+    Answer(UpstreamAnswer),
+}
+
+/// Why no upstream answers.
+#[derive(Debug, Error)]
+pub(crate) enum DispatchError {
+    #[error("the last upstream: {}", .0.reason())]
+    Upstreams(AttemptError),
+    #[error("the client left before anything was sent")]
+    ClientGone,
+    #[error("the configuration no longer allows any of the upstreams")]
+    Withdrawn,
+}
+
+impl DispatchError {
+    pub(crate) fn outcome(&self) -> Outcome {
+        match self {
+            Self::ClientGone => Outcome::ClientGone,
+            Self::Upstreams(_) | Self::Withdrawn => Outcome::UpstreamFailed,
+        }
+    }
+}
+
+impl From<&DispatchError> for ApiError {
+    fn from(error: &DispatchError) -> Self {
+        match error {
+            DispatchError::Upstreams(last) => upstream_error(last),
+            DispatchError::ClientGone => Self::ours(),
+            DispatchError::Withdrawn => {
+                let message = "this API key or its model was withdrawn while the request was waiting";
+                Self::new(StatusCode::FORBIDDEN, ErrorType::PermissionDenied, message)
+            }
+        }
+    }
+}
+
+fn upstream_error(last: &AttemptError) -> ApiError {
+    let unavailable = |message: &str| {
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, ErrorType::ProviderOverloaded, message)
+    };
+    match last {
+        AttemptError::Unreachable | AttemptError::Misconfigured => {
+            unavailable("all upstreams of this model are down: try again later or choose another model")
+        }
+        AttemptError::Overloaded { retry_after, .. } => {
+            let message = "all upstreams of this model are overloaded: try again later";
+            unavailable(message).after(retry_after.unwrap_or(Duration::from_secs(1)))
+        }
+        AttemptError::Failed { status } => {
+            let message = "the upstream of this model answered with an error: try again or choose another model";
+            ApiError::new(StatusCode::BAD_GATEWAY, ErrorType::ProviderUnavailable, message)
+                .with("upstream_status", status.as_u16())
+                .retry(false)
+        }
+        AttemptError::Malformed => {
+            let message = "the upstream of this model gave no usable answer: try again or choose another model";
+            ApiError::new(StatusCode::BAD_GATEWAY, ErrorType::ProviderUnavailable, message).retry(false)
+        }
+        AttemptError::Silent => {
+            let message = "the upstream of this model did not begin to answer in time";
+            ApiError::new(StatusCode::GATEWAY_TIMEOUT, ErrorType::Timeout, message).retry(false)
+        }
+        AttemptError::Refused { status, body } => refused(*status, body),
+    }
+}
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow)]
+    error: Refusal<'a>,
+}
+
+#[derive(Deserialize)]
+struct Refusal<'a> {
+    #[serde(borrow, default)]
+    code: Option<Text<'a>>,
+}
+
+/// The upstream's verdict on the request in our own words: its own might quote credentials or another's data.
+fn refused(status: StatusCode, body: &Bytes) -> ApiError {
+    let code = serde_json::from_slice::<Envelope<'_>>(body).ok().and_then(|e| e.error.code);
+    let bad = |kind, message: &str| ApiError::new(StatusCode::BAD_REQUEST, kind, message);
+    match code.as_deref() {
+        Some("context_length_exceeded") => bad(
+            ErrorType::ContextLengthExceeded,
+            "the messages are longer than the context of this model: shorten them or choose another model",
+        ),
+        Some("content_filter" | "content_policy_violation" | "DataInspectionFailed") => bad(
+            ErrorType::ContentPolicyViolation,
+            "the upstream's content filter refused this request: change the messages",
+        ),
+        _ if status == StatusCode::PAYLOAD_TOO_LARGE => ApiError::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            ErrorType::PayloadTooLarge,
+            "the request is too large for the upstream of this model: send less",
+        ),
+        _ => bad(
+            ErrorType::InvalidRequest,
+            "the upstream of this model does not accept this request: check its parameters",
+        )
+        .with("upstream_status", status.as_u16()),
+    }
+}
+
+/// Tries candidates until one commits.
+pub(crate) async fn dispatch(
+    core: &Core,
+    admission: &mut Admission,
+    client: &Client,
+) -> Result<Dispatched, DispatchError> {
+    if !admission.chat.stream {
+        return try_all(core, admission, client).await;
+    }
+    let keep_alive = core.plane.parts.settings.pace.keep_alive;
+    let early = early_head(admission);
+    let mut trying = std::pin::pin!(try_all(core, admission, client));
+    loop {
+        match tokio::time::timeout(keep_alive, trying.as_mut()).await {
+            Ok(dispatched) => return dispatched,
+            Err(_) => {
+                client.begin(early.clone());
+                // A client that is gone is noticed by the loop that tries.
+                let _sent = client.send(Bytes::from_static(KEEP_ALIVE)).await;
+            }
+        }
+    }
+}
+
+fn early_head(admission: &Admission) -> http::response::Parts {
+    let standing = admission.limit().map(|limit| limit.standing()).unwrap_or_default();
+    let events = HeaderValue::from_static("text/event-stream");
+    head(StatusCode::OK, events, admission.request_id(), &standing)
+}
+
+async fn try_all(
+    core: &Core,
+    admission: &mut Admission,
+    client: &Client,
+) -> Result<Dispatched, DispatchError> {
+    let mut last = DispatchError::Withdrawn;
+    let attempts_max = core.plane.parts.settings.limits.attempts;
+    for index in 0..admission.plan.candidates.len().min(attempts_max) {
+        if client.is_gone() {
+            return Err(DispatchError::ClientGone);
+        }
+        if !is_still_allowed(core, admission, index) {
+            continue;
+        }
+        admission.serving = index;
+        match try_one(core, admission, index).await {
+            Ok(dispatched) => return Ok(dispatched),
+            Err(error) if error.fails_over() => last = DispatchError::Upstreams(error),
+            Err(error) => return Err(DispatchError::Upstreams(error)),
+        }
+    }
+    Err(last)
+}
+
+/// Asked again before each attempt: key, upstream and jurisdiction may have changed since the request was routed.
+fn is_still_allowed(core: &Core, admission: &Admission, index: usize) -> bool {
+    let configuration = &core.plane.parts.configuration;
+    let known = configuration.key(&admission.caller.key.key.digest);
+    if !known.is_some_and(|entry| !entry.key.disabled) {
+        return false;
+    }
+    let snapshot = configuration.snapshot();
+    let Some(planned) = admission.plan.candidates.get(index) else {
+        return false;
+    };
+    snapshot.models.get(&admission.plan.model.name).is_some_and(|model| {
+        let route = model.routes.iter().find(|route| route.upstream == planned.upstream.name);
+        route.is_some_and(|route| candidate(&snapshot, &admission.caller, route).is_some())
+    })
+}
+
+async fn try_one(
+    core: &Core,
+    admission: &mut Admission,
+    index: usize,
+) -> Result<Dispatched, AttemptError> {
+    let Some(candidate) = admission.plan.candidates.get(index).cloned() else {
+        return Err(AttemptError::Misconfigured);
+    };
+    let started = Instant::now();
+    let result = attempt(core, admission, &candidate).await;
+    let (status, reason) = match &result {
+        Ok(_) => (StatusCode::OK.as_u16(), ""),
+        Err(error) => (error.status(), error.reason()),
+    };
+    admission.attempts.push(usage::Attempt {
+        upstream: candidate.upstream.name.clone(),
+        status: status.into(),
+        error: reason.to_owned(),
+        duration_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+    });
+    metric::attempted(&candidate.upstream.name, if reason.is_empty() { "ok" } else { reason });
+    note_health(core, &candidate.upstream.name, result.as_ref().err());
+    let opened = result?;
+    admission.meter.was_processed = true;
+    Ok(match opened {
+        Opened::Stream(stream) => Dispatched::Stream(stream),
+        Opened::Answer(answer) => Dispatched::Answer(answer),
+    })
+}
+
+fn note_health(core: &Core, upstream: &str, error: Option<&AttemptError>) {
+    let pace = &core.plane.parts.settings.pace;
+    let asked = match error {
+        None | Some(AttemptError::Refused { .. }) => {
+            core.plane.health.succeeded(upstream);
+            return;
+        }
+        Some(AttemptError::Overloaded { retry_after, .. }) => *retry_after,
+        Some(_) => None,
+    };
+    let rest = Rest { first: pace.cooldown, longest: pace.cooldown_max, asked };
+    core.plane.health.failed(upstream, rest);
+}

@@ -1,0 +1,93 @@
+//! Heads: what is read from a client's, and what stands in ours.
+
+use crate::error::{ApiError, ErrorType};
+use crate::limits::{RateStanding, WindowStanding};
+use crate::plane::Shared;
+use crate::respond::Client;
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use http::response::Parts;
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http_body_util::BodyExt;
+use std::time::Duration;
+
+/// The application that asks, as it names itself: its title, else its address.
+pub(crate) fn app(headers: &HeaderMap, bytes_max: usize) -> String {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let named = text("x-title").or_else(|| text("http-referer")).or_else(|| text("referer"));
+    named.unwrap_or_default().chars().take(bytes_max).filter(|c| !c.is_control()).collect()
+}
+
+/// New requests are refused once a stop was asked for.
+pub(crate) fn refuse_while_draining(plane: &Shared) -> Result<(), ApiError> {
+    if !plane.draining.is_cancelled() {
+        return Ok(());
+    }
+    let message = "this data plane is stopping: try again, another one will answer";
+    Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, ErrorType::ProviderUnavailable, message)
+        .after(Duration::from_secs(1))
+        .retry(true))
+}
+
+/// The head of an answer.
+pub(crate) fn head(
+    status: StatusCode,
+    content_type: HeaderValue,
+    request_id: &str,
+    standing: &RateStanding,
+) -> Parts {
+    let (mut parts, ()) = Response::new(()).into_parts();
+    parts.status = status;
+    parts.headers.insert(CONTENT_TYPE, content_type);
+    parts.headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Ok(id) = HeaderValue::from_str(request_id) {
+        parts.headers.insert("x-request-id", id);
+    }
+    rate_headers(&mut parts.headers, standing);
+    parts
+}
+
+/// `x-ratelimit-*` as OpenAI writes them.
+pub(crate) fn rate_headers(headers: &mut HeaderMap, standing: &RateStanding) {
+    let mut put = |window: &Option<WindowStanding>, names: [&'static str; 3]| {
+        let Some(window) = window else {
+            return;
+        };
+        let [limit, remaining, reset] = names;
+        headers.insert(limit, HeaderValue::from(window.limit));
+        headers.insert(remaining, HeaderValue::from(window.remaining));
+        let millis = format!("{}ms", window.reset_us / 1000);
+        if let Ok(value) = HeaderValue::from_str(&millis) {
+            headers.insert(reset, value);
+        }
+    };
+    put(
+        &standing.requests,
+        ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"],
+    );
+    put(
+        &standing.tokens,
+        ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"],
+    );
+}
+
+/// Says what is wrong: as a response if none has begun, else as the stream's last event.
+pub(crate) async fn refuse(client: &Client, refusal: ApiError, request_id: &str) {
+    let said = if client.has_begun() {
+        client.send(refusal.event(request_id)).await
+    } else {
+        let (mut head, body) = refusal.response(request_id).into_parts();
+        let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        head.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        client.begin(head);
+        client.send(body).await
+    };
+    if said.is_err() {
+        tracing::debug!(request_id, "the client was gone before it could be told");
+    }
+}
+
+/// Sends and does not mind if nobody listens.
+pub(crate) async fn offer(client: &Client, bytes: Bytes) -> bool {
+    client.send(bytes).await.is_ok()
+}

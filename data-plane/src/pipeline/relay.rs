@@ -1,0 +1,247 @@
+//! An upstream's answer → the client, unchanged and at once, metered as it goes; then settled before its end is shown.
+//!
+//! A stream never ends silently when its upstream did not finish it.
+
+mod events;
+
+use crate::dialect::openai::{DONE, read, with_cost, without_usage};
+use crate::dialect::sse::Event;
+use crate::error::{ApiError, ErrorType};
+use crate::pipeline::admission::Admission;
+use crate::pipeline::admit::unpaid;
+use crate::pipeline::attempt::{UpstreamAnswer, UpstreamStream};
+use crate::pipeline::cover::Cover;
+use crate::pipeline::head::{head, offer};
+use crate::pipeline::relay::events::{Events, Next};
+use crate::pipeline::settle;
+use crate::plane::{Core, now};
+use crate::purse::HoldRefused;
+use crate::respond::Client;
+use bytes::Bytes;
+use domain::money::Nano;
+use domain::usage::Outcome;
+use http::header::CONTENT_LENGTH;
+use http::response::Parts;
+use http::{HeaderValue, StatusCode};
+
+/// Relays a whole answer.
+pub(crate) async fn answer(mut admission: Admission, answer: UpstreamAnswer, client: &Client) {
+    let bound = admission.output_bound();
+    let UpstreamAnswer { status, content_type, body } = answer;
+    let text = std::str::from_utf8(&body).unwrap_or_default();
+    if let Ok(facts) = read::read(text, &mut admission.meter.transcript) {
+        admission.meter.learn(&facts);
+    }
+    admission.meter.first_token_us = now().0.saturating_sub(admission.record.admitted_us);
+    let mut parts = head_of(&admission, status, content_type);
+    if bound.is_some() && admission.meter.finish_reason == "length" {
+        parts.headers.insert("x-turnpike-limited-by", HeaderValue::from_static("balance"));
+    }
+    settle::count(&mut admission).await;
+    let body = priced(&admission, &body);
+    let outcome = if client.is_gone() { Outcome::ClientGone } else { Outcome::Completed };
+    parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    settle::settle(admission, outcome, status).await;
+    client.begin(parts);
+    offer(client, body).await;
+}
+
+fn head_of(admission: &Admission, status: StatusCode, content_type: HeaderValue) -> Parts {
+    let standing = admission.limit().map(|limit| limit.standing()).unwrap_or_default();
+    head(status, content_type, admission.request_id(), &standing)
+}
+
+/// The answer with `usage.cost`, where that was asked for.
+fn priced(admission: &Admission, body: &Bytes) -> Bytes {
+    if !admission.chat.wants_cost {
+        return body.clone();
+    }
+    let text = std::str::from_utf8(body).unwrap_or_default();
+    match read::find_usage(text) {
+        Some(place) if text.get(place.value.clone()).is_some_and(|usage| usage.starts_with('{')) => {
+            with_cost(body, place.value.start, cost_so_far(admission))
+        }
+        _ => body.clone(),
+    }
+}
+
+fn cost_so_far(admission: &Admission) -> Nano {
+    let (metered, _) = admission.metered();
+    let rates = admission.rates(metered.quantities.input_total());
+    settle::price(&rates, &metered.quantities)
+}
+
+/// How a stream ended.
+struct Ending {
+    outcome: Outcome,
+    /// What the client is shown after the event is written: the upstream's own end, or what went wrong.
+    last: Last,
+}
+
+enum Last {
+    Bytes(Bytes),
+    Error(ApiError),
+    Nothing,
+}
+
+impl Ending {
+    fn failed(error: ApiError) -> Self {
+        Self { outcome: Outcome::UpstreamFailed, last: Last::Error(error) }
+    }
+
+    fn unpaid(error: ApiError) -> Self {
+        Self { outcome: Outcome::OutOfMoney, last: Last::Error(error) }
+    }
+}
+
+/// Relays a stream.
+pub(crate) async fn stream(
+    core: &Core,
+    mut admission: Admission,
+    upstream: UpstreamStream,
+    client: &Client,
+) {
+    client.begin(head_of(&admission, StatusCode::OK, upstream.content_type.clone()));
+    let mut relay = Relay {
+        cover: Cover::new(&admission),
+        is_bounded: admission.output_bound().is_some(),
+        has_finished: false,
+        client,
+    };
+    let events = Events::new(core, upstream);
+    let ending = relay.run(events, &mut admission).await;
+    let status = match &ending.last {
+        Last::Error(error) => error.status(),
+        Last::Bytes(_) | Last::Nothing => StatusCode::OK,
+    };
+    let request_id = admission.request_id().to_owned();
+    settle::settle(admission, ending.outcome, status).await;
+    match ending.last {
+        Last::Bytes(bytes) => drop(offer(client, bytes).await),
+        Last::Error(error) => drop(offer(client, error.event(&request_id)).await),
+        Last::Nothing => {}
+    }
+}
+
+struct Relay<'a> {
+    cover: Cover,
+    /// The output bound is ours, because money is short.
+    is_bounded: bool,
+    /// The upstream said why it stopped.
+    has_finished: bool,
+    client: &'a Client,
+}
+
+impl Relay<'_> {
+    async fn run(&mut self, mut events: Events<'_>, admission: &mut Admission) -> Ending {
+        loop {
+            let stops = admission.candidate().is_some_and(|c| c.upstream.stops_on_abort);
+            let ending = match events.next(self.client, stops).await {
+                Next::Event(event) => self.one(event, admission).await,
+                Next::End => Some(self.end(admission, Last::Nothing)),
+                Next::ClientGone => {
+                    Some(Ending { outcome: Outcome::ClientGone, last: Last::Nothing })
+                }
+                Next::Failed(error) => Some(Ending::failed(error)),
+                Next::Stopping => Some(Ending::failed(stopping())),
+            };
+            if let Some(ending) = ending {
+                return ending;
+            }
+        }
+    }
+
+    /// One event: read, covered, and passed on. `Some` when it was the last.
+    async fn one(&mut self, event: Event, admission: &mut Admission) -> Option<Ending> {
+        let Some(data) = event.data.clone() else {
+            offer(self.client, event.raw).await;
+            return None;
+        };
+        if data.as_ref() == DONE {
+            return Some(self.end(admission, Last::Bytes(event.raw)));
+        }
+        admission.meter.transcript.begin_event();
+        let text = std::str::from_utf8(&data).ok();
+        let read = text.and_then(|text| read::read(text, &mut admission.meter.transcript).ok());
+        let (Some(text), Some(facts)) = (text, read) else {
+            return Some(Ending::failed(broken("sent something that is no event")));
+        };
+        if facts.is_error {
+            return Some(Ending::failed(broken("broke off with an error")));
+        }
+        admission.meter.learn(&facts);
+        if admission.meter.first_token_us == 0 {
+            admission.meter.first_token_us = now().0.saturating_sub(admission.record.admitted_us);
+        }
+        if let Err(error) = self.cover.secure(admission).await {
+            admission.meter.transcript.forget_event();
+            admission.meter.reported = None;
+            return Some(Ending::unpaid(error));
+        }
+        if admission.meter.transcript.is_long() {
+            admission.meter.transcript.forget().await;
+        }
+        self.has_finished |= facts.finish_reason.is_some();
+        let is_usage_alone = facts.is_bare && facts.usage.is_some();
+        if let Some(bytes) = shown(admission, &event, text, is_usage_alone) {
+            offer(self.client, bytes).await;
+        }
+        None
+    }
+
+    /// The upstream ended the stream: well, badly, or because our own bound made it.
+    fn end(&self, admission: &Admission, last: Last) -> Ending {
+        if self.client.is_gone() {
+            return Ending { outcome: Outcome::ClientGone, last: Last::Nothing };
+        }
+        if self.is_bounded && admission.meter.finish_reason == "length" {
+            return Ending::unpaid(unpaid(HoldRefused::InsufficientBalance));
+        }
+        if self.has_finished {
+            return Ending { outcome: Outcome::Completed, last };
+        }
+        Ending::failed(broken("ended without finishing its answer"))
+    }
+}
+
+/// The bytes of an event as the client should see it; `None` when it is not for the client.
+fn shown(
+    admission: &Admission,
+    event: &Event,
+    text: &str,
+    is_usage_alone: bool,
+) -> Option<Bytes> {
+    if is_usage_alone && !admission.chat.wants_usage() {
+        return None;
+    }
+    if !text.contains("\"usage\"") {
+        return Some(event.raw.clone());
+    }
+    let Some(place) = read::find_usage(text) else {
+        return Some(event.raw.clone());
+    };
+    // Only where the data is one line do its places hold in the raw event, too.
+    let offset = event.raw.windows(text.len().max(1)).position(|window| window == text.as_bytes());
+    let Some(offset) = offset else {
+        return Some(event.raw.clone());
+    };
+    if !admission.chat.wants_usage() {
+        let member = place.member.start + offset..place.member.end + offset;
+        return Some(without_usage(&event.raw, member));
+    }
+    let is_object = text.get(place.value.clone()).is_some_and(|usage| usage.starts_with('{'));
+    if admission.chat.wants_cost && is_object {
+        return Some(with_cost(&event.raw, place.value.start + offset, cost_so_far(admission)));
+    }
+    Some(event.raw.clone())
+}
+
+fn broken(how: &str) -> ApiError {
+    let message = format!("the upstream of this model {how}: the answer is not complete");
+    ApiError::new(StatusCode::BAD_GATEWAY, ErrorType::ProviderUnavailable, message)
+}
+
+fn stopping() -> ApiError {
+    let message = "this data plane is stopping: the answer is not complete";
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, ErrorType::ProviderUnavailable, message)
+}

@@ -1,0 +1,112 @@
+//! The events of a running stream, in time: none may keep the client waiting longer than the settings say, and a client
+//! that leaves ends the wait if the upstream's meter stops with it.
+
+use crate::dialect::sse::{Event, EventReader};
+use crate::error::{ApiError, ErrorType};
+use crate::pipeline::attempt::UpstreamStream;
+use crate::plane::Core;
+use crate::respond::Client;
+use bytes::Bytes;
+use http::StatusCode;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use std::collections::VecDeque;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+/// What comes next in a stream.
+pub(crate) enum Next {
+    Event(Event),
+    /// The upstream closed the stream.
+    End,
+    /// The client left, and leaving the upstream stops its meter.
+    ClientGone,
+    /// The upstream broke the stream or fell silent.
+    Failed(ApiError),
+    /// The process is ending.
+    Stopping,
+}
+
+/// A running stream.
+pub(crate) struct Events<'a> {
+    waiting: VecDeque<Event>,
+    reader: EventReader,
+    body: Incoming,
+    core: &'a Core,
+    ends_at: Instant,
+}
+
+enum Arrived {
+    Frame(Option<Result<Bytes, hyper::Error>>),
+    Late,
+    ClientGone,
+    Stopping,
+}
+
+impl<'a> Events<'a> {
+    pub(crate) fn new(core: &'a Core, upstream: UpstreamStream) -> Self {
+        let UpstreamStream { reader, body, first, .. } = upstream;
+        let ends_at = Instant::now() + core.plane.parts.settings.pace.stream;
+        Self { waiting: first.into(), reader, body, core, ends_at }
+    }
+
+    pub(crate) async fn next(&mut self, client: &Client, stops_on_abort: bool) -> Next {
+        loop {
+            if client.is_gone() && stops_on_abort {
+                return Next::ClientGone;
+            }
+            if let Some(event) = self.waiting.pop_front().or_else(|| self.reader.next()) {
+                return Next::Event(event);
+            }
+            if self.reader.pending() > self.core.plane.parts.settings.limits.event_bytes {
+                return Next::Failed(failed("sent an event that is too large"));
+            }
+            match self.arrival(client, stops_on_abort).await {
+                Arrived::Frame(Some(Ok(bytes))) => self.reader.push(bytes),
+                Arrived::Frame(None) => {
+                    return self.reader.rest().map_or(Next::End, Next::Event);
+                }
+                Arrived::Frame(Some(Err(_))) => return Next::Failed(failed("broke off its answer")),
+                Arrived::Late => return Next::Failed(late()),
+                Arrived::ClientGone => return Next::ClientGone,
+                Arrived::Stopping => return Next::Stopping,
+            }
+        }
+    }
+
+    async fn arrival(&mut self, client: &Client, stops_on_abort: bool) -> Arrived {
+        let silence = self.core.plane.parts.settings.pace.between_tokens;
+        let deadline = (Instant::now() + silence).min(self.ends_at);
+        let ending: &CancellationToken = &self.core.plane.ending;
+        let body = &mut self.body;
+        let frame = async move {
+            loop {
+                match body.frame().await {
+                    None => return None,
+                    Some(Err(error)) => return Some(Err(error)),
+                    Some(Ok(frame)) => {
+                        if let Ok(data) = frame.into_data() {
+                            return Some(Ok(data));
+                        }
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            arrived = timeout_at(deadline, frame) => arrived.map_or(Arrived::Late, Arrived::Frame),
+            () = client.gone(), if stops_on_abort && !client.is_gone() => Arrived::ClientGone,
+            () = ending.cancelled() => Arrived::Stopping,
+        }
+    }
+}
+
+fn failed(how: &str) -> ApiError {
+    let message = format!("the upstream of this model {how}: the answer is not complete");
+    ApiError::new(StatusCode::BAD_GATEWAY, ErrorType::ProviderUnavailable, message)
+}
+
+fn late() -> ApiError {
+    let message = "the upstream of this model fell silent: the answer is not complete";
+    ApiError::new(StatusCode::GATEWAY_TIMEOUT, ErrorType::Timeout, message)
+}

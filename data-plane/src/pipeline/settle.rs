@@ -1,0 +1,93 @@
+//! What was metered → the hold settled and exactly one usage event in the spool. Never tells the client anything.
+
+use crate::metric;
+use crate::pipeline::admission::{Admission, Money};
+use crate::plane::now;
+use crate::tokenizer;
+use domain::money::Nano;
+use domain::price::{Rates, cost};
+use domain::tokens::{Metered, Quantities};
+use domain::usage::{ChargePolicy, Outcome, chargeable};
+use http::StatusCode;
+use proto::convert::usage as convert;
+use proto::usage::v1 as usage;
+
+/// Ends an admission: counts what nobody counted, charges, and writes the event before it returns.
+pub(crate) async fn settle(mut admission: Admission, outcome: Outcome, status: StatusCode) {
+    count(&mut admission).await;
+    conclude(&mut admission, outcome, status);
+}
+
+/// Has the tokeniser say what no upstream said.
+pub(crate) async fn count(admission: &mut Admission) {
+    if !admission.needs_counting() {
+        return;
+    }
+    if admission.meter.input_counted.is_none() {
+        let counted = tokenizer::count_prompt(admission.chat.body.clone()).await;
+        admission.meter.input_counted = Some(counted.min(admission.plan.input_tokens_max));
+    }
+    admission.meter.spoken = Some(admission.meter.transcript.count().await);
+}
+
+/// The end itself: no await, so that nothing can come between the charge and its record.
+pub(crate) fn conclude(admission: &mut Admission, outcome: Outcome, status: StatusCode) {
+    let Some(Money { hold, ticket, limit }) = admission.take_money() else {
+        return;
+    };
+    let (metered, usage_anomaly) = admission.metered();
+    let charged = charged(admission, outcome, metered);
+    let rates = admission.rates(charged.quantities.input_total());
+    let cost = price(&rates, &charged.quantities);
+    let settled = hold.settle(cost);
+    let ended = now();
+    limit.settle(ended, tokens(&charged.quantities));
+    let record = &admission.record;
+    let event = usage::UsageEvent {
+        request_id: record.request_id.clone(),
+        upstream_id: admission.meter.upstream_id.clone(),
+        org_uid: record.org_uid,
+        key_uid: record.key_uid,
+        entity: record.entity.clone(),
+        currency: record.currency.clone(),
+        model: record.model.clone(),
+        price: admission.candidate().map(|c| c.price_ref(&record.model)),
+        outcome: usage::Outcome::from(outcome).into(),
+        lines: convert::lines(&charged, &rates),
+        charge_nano: settled.charged.get(),
+        uncollected_nano: settled.uncollected.get(),
+        attempts: std::mem::take(&mut admission.attempts),
+        admitted_us: record.admitted_us,
+        ended_us: ended.0,
+        first_token_us: admission.meter.first_token_us,
+        streamed: record.streamed,
+        status: u32::from(status.as_u16()),
+        app: record.app.clone(),
+        budgeted: record.budgeted,
+        usage_anomaly,
+        finish_reason: std::mem::take(&mut admission.meter.finish_reason),
+    };
+    metric::settled(outcome, event.charge_nano, event.uncollected_nano);
+    if let Err(error) = ticket.finish(event) {
+        metric::event_not_written();
+        tracing::error!(%error, "a usage event was not written; the next start closes its request");
+    }
+}
+
+fn charged(admission: &Admission, outcome: Outcome, metered: Metered) -> Metered {
+    let entity = &admission.caller.entity;
+    let policy = ChargePolicy { empty: entity.charge_empty_answers, cut: entity.charge_cut_answers };
+    Metered { quantities: chargeable(outcome, metered.quantities, policy), ..metered }
+}
+
+/// What quantities cost. A catalog that validates prices every class; were one missing all the same, the company pays.
+pub(crate) fn price(rates: &Rates, quantities: &Quantities) -> Nano {
+    cost(rates, quantities).unwrap_or_else(|error| {
+        tracing::error!(%error, "a request could not be priced; it is not charged");
+        Nano::ZERO
+    })
+}
+
+fn tokens(quantities: &Quantities) -> u64 {
+    quantities.input_total().saturating_add(quantities.output_total())
+}

@@ -1,0 +1,77 @@
+//! What all cores of a data plane share, and what each has of its own.
+
+use crate::configuration::Configuration;
+use crate::purse::Purse;
+use crate::settings::DataPlaneSettings;
+use crate::upstream::client::Upstreams;
+use crate::upstream::health::Health;
+use domain::key::Pepper;
+use domain::time::Timestamp;
+use links::spool::Spool;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio_util::sync::CancellationToken;
+
+/// What a data plane is made of. All of it is shared by its cores.
+pub struct DataPlaneParts {
+    /// What is set.
+    pub settings: DataPlaneSettings,
+    /// The applied configuration.
+    pub configuration: Configuration,
+    /// The money it holds.
+    pub purse: Purse,
+    /// Where it writes down what was used.
+    pub spool: Spool,
+    /// Turns keys into digests.
+    pub pepper: Pepper,
+    /// Opens upstream credentials.
+    pub seal_key: [u8; 32],
+}
+
+/// A data plane that can be served. Cloning shares it.
+#[derive(Clone)]
+pub struct DataPlane {
+    pub(crate) shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) parts: DataPlaneParts,
+    pub(crate) health: Health,
+    /// Once cancelled no new request is taken.
+    pub(crate) draining: CancellationToken,
+    /// Once cancelled running streams end, too.
+    pub(crate) ending: CancellationToken,
+}
+
+impl DataPlane {
+    /// Puts it together; nothing runs yet.
+    #[must_use]
+    pub fn new(parts: DataPlaneParts) -> Self {
+        let ending = CancellationToken::new();
+        let draining = CancellationToken::new();
+        let shared = Shared { parts, health: Health::default(), draining, ending };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Takes no new requests from now on.
+    pub fn drain(&self) {
+        self.shared.draining.cancel();
+    }
+
+    /// Ends running streams with an error event and charges what they delivered.
+    pub fn end_streams(&self) {
+        self.shared.ending.cancel();
+    }
+}
+
+/// One core: the shared parts and its own connections to upstreams.
+pub(crate) struct Core {
+    pub(crate) plane: Arc<Shared>,
+    pub(crate) upstreams: Upstreams,
+}
+
+/// The one place where the data plane reads the wall clock.
+pub(crate) fn now() -> Timestamp {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,314 @@
+//! One slice as the threads of a data plane share it: `domain::escrow::slice` behind a lock, with what is asked for it, who
+//! waits for it, and what was told of it.
+
+use super::decision::{Answer, Decision, Demand, Standing, decide, last_resort};
+use super::settings::PurseSettings;
+use super::stock::{Stock, UseNow};
+use domain::escrow::slice::{Hold, Settled, Slice};
+use domain::id::Account;
+use domain::money::Nano;
+use links::escrow::SliceReport;
+use parking_lot::{Mutex, MutexGuard};
+use proto::usage::v1::SliceMark;
+use std::sync::Arc;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// A slice and the queue for it.
+pub(super) struct SharedSlice {
+    pub(super) account: Account,
+    state: Mutex<SliceState>,
+    /// Whose turn it is to ask: one request at a time, first come, first served.
+    pub(super) turn: tokio::sync::Mutex<()>,
+    /// Something changed for the request whose turn it is.
+    pub(super) changed: Notify,
+}
+
+/// All that changes about a slice.
+pub(super) struct SliceState {
+    account: Account,
+    slice: Slice,
+    /// Of `slice.released()`, what is durable, so that it may be told.
+    released_durably: Nano,
+    releases_running: u32,
+    holds: u64,
+    waiting: u32,
+    /// What those who wait want, together.
+    waiting_for: Nano,
+    /// The number of the last want that was sent; the first is 1.
+    asked: u64,
+    asking: Option<Asking>,
+    answer: Option<(u64, Answer)>,
+    stock: Stock,
+    last_report: Option<SliceReport>,
+}
+
+/// A want without an answer.
+#[derive(Clone, Copy)]
+struct Asking {
+    want_id: u64,
+    number: u64,
+    is_renewal: bool,
+    /// What would be granted in all if it got what it wants.
+    hoped: Nano,
+}
+
+/// A want to be sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ask {
+    pub(super) need: Nano,
+    pub(super) want: Nano,
+    pub(super) granted_seen: Nano,
+}
+
+/// What a round of the keeper finds to do for a slice.
+#[derive(Default)]
+pub(super) struct Due {
+    pub(super) release: Option<SliceMark>,
+    pub(super) has_news: bool,
+}
+
+impl SharedSlice {
+    pub(super) fn new(account: Account, slice: Slice) -> Arc<Self> {
+        let state = SliceState {
+            account,
+            slice,
+            released_durably: slice.released(),
+            releases_running: 0,
+            holds: 0,
+            waiting: 0,
+            waiting_for: Nano::ZERO,
+            asked: 0,
+            asking: None,
+            answer: None,
+            stock: Stock::restored(slice.available()),
+            last_report: None,
+        };
+        let (turn, changed) = (tokio::sync::Mutex::new(()), Notify::new());
+        Arc::new(Self { account, state: Mutex::new(state), turn, changed })
+    }
+
+    /// Never held across an await, and of two slices of one org the wallet's is always locked first.
+    pub(super) fn lock(&self) -> MutexGuard<'_, SliceState> {
+        self.state.lock()
+    }
+}
+
+/// Holds.
+impl SliceState {
+    pub(super) fn available(&self) -> Nano {
+        self.slice.available()
+    }
+
+    pub(super) const fn inflight(&self) -> Nano {
+        self.slice.inflight()
+    }
+
+    pub(super) const fn holds(&self) -> u64 {
+        self.holds
+    }
+
+    /// Whether a newcomer may take money at once: not before those who wait for it.
+    pub(super) fn can_take(&self, amount: Nano) -> bool {
+        self.waiting == 0 && amount <= self.slice.available()
+    }
+
+    pub(super) fn take(&mut self, amount: Nano) -> Option<Hold> {
+        let hold = self.slice.hold(amount)?;
+        self.holds = self.holds.saturating_add(1);
+        self.stock.used();
+        Some(hold)
+    }
+
+    pub(super) fn top_up(&mut self, hold: &mut Hold, amount: Nano) -> Result<(), Nano> {
+        self.stock.used();
+        self.slice.top_up(hold, amount)
+    }
+
+    pub(super) fn settle(&mut self, hold: Hold, cost: Nano) -> Settled {
+        self.holds = self.holds.saturating_sub(1);
+        self.slice.settle(hold, cost)
+    }
+}
+
+/// Waiting and asking.
+impl SliceState {
+    pub(super) const fn is_waited_for(&self) -> bool {
+        self.waiting > 0
+    }
+
+    /// Joins the queue. Returns the number of the last want sent before: what is answered to it says nothing to a newcomer.
+    pub(super) fn join(&mut self, wanted: Nano) -> u64 {
+        self.waiting = self.waiting.saturating_add(1);
+        self.waiting_for = self.waiting_for.saturating_plus(wanted);
+        self.stock.missed(wanted);
+        self.asked
+    }
+
+    pub(super) fn leave(&mut self, wanted: Nano) {
+        self.waiting = self.waiting.saturating_sub(1);
+        self.waiting_for = self.waiting_for.saturating_minus(wanted).or_zero();
+    }
+
+    /// What the request whose turn it is does next. Answers to wants up to number `after` do not count for it.
+    pub(super) fn decide(&self, demand: Demand<'_>, after: u64) -> Decision {
+        let answer = self.answer.filter(|(number, _)| *number > after).map(|(_, answer)| answer);
+        let standing = Standing { available: self.available(), inflight: self.inflight() };
+        decide(standing, demand, answer)
+    }
+
+    pub(super) fn last_resort(&self, demand: Demand<'_>) -> Option<Nano> {
+        last_resort(self.available(), demand)
+    }
+
+    pub(super) const fn is_asking(&self) -> bool {
+        self.asking.is_some()
+    }
+
+    /// The number of the last want that was sent.
+    pub(super) const fn asked(&self) -> u64 {
+        self.asked
+    }
+
+    /// Prepares a want for those who wait.
+    pub(super) fn ask(&mut self, want_id: u64, need: Nano, settings: &PurseSettings) -> Ask {
+        let short = self.short_of_stock(settings);
+        self.begin(want_id, Asked { need, want: short.max(need), is_renewal: false })
+    }
+
+    /// Whether to ask ahead of need: nobody waits, nothing is asked for, and too little is left.
+    pub(super) fn is_renewal_due(&self, settings: &PurseSettings) -> bool {
+        self.stock.is_low(self.available(), settings)
+            && !self.is_asking()
+            && !self.is_waited_for()
+            && !self.stock.is_paused()
+    }
+
+    /// Prepares a want ahead of need.
+    pub(super) fn renew(&mut self, want_id: u64, settings: &PurseSettings) -> Ask {
+        let want = self.short_of_stock(settings);
+        self.begin(want_id, Asked { need: Nano::ZERO, want, is_renewal: true })
+    }
+
+    fn short_of_stock(&self, settings: &PurseSettings) -> Nano {
+        let stock = self.stock.wanted(self.inflight(), settings).saturating_plus(self.waiting_for);
+        stock.saturating_minus(self.available()).or_zero().min(settings.want_max)
+    }
+
+    fn begin(&mut self, want_id: u64, asked: Asked) -> Ask {
+        let Asked { need, want, is_renewal } = asked;
+        self.asked = self.asked.saturating_add(1);
+        let granted_seen = self.slice.granted();
+        let hoped = granted_seen.saturating_plus(want);
+        self.asking = Some(Asking { want_id, number: self.asked, is_renewal, hoped });
+        Ask { need, want, granted_seen }
+    }
+
+    /// The want could not be sent, or its connection broke: whoever waits is told so.
+    pub(super) fn lose(&mut self, settings: &PurseSettings) {
+        if let Some(asking) = self.asking.take() {
+            self.answer = Some((asking.number, Answer::Lost));
+            self.stock.pause(settings);
+        }
+    }
+
+    /// Takes in the answer to a want; to one of an earlier connection only `learn` listens.
+    pub(super) fn answer(&mut self, want_id: u64, answer: Answer, settings: &PurseSettings) {
+        let Some(asking) = self.asking.filter(|asking| asking.want_id == want_id) else {
+            return;
+        };
+        self.asking = None;
+        self.answer = Some((asking.number, answer));
+        if asking.is_renewal && self.slice.granted() < asking.hoped {
+            self.stock.pause(settings);
+        }
+    }
+
+    /// What will be written down when this total is learned; `None` if it is no news.
+    pub(super) fn mark_with(&self, granted_total: Nano) -> Option<SliceMark> {
+        let is_news = granted_total > self.slice.granted();
+        is_news.then(|| SliceMark { granted_nano: granted_total.get(), ..self.mark() })
+    }
+
+    pub(super) fn learn(&mut self, granted_total: Nano) {
+        if self.slice.learn_granted(granted_total) {
+            self.stock.filled(self.slice.available());
+        }
+    }
+}
+
+struct Asked {
+    need: Nano,
+    want: Nano,
+    is_renewal: bool,
+}
+
+/// Giving back and telling.
+impl SliceState {
+    /// Gives back what no request holds. The mark has to be durable before anyone is told; `release_ended` says so.
+    pub(super) fn release(&mut self) -> Option<SliceMark> {
+        let given = self.slice.release(self.available());
+        self.stock.filled(self.available());
+        given.is_positive().then(|| self.begin_release())
+    }
+
+    fn begin_release(&mut self) -> SliceMark {
+        self.releases_running = self.releases_running.saturating_add(1);
+        self.mark()
+    }
+
+    /// The release is durable up to that total, or (`None`) failed and is tried again at the next tick.
+    pub(super) fn release_ended(&mut self, durably: Option<Nano>) {
+        self.releases_running = self.releases_running.saturating_sub(1);
+        self.released_durably = self.released_durably.max(durably.unwrap_or(Nano::ZERO));
+    }
+
+    /// Looks after the slice every few seconds: how fast it is used, whether it lies idle, whether there is news of it.
+    pub(super) fn tick(&mut self, now: Instant, settings: &PurseSettings) -> Due {
+        let is_busy = self.is_waited_for() || self.inflight().is_positive();
+        let use_now = UseNow { spent: self.slice.spent(), is_busy };
+        let is_idle = self.stock.tick(now, use_now, settings);
+        let is_owed = self.slice.released() > self.released_durably && self.releases_running == 0;
+        let release = if is_owed {
+            Some(self.begin_release())
+        } else if is_idle {
+            self.release()
+        } else {
+            None
+        };
+        Due { release, has_news: self.last_report != Some(self.report()) }
+    }
+
+    /// What is told now.
+    pub(super) fn tell(&mut self) -> SliceReport {
+        let report = self.report();
+        self.last_report = Some(report);
+        report
+    }
+
+    /// It did not arrive.
+    pub(super) const fn not_told(&mut self) {
+        self.last_report = None;
+    }
+
+    fn report(&self) -> SliceReport {
+        SliceReport {
+            account: self.account,
+            granted_seen: self.slice.granted(),
+            released: self.released_durably,
+            spent: self.slice.spent(),
+            inflight: self.slice.inflight(),
+        }
+    }
+
+    fn mark(&self) -> SliceMark {
+        let (org_uid, key_uid) = self.account.uids();
+        SliceMark {
+            org_uid,
+            key_uid,
+            granted_nano: self.slice.granted().get(),
+            released_nano: self.slice.released().get(),
+            spent_nano: self.slice.spent().get(),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! What can be set on a data plane, with its defaults. Where the values come from is the binary's business.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Sizes and counts beyond which a request is refused.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Most bytes of a request's body.
+    pub body_bytes: usize,
+    /// Most bytes of a request's head.
+    pub head_bytes: usize,
+    /// Deepest nesting of a request's JSON.
+    pub json_depth: usize,
+    /// Most bytes of an answer that is not a stream.
+    pub answer_bytes: usize,
+    /// Most bytes of one event of a stream.
+    pub event_bytes: usize,
+    /// Most choices (`n`) one request may ask for.
+    pub choices: u64,
+    /// Most upstreams that one request is tried on.
+    pub attempts: usize,
+    /// Most bytes of `HTTP-Referer` or `X-Title` that are recorded.
+    pub app_bytes: usize,
+    /// Most connections of clients, per core.
+    pub connections: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes: 32 << 20,
+            head_bytes: 64 << 10,
+            json_depth: 128,
+            answer_bytes: 64 << 20,
+            event_bytes: 32 << 20,
+            choices: 128,
+            attempts: 4,
+            app_bytes: 128,
+            connections: 32_768,
+        }
+    }
+}
+
+/// How long things may take.
+#[derive(Clone, Debug)]
+pub struct Pace {
+    /// A client to send a request's head.
+    pub head: Duration,
+    /// A client to send any next part of its body.
+    pub body: Duration,
+    /// A connection to an upstream to stand.
+    pub connect: Duration,
+    /// An upstream to begin its answer.
+    pub first_token: Duration,
+    /// An upstream to go on with a stream.
+    pub between_tokens: Duration,
+    /// A stream in all.
+    pub stream: Duration,
+    /// An answer that is not a stream, in all.
+    pub answer: Duration,
+    /// How long a stream's headers wait for its first event; afterwards keep-alives flow at this interval.
+    pub keep_alive: Duration,
+    /// How long an upstream that failed is tried last; doubles with each failure in a row.
+    pub cooldown: Duration,
+    /// Longest cooldown, also when the upstream asks for more.
+    pub cooldown_max: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            head: Duration::from_secs(10),
+            body: Duration::from_secs(60),
+            connect: Duration::from_secs(5),
+            first_token: Duration::from_secs(30),
+            between_tokens: Duration::from_secs(60),
+            stream: Duration::from_secs(30 * 60),
+            answer: Duration::from_secs(10 * 60),
+            keep_alive: Duration::from_secs(10),
+            cooldown: Duration::from_secs(2),
+            cooldown_max: Duration::from_secs(300),
+        }
+    }
+}
+
+/// All of it.
+#[derive(Clone, Debug)]
+pub struct DataPlaneSettings {
+    /// Where clients connect. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Threads that serve clients, each with its own listener, runtime and upstream connections.
+    pub cores: usize,
+    /// Tokens of output that a stream holds ahead of what was delivered.
+    pub output_window_tokens: u64,
+    /// Sizes and counts.
+    pub limits: Limits,
+    /// Times.
+    pub pace: Pace,
+}

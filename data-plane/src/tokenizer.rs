@@ -1,0 +1,159 @@
+//! Counting tokens, for upstreams that report no usage and for streams whose money has run out: `o200k`, OpenAI's formula
+//! for chats, on threads of its own.
+//!
+//! Nothing here is in the path of a request that goes well, so nothing is loaded (some 60 MB) before it is first needed.
+
+mod prompt;
+
+use bytes::Bytes;
+use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, LazyLock, OnceLock};
+use std::thread;
+use tiktoken_rs::{CoreBPE, o200k_base_singleton};
+use tokio::sync::{mpsc, oneshot};
+
+/// Text that cannot be counted whole (a run of white space beyond the pattern's patience) is counted in pieces this long.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// How much the tokeniser may use of the machine.
+#[derive(Clone, Copy, Debug)]
+pub struct TokenizerSettings {
+    /// Threads that count.
+    pub threads: usize,
+    /// Texts that may wait; beyond them the callers do.
+    pub waiting: usize,
+}
+
+impl Default for TokenizerSettings {
+    fn default() -> Self {
+        Self { threads: 1, waiting: 256 }
+    }
+}
+
+/// Counts tokens of `o200k`.
+pub struct Tokenizer {
+    vocabulary: LazyLock<&'static CoreBPE>,
+    jobs: mpsc::Sender<Job>,
+}
+
+struct Job {
+    subject: Subject,
+    answer: oneshot::Sender<u64>,
+}
+
+enum Subject {
+    Text(String),
+    Prompt(Bytes),
+}
+
+static SHARED: OnceLock<Tokenizer> = OnceLock::new();
+
+/// The process's tokeniser, with the default settings unless `warm_up_with` came first.
+pub fn shared() -> &'static Tokenizer {
+    SHARED.get_or_init(|| Tokenizer::start(TokenizerSettings::default()))
+}
+
+/// Loads the vocabulary now, on the tokeniser's own thread, so that the first count does not wait for it.
+pub fn warm_up() {
+    warm_up_with(TokenizerSettings::default());
+}
+
+/// The same with other settings, which count only if nothing was counted before.
+pub fn warm_up_with(settings: TokenizerSettings) {
+    let tokenizer = SHARED.get_or_init(|| Tokenizer::start(settings));
+    let (answer, _) = oneshot::channel();
+    // When there is no room, others are waiting for the vocabulary already.
+    drop(tokenizer.jobs.try_send(Job { subject: Subject::Text(String::new()), answer }));
+}
+
+/// Counts text on the tokeniser's threads.
+pub async fn count_text_off_thread(text: String) -> u64 {
+    let guess = guess(text.len());
+    shared().count(Subject::Text(text)).await.unwrap_or(guess)
+}
+
+/// Counts the prompt of a chat request, given as its JSON body, on the tokeniser's threads.
+pub async fn count_prompt(body: Bytes) -> u64 {
+    let guess = guess(body.len());
+    shared().count(Subject::Prompt(body)).await.unwrap_or(guess)
+}
+
+/// What a text of that length has about, for when counting it fails altogether.
+fn guess(bytes: usize) -> u64 {
+    tokens(bytes.div_ceil(4))
+}
+
+fn tokens(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+impl Tokenizer {
+    /// Starts its threads; they end with it.
+    #[must_use]
+    pub fn start(settings: TokenizerSettings) -> Self {
+        let (jobs, waiting) = mpsc::channel(settings.waiting.max(1));
+        let waiting = Arc::new(parking_lot::Mutex::new(waiting));
+        for number in 0..settings.threads.max(1) {
+            let waiting = waiting.clone();
+            let work = move || work(&waiting);
+            let started = thread::Builder::new().name(format!("tokenizer-{number}")).spawn(work);
+            if let Err(error) = started {
+                tracing::error!(%error, "no thread for the tokeniser: what it should count is guessed");
+            }
+        }
+        Self { vocabulary: LazyLock::new(o200k_base_singleton), jobs }
+    }
+
+    /// The tokens of a text, special tokens being text like any other. Counts on the calling thread.
+    #[must_use]
+    pub fn count_text(&self, text: &str) -> u64 {
+        count(&self.vocabulary, text)
+    }
+
+    async fn count(&self, subject: Subject) -> Option<u64> {
+        let (answer, counted) = oneshot::channel();
+        self.jobs.send(Job { subject, answer }).await.ok()?;
+        counted.await.ok()
+    }
+}
+
+fn work(waiting: &parking_lot::Mutex<mpsc::Receiver<Job>>) {
+    loop {
+        // Only one thread at a time waits here; the others wait for the lock, which is the same to them.
+        let Some(job) = waiting.lock().blocking_recv() else {
+            return;
+        };
+        let counted = catch_unwind(AssertUnwindSafe(|| match &job.subject {
+            Subject::Text(text) => count(o200k_base_singleton(), text),
+            Subject::Prompt(body) => prompt::count(body, |text| count(o200k_base_singleton(), text)),
+        }));
+        match counted {
+            // The caller may have gone away.
+            Ok(counted) => drop(job.answer.send(counted)),
+            Err(_) => tracing::error!("counting tokens failed: the count is guessed"),
+        }
+    }
+}
+
+fn count(vocabulary: &CoreBPE, text: &str) -> u64 {
+    match vocabulary.count(text, &HashSet::new()) {
+        Ok(count) => tokens(count),
+        Err(_) => count_in_pieces(vocabulary, text),
+    }
+}
+
+fn count_in_pieces(vocabulary: &CoreBPE, text: &str) -> u64 {
+    let mut rest = text;
+    let mut sum = 0_u64;
+    while !rest.is_empty() {
+        let (piece, after) = rest.split_at(rest.floor_char_boundary(PIECE_BYTES));
+        let counted = vocabulary.count(piece, &HashSet::new());
+        sum = sum.saturating_add(counted.map_or(guess(piece.len()), tokens));
+        rest = after;
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests;

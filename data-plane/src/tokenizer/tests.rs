@@ -1,0 +1,102 @@
+use super::*;
+use serde_json::json;
+
+fn count_of(body: &serde_json::Value) -> u64 {
+    prompt::count(body.to_string().as_bytes(), |text| shared().count_text(text))
+}
+
+fn text(text: &str) -> u64 {
+    shared().count_text(text)
+}
+
+#[test]
+fn text_counts_as_tiktoken_counts_it() {
+    let samples = [
+        "",
+        "hello world",
+        "  leading and   inner \t\n white space  ",
+        "Zażółć gęślą jaźń – 你好，世界 🚀🚀🚀",
+        "fn main() { println!(\"{}\", 1_000_000); }",
+        "<|endoftext|> is text here",
+        "123456789012345678901234567890",
+    ];
+    for sample in samples {
+        let expected = o200k_base_singleton().encode_ordinary(sample).len();
+        assert_eq!(text(sample), tokens(expected), "{sample:?}");
+    }
+    assert_eq!(text("tiktoken is great!"), 6, "the cookbook's own example");
+}
+
+#[test]
+fn the_published_example_of_the_formula_comes_to_its_published_count() {
+    let messages = [
+        ("system", None, "You are a helpful, pattern-following assistant that translates corporate jargon into plain English."),
+        ("system", Some("example_user"), "New synergies will help drive top-line growth."),
+        ("system", Some("example_assistant"), "Things working well together will increase revenue."),
+        ("system", Some("example_user"), "Let's circle back when we have more bandwidth to touch base on opportunities for increased leverage."),
+        ("system", Some("example_assistant"), "Let's talk later when we're less busy about how to do better."),
+        ("user", None, "This late pivot means we don't have time to boil the ocean for the client deliverable."),
+    ];
+    let message = |(role, name, content): (&str, Option<&str>, &str)| match name {
+        Some(name) => json!({"role": role, "name": name, "content": content}),
+        None => json!({"role": role, "content": content}),
+    };
+    let messages: Vec<_> = messages.into_iter().map(message).collect();
+    assert_eq!(count_of(&json!({"model": "gpt-4o", "messages": messages})), 124);
+}
+
+#[test]
+fn parts_count_their_text_and_nothing_else() {
+    let whole = json!({"messages": [{"role": "user", "content": "what is this"}]});
+    let parts = json!({"messages": [{"role": "user", "content": [
+        {"type": "text", "text": "what is this"},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAAAAAAAAAAAAAAAAAAAAAAAAAA"}},
+        {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
+    ]}]});
+    assert_eq!(count_of(&parts), count_of(&whole));
+}
+
+#[test]
+fn tools_and_calls_count_as_their_json() {
+    let bare = json!({"messages": [{"role": "assistant", "content": null}]});
+    let tools = r#"[{"type":"function","function":{"name":"weather"}}]"#;
+    let calls = r#"[{"id":"call_1","function":{"name":"weather","arguments":"{}"}}]"#;
+    let body = format!(
+        r#"{{"tools":{tools},"messages":[{{"role":"assistant","content":null,"tool_calls":{calls}}}]}}"#
+    );
+    let counted = prompt::count(body.as_bytes(), text);
+    assert_eq!(counted, count_of(&bare) + text(tools) + text(calls));
+}
+
+#[test]
+fn odd_bodies_are_counted_and_never_fail() {
+    let rows: [(&str, u64); 6] = [
+        ("not json", text("not json")),
+        ("{}", 3),
+        (r#"{"messages": "hi"}"#, 3),
+        (r#"{"messages": [{}]}"#, 6),
+        (r#"{"messages": [1]}"#, 3),
+        (r#"{"messages":[],"messages":[{"role":"user","content":"hi"}]}"#, 3 + 3 + text("user") + 1),
+    ];
+    for (body, expected) in rows {
+        assert_eq!(prompt::count(body.as_bytes(), text), expected, "{body}");
+    }
+    let lone_surrogate = r#"{"messages":[{"role":"user","content":"\ud800"}]}"#;
+    assert!(prompt::count(lone_surrogate.as_bytes(), text) > 6 + text("user"));
+}
+
+#[test]
+fn text_that_the_pattern_cannot_take_whole_is_counted_in_pieces() {
+    let pieces = count_in_pieces(o200k_base_singleton(), &"word ".repeat(PIECE_BYTES));
+    let whole = text(&"word ".repeat(PIECE_BYTES));
+    assert!(pieces.abs_diff(whole) <= 10, "{pieces} in pieces, {whole} whole");
+    assert!(text(&" ".repeat(3 << 20)) > 0);
+}
+
+#[tokio::test]
+async fn counting_off_the_thread_gives_the_same() {
+    warm_up();
+    assert_eq!(count_text_off_thread("hello world".to_owned()).await, text("hello world"));
+    let body = json!({"messages": [{"role": "user", "content": "hello world"}]});
+    assert_eq!(count_prompt(Bytes::from(body.to_string())).await, count_of(&body));
+}

@@ -1,0 +1,142 @@
+//! One core's way out: pooled connections that no other core shares, with prepared addresses and credentials.
+//!
+//! Follows no redirect, unpacks no compression, and sends only the headers named here.
+
+use crate::body::splice::Spliced;
+use crate::dialect::openai;
+use crate::settings::Pace;
+use domain::config::{Dialect, Upstream};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
+use http::{HeaderValue, Method, Request, Response, Uri};
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+use thiserror::Error;
+
+const AGENT: &str = concat!("turnpike/", env!("CARGO_PKG_VERSION"));
+
+/// An upstream that cannot be called as it is configured.
+#[derive(Debug, Error)]
+pub(crate) enum PrepareError {
+    #[error("its base_url with the path is no address")]
+    Address,
+    #[error("its credential does not open with this cell's key")]
+    Credential,
+}
+
+/// Why there is no response.
+#[derive(Debug, Error)]
+pub(crate) enum SendError {
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    #[error("no connection")]
+    Connect,
+    #[error("the connection broke before an answer")]
+    Broken,
+}
+
+/// An upstream ready to be called.
+struct Prepared {
+    upstream: Arc<Upstream>,
+    address: Uri,
+    credential: Option<HeaderValue>,
+}
+
+/// One core's clients.
+pub(crate) struct Upstreams {
+    client: Client<HttpsConnector<HttpConnector>, Spliced>,
+    prepared: Mutex<HashMap<String, Arc<Prepared>>>,
+    seal_key: [u8; 32],
+}
+
+impl Upstreams {
+    /// Must be called on the core's own runtime.
+    pub(crate) fn new(pace: &Pace, seal_key: [u8; 32]) -> std::io::Result<Self> {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(pace.connect));
+        connector.enforce_http(false);
+        let https = HttpsConnectorBuilder::new()
+            .with_native_roots()?
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(connector);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .timer(TokioTimer::new())
+            .build(https);
+        Ok(Self { client, prepared: Mutex::default(), seal_key })
+    }
+
+    /// Sends a request and waits for the head of the answer.
+    pub(crate) async fn send(
+        &self,
+        upstream: &Arc<Upstream>,
+        request_id: &str,
+        streams: bool,
+        body: Spliced,
+    ) -> Result<Response<Incoming>, SendError> {
+        let prepared = self.prepare(upstream)?;
+        let accept = if streams { "text/event-stream" } else { "application/json" };
+        let mut request = Request::new(body);
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = prepared.address.clone();
+        let length = request.body().length();
+        let headers = request.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        headers.insert(ACCEPT, HeaderValue::from_static(accept));
+        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        if let Ok(id) = HeaderValue::from_str(request_id) {
+            headers.insert("x-request-id", id);
+        }
+        if let Some(credential) = &prepared.credential {
+            headers.insert(AUTHORIZATION, credential.clone());
+        }
+        self.client.request(request).await.map_err(|error| {
+            if error.is_connect() { SendError::Connect } else { SendError::Broken }
+        })
+    }
+
+    fn prepare(&self, upstream: &Arc<Upstream>) -> Result<Arc<Prepared>, PrepareError> {
+        let mut prepared = self.prepared.lock();
+        if let Some(known) = prepared.get(&upstream.name)
+            && Arc::ptr_eq(&known.upstream, upstream)
+        {
+            return Ok(known.clone());
+        }
+        let fresh = Arc::new(Prepared {
+            upstream: upstream.clone(),
+            address: address(upstream)?,
+            credential: self.credential(upstream)?,
+        });
+        prepared.insert(upstream.name.clone(), fresh.clone());
+        Ok(fresh)
+    }
+
+    fn credential(&self, upstream: &Upstream) -> Result<Option<HeaderValue>, PrepareError> {
+        if upstream.sealed_credential.is_empty() {
+            return Ok(None);
+        }
+        let plain = links::seal::unseal(&self.seal_key, &upstream.name, &upstream.sealed_credential)
+            .map_err(|_| PrepareError::Credential)?;
+        let plain = zeroize::Zeroizing::new(plain);
+        let bearer = zeroize::Zeroizing::new([b"Bearer ".as_slice(), &plain].concat());
+        let mut value = HeaderValue::from_bytes(&bearer).map_err(|_| PrepareError::Credential)?;
+        value.set_sensitive(true);
+        Ok(Some(value))
+    }
+}
+
+fn address(upstream: &Upstream) -> Result<Uri, PrepareError> {
+    let path = match upstream.dialect {
+        Dialect::OpenAi => openai::CHAT_PATH,
+    };
+    let base = upstream.base_url.trim_end_matches('/');
+    format!("{base}{path}").parse().map_err(|_| PrepareError::Address)
+}

@@ -1,0 +1,79 @@
+//! API keys: how one looks, how junk is told from it without a look-up, and what is stored of it.
+//!
+//! Making random ones is the control plane's business.
+
+use std::fmt;
+
+const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+/// Random characters of a key: 40 of base 62 are 238 bits.
+pub const BODY_LENGTH: usize = 40;
+const CHECK_LENGTH: usize = 6;
+/// Longest prefix an entity may give its keys.
+pub const PREFIX_LENGTH_MAX: usize = 24;
+/// Longest text that can be a key at all.
+pub const KEY_LENGTH_MAX: usize = PREFIX_LENGTH_MAX + BODY_LENGTH + 1 + CHECK_LENGTH;
+
+/// The secret that turns keys into digests; 32 bytes, one per zone.
+#[derive(Clone)]
+pub struct Pepper(pub [u8; 32]);
+
+impl fmt::Debug for Pepper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pepper(…)")
+    }
+}
+
+/// What is stored of a key, and looked up: 128 bits of a keyed BLAKE3 hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyDigest(pub [u8; 16]);
+
+/// Whether text has the form and the checksum of a key: `prefix`, 40 random characters, `_`, CRC-32 in base 62.
+///
+/// The checksum is no security; it lets junk be dropped without a look-up and scanners be sure.
+#[must_use]
+pub fn is_well_formed(text: &str) -> bool {
+    let Some((signed, check)) = text.rsplit_once('_') else {
+        return false;
+    };
+    let body_is_base62 = |s: &str| s.bytes().rev().take(BODY_LENGTH).all(|b| BASE62.contains(&b));
+    text.len() <= KEY_LENGTH_MAX
+        && signed.len() >= BODY_LENGTH
+        && body_is_base62(signed)
+        && check.as_bytes() == checksum(signed)
+}
+
+/// Joins an entity's prefix and 40 random bytes, each below 62, into a key.
+#[must_use]
+pub fn assemble(prefix: &str, random: &[u8; BODY_LENGTH]) -> String {
+    let mut key = String::with_capacity(KEY_LENGTH_MAX);
+    key.push_str(prefix);
+    key.extend(random.iter().map(|n| digit(u32::from(*n))));
+    let check = checksum(&key);
+    key.push('_');
+    key.extend(check.iter().map(|b| char::from(*b)));
+    key
+}
+
+/// The digest of a key under a zone's pepper.
+#[must_use]
+pub fn digest(pepper: &Pepper, key: &str) -> KeyDigest {
+    let hash = blake3::keyed_hash(&pepper.0, key.as_bytes());
+    let mut short = [0; 16];
+    short.copy_from_slice(hash.as_bytes().split_at(16).0);
+    KeyDigest(short)
+}
+
+fn checksum(signed: &str) -> [u8; CHECK_LENGTH] {
+    let mut rest = crc32fast::hash(signed.as_bytes());
+    let mut check = [b'0'; CHECK_LENGTH];
+    for slot in check.iter_mut().rev() {
+        *slot = u8::try_from(digit(rest.wrapping_rem(62))).unwrap_or(b'0');
+        rest = rest.wrapping_div(62);
+    }
+    check
+}
+
+fn digit(n: u32) -> char {
+    let index = usize::try_from(n.wrapping_rem(62)).unwrap_or(0);
+    BASE62.get(index).map_or('0', |b| char::from(*b))
+}

@@ -1,0 +1,88 @@
+//! What names may look like, and the globs that match them.
+
+use thiserror::Error;
+
+/// Longest name of anything.
+pub const NAME_LENGTH_MAX: usize = 128;
+
+/// A name that nobody could refer to safely.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error(
+    "\"{0}\" is not a name: use 1 to 128 of a-z, 0-9, '.', '_', '-' and '/', beginning and ending with a letter or digit"
+)]
+pub struct BadName(pub String);
+
+/// A pattern that no name can match.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error(
+    "\"{0}\" is not a pattern: use 1 to 128 of a-z, 0-9, '.', '_', '-', '/', and '*' for any run of characters"
+)]
+pub struct BadGlob(pub String);
+
+/// Checks a name.
+///
+/// # Errors
+/// When it is empty, too long, or has other characters.
+pub fn check(name: &str) -> Result<(), BadName> {
+    let bytes = name.as_bytes();
+    let plain = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let inner = |b: &u8| plain(b) || matches!(b, b'.' | b'_' | b'-' | b'/');
+    let ends_plain = bytes.first().is_some_and(plain) && bytes.last().is_some_and(plain);
+    if ends_plain
+        && bytes.len() <= NAME_LENGTH_MAX
+        && bytes.iter().all(inner)
+        && !name.contains("//")
+    {
+        Ok(())
+    } else {
+        Err(BadName(name.to_owned()))
+    }
+}
+
+/// A pattern in which `*` stands for any run of characters; all else is literal.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Glob(pub String);
+
+impl Glob {
+    /// Whether the whole of `text` fits.
+    #[must_use]
+    pub fn matches(&self, text: &str) -> bool {
+        let mut parts = self.0.split('*');
+        let Some(mut rest) = parts.next().and_then(|head| text.strip_prefix(head)) else {
+            return false;
+        };
+        let middle: Vec<&str> = parts.collect();
+        let Some((tail, inner)) = middle.split_last() else {
+            return rest.is_empty();
+        };
+        for part in inner {
+            let Some((_, after)) = rest.split_once(part) else {
+                return false;
+            };
+            rest = after;
+        }
+        rest.ends_with(tail)
+    }
+
+    /// How narrow it is, for comparing: more literal characters are narrower, and of equally many, one that leaves
+    /// nothing open.
+    #[must_use]
+    pub fn specificity(&self) -> usize {
+        let literal = self.0.bytes().filter(|b| *b != b'*').count();
+        literal.saturating_mul(2).saturating_add(usize::from(!self.0.contains('*')))
+    }
+
+    /// Checks that it could match a name.
+    ///
+    /// # Errors
+    /// When it is empty, too long, or has characters that no name has.
+    pub fn check(&self) -> Result<(), BadGlob> {
+        let name_or_star = |b: u8| {
+            b.is_ascii_lowercase()
+                || b.is_ascii_digit()
+                || matches!(b, b'.' | b'_' | b'-' | b'/' | b'*')
+        };
+        let fits = !self.0.is_empty() && self.0.len() <= NAME_LENGTH_MAX;
+        if fits && self.0.bytes().all(name_or_star) { Ok(()) } else { Err(BadGlob(self.0.clone())) }
+    }
+}

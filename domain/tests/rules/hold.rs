@@ -1,0 +1,127 @@
+//! Holds: an upper bound of what a request can cost, and what a short wallet affords.
+
+use crate::sample::{any_card, rates};
+use domain::hold::{ModelBounds, RequestSize, TokenPrices, input_tokens_max};
+use domain::money::{NANO_LIMIT, Nano};
+use domain::price::cost;
+use domain::time::{MINUTE_US, Timestamp};
+use domain::tokens::{Quantities, TokenClass};
+use proptest::prelude::*;
+
+fn nano(n: i64) -> Nano {
+    Nano::new(n).expect("within range")
+}
+
+#[test]
+fn input_is_bounded_by_bytes_media_and_context() {
+    let bounds =
+        ModelBounds { context_length: 10_000, image_tokens_max: 1_500, audio_tokens_max: 400 };
+    let text = RequestSize { text_bytes: 800, images: 0, audios: 0, open_ended: false };
+    let table = [
+        (text, 800),
+        (RequestSize { images: 2, ..text }, 3_800),
+        (RequestSize { audios: 3, ..text }, 2_000),
+        (RequestSize { images: 1, audios: 1, ..text }, 2_700),
+        (RequestSize { images: 50, ..text }, 10_000),
+        (RequestSize { text_bytes: u64::MAX, images: u64::MAX, ..text }, 10_000),
+        (RequestSize { open_ended: true, ..text }, 10_000),
+    ];
+    for (size, tokens) in table {
+        assert_eq!(input_tokens_max(size, bounds), tokens, "{size:?}");
+    }
+}
+
+#[test]
+fn a_bound_is_rounded_up_and_takes_the_dearest_class_of_each_side() {
+    let prices = TokenPrices::of(&rates(
+        "input 1, cache_write_1h 2, output 3, reasoning 4, request 0.000001",
+    ));
+    assert_eq!(prices.cost(1_000_000, 1_000_000).unwrap().to_string(), "6.000000001");
+    assert_eq!(
+        prices.cost(0, 0).unwrap(),
+        nano(1),
+        "a millionth of a nano-unit still has to be held"
+    );
+    assert_eq!(prices.cost(u64::MAX, u64::MAX), None);
+}
+
+#[test]
+fn output_that_costs_nothing_is_always_affordable() {
+    let prices = TokenPrices::of(&rates("input 1, output 0"));
+    assert_eq!(prices.affordable_output(5, nano(5_000)), Some(u64::MAX));
+    assert_eq!(prices.affordable_output(5, nano(4_999)), None);
+    let nearly_free = TokenPrices::of(&rates("input 0, output 0.000000001"));
+    assert_eq!(
+        nearly_free.affordable_output(0, Nano::MAX),
+        Some(u64::MAX),
+        "more than can be counted"
+    );
+}
+
+#[test]
+fn a_short_wallet_keeps_three_quarters_while_a_comfortable_answer_fits() {
+    let prices = TokenPrices::of(&rates("input 1, output 1")); // 1 000 nano-units a token
+    let table = [
+        // input, asked, free, put into the request
+        (100, 10_000, 356_000 * 4, 356_000),
+        (100, 10_000, 356_000 * 4 - 4, 356_000 * 4 - 4),
+        (100, 10, 110_000 * 4, 110_000),
+        (100, 10_000, 5_000, 5_000),
+        (0, 0, 0, 0),
+    ];
+    for (input, asked, free, put) in table {
+        assert_eq!(prices.affordable_money(input, asked, nano(free)), nano(put), "{free} free");
+    }
+}
+
+proptest! {
+    /// What the whole escrow stands on: a request within its bounds never costs more than its hold.
+    #[test]
+    fn no_usage_within_the_bounds_costs_more_than_the_hold(
+        card in any_card(),
+        shares in prop::array::uniform10(0..20_000_u64),
+        spare in (0..50_000_u64, 0..50_000_u64),
+        minute in 0..1_440_u64,
+    ) {
+        let at = Timestamp(minute * MINUTE_US);
+        let classes = TokenClass::INPUT.into_iter().chain(TokenClass::OUTPUT);
+        let used = classes
+            .zip(shares)
+            .fold(Quantities::NONE, |sum, (class, n)| sum.with(class, n))
+            .with(TokenClass::Request, 1);
+        let (input_max, output_max) = (used.input_total() + spare.0, used.output_total() + spare.1);
+        let hold = TokenPrices::of(&card.dearest(input_max, at)).cost(input_max, output_max).unwrap();
+        let charge = cost(&card.rates(used.input_total(), at), &used).unwrap();
+        prop_assert!(charge <= hold, "charge {charge} hold {hold}");
+    }
+
+    #[test]
+    fn affordable_output_is_all_that_the_money_pays_for(
+        card in any_card(),
+        input in 0..300_000_u64,
+        money in 0..NANO_LIMIT / 1_000,
+    ) {
+        let prices = TokenPrices::of(&card.base);
+        let money = nano(money);
+        match prices.affordable_output(input, money) {
+            Some(u64::MAX) => prop_assert!(prices.cost(input, 1 << 40).unwrap() <= money),
+            Some(tokens) => {
+                prop_assert!(prices.cost(input, tokens).unwrap() <= money);
+                prop_assert!(prices.cost(input, tokens + 1).unwrap() >= money);
+            }
+            None => prop_assert!(prices.cost(input, 1).unwrap() >= money),
+        }
+    }
+
+    #[test]
+    fn what_is_put_into_a_request_is_never_more_than_is_free(
+        card in any_card(),
+        input in 0..100_000_u64,
+        output in 0..100_000_u64,
+        free in 0..NANO_LIMIT,
+    ) {
+        let put = TokenPrices::of(&card.base).affordable_money(input, output, nano(free));
+        prop_assert!(put <= nano(free));
+        prop_assert!(put == nano(free) || (i128::from(put.get()) * 4 - i128::from(free)).abs() <= 2);
+    }
+}

@@ -1,0 +1,21 @@
+//! The rules of the domain: tables for what is known, properties for what must hold for everything else.
+
+mod sample;
+
+mod money;
+mod names;
+mod jurisdictions;
+mod keys;
+
+mod tokens;
+mod prices;
+mod markup;
+mod limits;
+
+mod catalog;
+mod compile;
+mod snapshot;
+
+mod hold;
+mod escrow;
+mod usage;

@@ -1,0 +1,56 @@
+//! Where the binary under test comes from: cargo builds it once per run of the tests, so that a stale one is never tested.
+
+use serde_json::Value;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+/// The cargo that builds these tests.
+#[must_use]
+pub fn cargo() -> OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into())
+}
+
+/// The folder of the workspace's `Cargo.toml`.
+#[must_use]
+pub fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// Where cargo put the running test, which is where it shall put the binary: target folder, then profile.
+#[must_use]
+pub fn build_output_folder() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    test.ancestors().nth(2).unwrap().to_owned()
+}
+
+/// The path of `turnpike`, built as these tests were.
+pub(crate) fn turnpike() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(build)
+}
+
+fn build() -> PathBuf {
+    let output = build_output_folder();
+    let profile = match output.file_name().and_then(|name| name.to_str()).unwrap() {
+        "debug" => "dev",
+        other => other,
+    };
+    let built = Command::new(cargo())
+        .current_dir(workspace())
+        .args(["build", "--package", "turnpike", "--bin", "turnpike", "--profile", profile])
+        .args(["--message-format", "json-render-diagnostics", "--target-dir"])
+        .arg(output.parent().unwrap())
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap();
+    assert!(built.status.success(), "turnpike does not build; cargo says why above");
+    executable(&String::from_utf8(built.stdout).unwrap())
+}
+
+fn executable(messages: &str) -> PathBuf {
+    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let mut paths = messages.filter_map(|message| message["executable"].as_str().map(PathBuf::from));
+    paths.next().expect("cargo names the executable that it built")
+}

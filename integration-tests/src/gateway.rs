@@ -1,0 +1,178 @@
+//! A running `turnpike up --demo` on free ports, its lives and its ends.
+
+use crate::builder::{GatewayBuilder, Setup};
+use crate::cli::Cli;
+use crate::client::Client;
+use crate::demo_env::DemoEnv;
+use crate::events::EventStream;
+use crate::http::{Reply, Request};
+use crate::patience::PATIENCE;
+use crate::process::{Exited, Process};
+use crate::simulator::SimulatorClient;
+use rustix::process::Signal;
+use serde_json::Value;
+use std::path::Path;
+use std::time::Duration;
+
+/// DESIGN part 4: `up` drains and exits 0 within this time. Some slack for a machine that is busy with other tests.
+const STOP: Duration = Duration::from_secs(10);
+
+/// A gateway, ready to serve. Killed when dropped.
+pub struct Gateway {
+    setup: Setup,
+    process: Process,
+    face: DemoEnv,
+}
+
+impl Gateway {
+    /// The demo as it comes.
+    #[must_use]
+    pub fn demo() -> GatewayBuilder {
+        GatewayBuilder::default()
+    }
+
+    /// The demo with settings; another name for the same, where settings follow.
+    #[must_use]
+    pub fn builder() -> GatewayBuilder {
+        GatewayBuilder::default()
+    }
+
+    pub(crate) async fn new(setup: Setup, process: Process, face: DemoEnv) -> Self {
+        let gateway = Self { setup, process, face };
+        gateway.redirect_upstreams().await;
+        gateway
+    }
+
+    /// Ends in `/v1`.
+    #[must_use]
+    pub fn base_url(&self) -> &str {
+        self.face.get("OPENAI_BASE_URL")
+    }
+
+    /// The demo org's key.
+    #[must_use]
+    pub fn api_key(&self) -> &str {
+        self.face.get("OPENAI_API_KEY")
+    }
+
+    /// Health and metrics.
+    #[must_use]
+    pub fn ops_url(&self) -> &str {
+        self.face.get("TURNPIKE_OPS_ADDR")
+    }
+
+    /// All that `demo.env` says.
+    #[must_use]
+    pub fn demo_env(&self) -> &DemoEnv {
+        &self.face
+    }
+
+    /// Where it keeps everything.
+    #[must_use]
+    pub fn data_dir(&self) -> &Path {
+        &self.setup.data_dir
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn process_id(&self) -> u32 {
+        self.process.id().expect("it runs")
+    }
+
+    /// What it wrote to stderr, in all its lives.
+    #[must_use]
+    pub fn stderr(&self) -> String {
+        self.process.stderr()
+    }
+
+    /// What it wrote to stdout, in all its lives.
+    #[must_use]
+    pub fn stdout(&self) -> String {
+        self.process.stdout()
+    }
+
+    /// The command line, as the operator.
+    #[must_use]
+    pub fn admin(&self) -> Cli {
+        Cli::new(self.face.get("TURNPIKE_ADMIN_ADDR"), self.face.get("TURNPIKE_ADMIN_TOKEN"))
+    }
+
+    /// The simulator that serves its upstreams.
+    #[must_use]
+    pub fn simulator(&self) -> SimulatorClient {
+        let external = self.setup.external_simulator.as_deref();
+        SimulatorClient::new(external.unwrap_or_else(|| self.face.get("TURNPIKE_SIMULATOR_ADDR")))
+    }
+
+    /// A client of its API, to be cloned into tasks.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        Client::new(self.base_url())
+    }
+
+    /// `POST /v1/chat/completions`, the whole answer.
+    pub async fn chat(&self, key: &str, body: Value) -> Reply {
+        self.client().chat(key, body).await.unwrap()
+    }
+
+    /// The same as a stream.
+    pub async fn stream(&self, key: &str, body: Value) -> EventStream {
+        self.client().stream(key, body).await.unwrap()
+    }
+
+    /// Any request.
+    pub async fn send(&self, request: &Request) -> Reply {
+        self.client().try_send(request).await.unwrap()
+    }
+
+    /// Ends the process at once, as a power cut or the kernel would.
+    pub async fn kill9(&mut self) {
+        self.process.kill9().await;
+    }
+
+    /// Begins another life on the same data directory, with the same settings.
+    pub async fn restart(&mut self) {
+        assert!(self.process.has_ended().is_some(), "kill or stop it first");
+        match self.setup.launch().await {
+            Ok((process, face)) => (self.process, self.face) = (process, face),
+            Err(exited) => panic!("turnpike up does not start again: {exited:?}"),
+        }
+        self.redirect_upstreams().await;
+    }
+
+    /// SIGTERM; it must end well and in time.
+    pub async fn stop(&mut self) {
+        self.signal(Signal::TERM);
+        let exited = self.ended_within(STOP).await;
+        assert_eq!(exited.code, Some(0), "{}", exited.stderr);
+    }
+
+    /// Sends a signal and does not wait.
+    pub fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    /// Waits for the process to end.
+    pub async fn ended_within(&mut self, within: Duration) -> Exited {
+        self.process.end(within).await
+    }
+
+    /// Waits for the process to end, however long a slow machine takes.
+    pub async fn ended(&mut self) -> Exited {
+        self.process.end(PATIENCE).await
+    }
+
+    /// The demo's upstreams are called the same wherever they are.
+    async fn redirect_upstreams(&self) {
+        let Some(url) = &self.setup.external_simulator else { return };
+        let upstream = |(name, jurisdiction)| {
+            format!(
+                "---\nkind: Upstream\nname: {name}\nspec:\n  vendor: simulator\n  dialect: openai\n  \
+                 base_url: {url}/v1\n  credential: elsewhere-{name}\n  jurisdiction: {jurisdiction}\n  \
+                 stops_on_abort: true\n"
+            )
+        };
+        let all = [("demo-a", "SG"), ("demo-b", "SG"), ("demo-cn", "CN")].map(upstream);
+        self.admin().apply(&all.concat()).await;
+    }
+}

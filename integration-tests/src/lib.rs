@@ -1,0 +1,55 @@
+//! The harness: starts the built `turnpike` as an operator does, and speaks to it as a client does, over real sockets.
+//!
+//! In reading order: the binary and its processes, a running gateway, the command line and what it says about money, the
+//! client's side, the simulator, and small helps. What must hold is the tests' business.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "this crate is tests alone; a step that fails must end its test and say why"
+)]
+
+mod binary;
+mod process;
+
+mod demo_env;
+mod gateway;
+mod builder;
+
+mod cli;
+mod money;
+mod books;
+mod org;
+
+mod http;
+mod client;
+mod events;
+
+mod simulator;
+
+mod disk;
+mod patience;
+mod chance;
+
+pub use binary::{build_output_folder, cargo, workspace};
+pub use builder::GatewayBuilder;
+pub use process::Exited;
+
+pub use demo_env::DemoEnv;
+pub use gateway::Gateway;
+
+pub use cli::{Cli, Output};
+pub use money::{nano, units};
+pub use books::Balance;
+pub use org::{NewOrg, OrgHandle};
+
+pub use http::{Answer, End, Head, Reply, Request};
+pub use client::{Client, say};
+pub use events::{Event, EventStream};
+
+pub use simulator::{LogReader, SimulatorClient, SimulatorProcess};
+
+pub use disk::{Ballast, SmallDisk};
+pub use patience::{PATIENCE, eventually};
+pub use chance::Chance;

@@ -1,0 +1,22 @@
+//! The built binary over real sockets, one file per promise. How it is started and spoken to is the harness's business
+//! (`integration_tests`).
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "clippy.toml allows them in tests, but clippy does not see that a helper is one"
+)]
+
+mod p1_no_overspend;
+mod p2_nothing_lost;
+mod full_disk;
+mod p3_fair_stop;
+mod p7_faithful;
+mod failover;
+mod hangup;
+mod p9_explains;
+mod limits;
+mod errors;
+mod sdk;
+mod up;
+mod tidy;

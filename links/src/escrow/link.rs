@@ -1,0 +1,158 @@
+//! The data plane's end of the escrow link: one task that connects for ever and reads, a queue that the transport empties.
+
+use super::wire::{self, Unreadable};
+use super::{EscrowLinkSettings, FromDataPlane, Hello, ToDataPlane};
+use crate::reconnect::Backoff;
+use futures::{StreamExt, stream};
+use parking_lot::Mutex;
+use proto::escrow::v1::escrow_service_client::EscrowServiceClient;
+use proto::escrow::v1::{SyncRequest, SyncResponse};
+use std::sync::Arc;
+use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
+use tonic::{Status, Streaming};
+
+/// There is no control plane to ask. The caller is told to try again (503), never that it has no money.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("the control plane cannot be reached")]
+pub struct NotConnected;
+
+/// A link that comes back for ever, until the receiver that `start` returned is dropped.
+#[derive(Clone, Debug)]
+pub struct EscrowLink {
+    connection: Arc<Mutex<Connection>>,
+}
+
+/// The queue of the connection that is up.
+type Connection = Option<mpsc::Sender<SyncRequest>>;
+
+impl EscrowLink {
+    /// Connects; `hello` is asked anew for each connection. Must be called inside a tokio runtime.
+    #[must_use]
+    pub fn start(
+        channel: Channel,
+        hello: impl Fn() -> Hello + Send + Sync + 'static,
+    ) -> (Self, mpsc::Receiver<ToDataPlane>) {
+        Self::start_with(channel, hello, EscrowLinkSettings::default())
+    }
+
+    /// The same with other limits.
+    #[must_use]
+    pub fn start_with(
+        channel: Channel,
+        hello: impl Fn() -> Hello + Send + Sync + 'static,
+        settings: EscrowLinkSettings,
+    ) -> (Self, mpsc::Receiver<ToDataPlane>) {
+        let (messages, taken) = mpsc::channel(settings.waiting_to_take.max(1));
+        let link = Self { connection: Arc::default() };
+        let client =
+            EscrowServiceClient::new(channel).max_decoding_message_size(settings.message_bytes);
+        let keeper =
+            Keeper { client, hello: Box::new(hello), link: link.clone(), messages, settings };
+        tokio::spawn(keeper.keep());
+        (link, taken)
+    }
+
+    /// Queues a message for the connection that is up now. If that breaks before the answer came, `Disconnected` follows.
+    ///
+    /// # Errors
+    /// At once, when none is up or it takes nothing.
+    pub fn send(&self, message: FromDataPlane) -> Result<(), NotConnected> {
+        let request = wire::request_to_wire(&message);
+        let connection = self.connection.lock();
+        let queue = connection.as_ref().ok_or(NotConnected)?;
+        queue.try_send(request).map_err(|_| NotConnected)
+    }
+
+    /// Whether the control plane has accepted the Hello.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.connection.lock().is_some()
+    }
+}
+
+/// Why a connection, or the attempt at one, ended.
+#[derive(Debug, Error)]
+enum Ended {
+    #[error("the control plane did not accept in time")]
+    NotAccepted,
+    #[error("the control plane ended it")]
+    ByControlPlane,
+    #[error("{}: {}", .0.code(), .0.message())]
+    Broken(#[from] Status),
+    #[error("the control plane sent {0}")]
+    Refused(#[from] Unreadable),
+    #[error("nobody listens to the link any more")]
+    Dropped,
+}
+
+/// What keeps the link.
+struct Keeper {
+    client: EscrowServiceClient<Channel>,
+    hello: Box<dyn Fn() -> Hello + Send + Sync>,
+    link: EscrowLink,
+    messages: mpsc::Sender<ToDataPlane>,
+    settings: EscrowLinkSettings,
+}
+
+impl Keeper {
+    async fn keep(self) {
+        let link = self.link.clone();
+        let messages = self.messages.clone();
+        tokio::select! {
+            () = messages.closed() => {}
+            () = self.come_back_for_ever() => {}
+        }
+        link.connection.lock().take();
+    }
+
+    async fn come_back_for_ever(mut self) {
+        let mut backoff = Backoff::new("escrow", self.settings.reconnect);
+        loop {
+            let began = Instant::now();
+            let ended = match self.connect().await {
+                Ok(responses) => self.serve(responses).await,
+                Err(ended) => ended,
+            };
+            backoff.rest(began, &ended).await;
+        }
+    }
+
+    async fn connect(&mut self) -> Result<Streaming<SyncResponse>, Ended> {
+        let hello = wire::hello_to_wire(&(self.hello)());
+        let (queue, waiting) = mpsc::channel(self.settings.waiting_to_send.max(1));
+        let requests = stream::iter([hello]).chain(ReceiverStream::new(waiting));
+        let accepted = timeout(self.settings.reconnect.accept_timeout, self.client.sync(requests));
+        let responses = accepted.await.map_err(|_| Ended::NotAccepted)??.into_inner();
+        *self.link.connection.lock() = Some(queue);
+        Ok(responses)
+    }
+
+    /// Reads until the end. `Disconnected` comes after the last message that could be sent on this connection, and before the
+    /// first that can be sent on the next: whoever waits for an answer when it comes will not get one.
+    async fn serve(&self, mut responses: Streaming<SyncResponse>) -> Ended {
+        let ended = self.read(&mut responses).await;
+        self.link.connection.lock().take();
+        match self.messages.send(ToDataPlane::Disconnected).await {
+            Ok(()) => ended,
+            Err(_) => Ended::Dropped,
+        }
+    }
+
+    async fn read(&self, responses: &mut Streaming<SyncResponse>) -> Ended {
+        loop {
+            if let Err(ended) = self.read_one(responses).await {
+                return ended;
+            }
+        }
+    }
+
+    async fn read_one(&self, responses: &mut Streaming<SyncResponse>) -> Result<(), Ended> {
+        let message = responses.message().await?.ok_or(Ended::ByControlPlane)?;
+        let message = wire::response_from_wire(message)?;
+        self.messages.send(message).await.map_err(|_| Ended::Dropped)
+    }
+}

@@ -1,0 +1,114 @@
+//! The feed: configuration from the control plane to its data planes, by revision.
+//!
+//! A data plane gets a snapshot once and deltas from then on; it says what it has applied, and after a break goes on from
+//! there. Nothing here knows what the configuration means.
+
+mod objects;
+mod frames;
+mod history;
+mod roster;
+mod publisher;
+mod subscription;
+mod door;
+
+mod assembly;
+mod subscriber;
+
+pub use door::FeedDoor;
+pub use publisher::FeedPublisher;
+pub use subscriber::FeedSubscriber;
+
+use crate::ReconnectSettings;
+use domain::id::Revision;
+use domain::snapshot::{Change, Delta};
+use std::time::Duration;
+
+/// Limits of the control plane's end.
+#[derive(Clone, Copy, Debug)]
+pub struct PublisherSettings {
+    /// Deltas kept for data planes that lag or come back; one that needs an older one gets a snapshot.
+    pub ring_deltas: usize,
+    /// Bytes of deltas kept.
+    pub ring_bytes: usize,
+    /// A delta larger than this does not travel: data planes get a snapshot instead.
+    pub delta_bytes: usize,
+    /// Bytes of one chunk of a snapshot; only an object that is larger alone makes a larger one.
+    pub chunk_bytes: usize,
+    /// How long a data plane may take to say who it is.
+    pub hello_timeout: Duration,
+    /// Bytes of one message of a data plane.
+    pub request_bytes: usize,
+}
+
+impl Default for PublisherSettings {
+    fn default() -> Self {
+        Self {
+            ring_deltas: 10_000,
+            ring_bytes: 64 * 1024 * 1024,
+            delta_bytes: 4 * 1024 * 1024,
+            chunk_bytes: 1024 * 1024,
+            hello_timeout: Duration::from_secs(10),
+            request_bytes: 1024 * 1024,
+        }
+    }
+}
+
+/// Limits of the data plane's end.
+#[derive(Clone, Copy, Debug)]
+pub struct SubscriberSettings {
+    /// How it comes back.
+    pub reconnect: ReconnectSettings,
+    /// Bytes of one message.
+    pub message_bytes: usize,
+    /// Updates that wait to be taken before the control plane is made to wait.
+    pub waiting_updates: usize,
+    /// Bytes of rejects in one ack; the rest are counted. Well below what the publisher takes.
+    pub reject_bytes: usize,
+}
+
+impl Default for SubscriberSettings {
+    fn default() -> Self {
+        Self {
+            reconnect: ReconnectSettings::default(),
+            message_bytes: 64 * 1024 * 1024,
+            waiting_updates: 16,
+            reject_bytes: 256 * 1024,
+        }
+    }
+}
+
+/// A data plane that is connected to this control plane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataPlaneStatus {
+    /// Its name.
+    pub name: String,
+    /// What it has applied; the default revision if nothing.
+    pub applied: Revision,
+    /// What it cannot use of that: it goes on with the last good one, if there was one.
+    pub rejects: Vec<String>,
+}
+
+/// Who subscribes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedHello {
+    /// The data plane's name.
+    pub data_plane: String,
+    /// The cell it belongs to.
+    pub cell: String,
+    /// The state it has, for instance from its disk. `None`: nothing.
+    pub applied: Option<Revision>,
+}
+
+/// What a data plane has to apply next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FeedUpdate {
+    /// Replaces everything. Always complete.
+    Snapshot {
+        /// The state it is.
+        at: Revision,
+        /// Puts in reference order.
+        changes: Vec<Change>,
+    },
+    /// Applies onto the update before it.
+    Delta(Delta),
+}

@@ -1,0 +1,73 @@
+//! `SyncResponse` put together from parts that are encoded already.
+//!
+//! On the wire an embedded message and a bytes field are the same, so these mirrors of the generated messages carry
+//! bytes where those carry messages: each object and each delta is encoded once, however many data planes get it.
+
+use bytes::Bytes;
+use domain::id::Revision;
+use domain::snapshot::Change;
+use proto::feed::v1;
+
+/// Mirrors `SyncResponse`.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(super) struct Frame {
+    #[prost(oneof = "Body", tags = "1, 2")]
+    pub(super) body: Option<Body>,
+}
+
+/// Mirrors `sync_response::Message`.
+#[derive(Clone, PartialEq, Eq, prost::Oneof)]
+pub(super) enum Body {
+    #[prost(bytes = "bytes", tag = "1")]
+    Chunk(Bytes),
+    #[prost(bytes = "bytes", tag = "2")]
+    Delta(Bytes),
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Chunk {
+    #[prost(message, optional, tag = "1")]
+    at: Option<v1::Revision>,
+    #[prost(bytes = "bytes", repeated, tag = "2")]
+    changes: Vec<Bytes>,
+    #[prost(bool, tag = "3")]
+    last: bool,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Delta {
+    #[prost(message, optional, tag = "1")]
+    from: Option<v1::Revision>,
+    #[prost(message, optional, tag = "2")]
+    to: Option<v1::Revision>,
+    #[prost(bytes = "bytes", repeated, tag = "3")]
+    changes: Vec<Bytes>,
+}
+
+/// One change.
+pub(super) fn change(change: &Change) -> Bytes {
+    encode(&v1::Change::from(change))
+}
+
+/// The inside of a delta.
+pub(super) fn delta(from: Revision, to: Revision, changes: Vec<Bytes>) -> Bytes {
+    encode(&Delta { from: Some(from.into()), to: Some(to.into()), changes })
+}
+
+/// A whole message with a delta in it.
+pub(super) const fn delta_frame(delta: Bytes) -> Frame {
+    Frame { body: Some(Body::Delta(delta)) }
+}
+
+/// A whole message with a part of a snapshot in it.
+pub(super) fn chunk_frame(at: Revision, changes: Vec<Bytes>, last: bool) -> Frame {
+    let chunk = Chunk { at: Some(at.into()), changes, last };
+    Frame { body: Some(Body::Chunk(encode(&chunk))) }
+}
+
+fn encode(message: &impl prost::Message) -> Bytes {
+    message.encode_to_vec().into()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,153 @@
+//! What the publisher knows: the head, the state at it, and the last deltas that led there. Pure.
+
+use super::PublisherSettings;
+use super::frames::{self, Frame};
+use super::objects::{ObjectId, ObjectReader, Objects};
+use bytes::Bytes;
+use domain::id::Revision;
+use domain::snapshot::{Change, Delta, WrongBase};
+use std::collections::VecDeque;
+
+/// The state and how it came about.
+#[derive(Debug)]
+pub(super) struct History {
+    settings: PublisherSettings,
+    head: Revision,
+    objects: Objects,
+    /// Unbroken: each begins where the one before ends, the last one ends at the head.
+    ring: VecDeque<KeptDelta>,
+    ring_bytes: usize,
+}
+
+#[derive(Debug)]
+struct KeptDelta {
+    from: Revision,
+    to: Revision,
+    encoded: Bytes,
+}
+
+/// How a data plane gets on from where it is.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// There is nothing newer.
+    Wait,
+    /// One delta further.
+    Delta { to: Revision, frame: Frame },
+    /// All anew.
+    Snapshot(SnapshotReader),
+}
+
+/// One snapshot on its way to one data plane.
+#[derive(Debug)]
+pub(super) struct SnapshotReader {
+    at: Revision,
+    objects: ObjectReader,
+}
+
+impl History {
+    pub(super) fn new(at: Revision, objects: &[Change], settings: PublisherSettings) -> Self {
+        let mut history = Self {
+            settings,
+            head: at,
+            objects: Objects::default(),
+            ring: VecDeque::new(),
+            ring_bytes: 0,
+        };
+        for change in objects {
+            history.apply(change, frames::change(change));
+        }
+        history
+    }
+
+    pub(super) const fn head(&self) -> Revision {
+        self.head
+    }
+
+    /// Moves the head by a delta whose changes, encoded one by one, are `changes`. A delta that does not lead forward has the
+    /// wrong base as well.
+    pub(super) fn publish(&mut self, delta: &Delta, changes: Vec<Bytes>) -> Result<(), WrongBase> {
+        if delta.from != self.head || delta.to <= delta.from {
+            return Err(WrongBase { from: delta.from, at: self.head });
+        }
+        for (change, encoded) in delta.changes.iter().zip(&changes) {
+            self.apply(change, encoded.clone());
+        }
+        self.head = delta.to;
+        self.keep(delta, changes);
+        Ok(())
+    }
+
+    /// What comes after `at`.
+    pub(super) fn after(&self, at: Option<Revision>) -> Step {
+        let Some(at) = at else { return Step::Snapshot(self.snapshot()) };
+        if at == self.head {
+            return Step::Wait;
+        }
+        match self
+            .ring
+            .binary_search_by_key(&at, |kept| kept.from)
+            .map(|found| self.ring.get(found))
+        {
+            Ok(Some(kept)) => {
+                Step::Delta { to: kept.to, frame: frames::delta_frame(kept.encoded.clone()) }
+            }
+            Ok(None) | Err(_) => Step::Snapshot(self.snapshot()),
+        }
+    }
+
+    /// A snapshot once the head is newer than `at`.
+    pub(super) fn snapshot_beyond(&self, at: Revision) -> Step {
+        if self.head > at { Step::Snapshot(self.snapshot()) } else { Step::Wait }
+    }
+
+    fn snapshot(&self) -> SnapshotReader {
+        SnapshotReader { at: self.head, objects: self.objects.read() }
+    }
+
+    fn apply(&mut self, change: &Change, encoded: Bytes) {
+        let id = ObjectId::of(change);
+        if matches!(change, Change::Tombstone(_)) {
+            self.objects.remove(&id);
+        } else {
+            self.objects.put(id, encoded);
+        }
+    }
+
+    /// Keeps a delta for those who lag. Across a new generation, or when it is too large to travel, it is not kept and the
+    /// chain is cut: they get snapshots.
+    fn keep(&mut self, delta: &Delta, changes: Vec<Bytes>) {
+        let encoded = frames::delta(delta.from, delta.to, changes);
+        let is_same_generation = delta.from.generation == delta.to.generation;
+        if !is_same_generation || encoded.len() > self.settings.delta_bytes {
+            self.ring.clear();
+            self.ring_bytes = 0;
+            return;
+        }
+        self.ring_bytes = self.ring_bytes.saturating_add(encoded.len());
+        self.ring.push_back(KeptDelta { from: delta.from, to: delta.to, encoded });
+        while self.is_ring_too_large() {
+            let Some(oldest) = self.ring.pop_front() else { break };
+            self.ring_bytes = self.ring_bytes.saturating_sub(oldest.encoded.len());
+        }
+    }
+
+    fn is_ring_too_large(&self) -> bool {
+        self.ring.len() > self.settings.ring_deltas || self.ring_bytes > self.settings.ring_bytes
+    }
+}
+
+impl SnapshotReader {
+    pub(super) const fn at(&self) -> Revision {
+        self.at
+    }
+
+    /// The next chunk of at most `bytes` (or one object), and whether it is the last. An empty state is one empty chunk.
+    pub(super) fn next_chunk(&mut self, bytes: usize) -> (Frame, bool) {
+        let objects = self.objects.take(bytes);
+        let last = self.objects.is_at_end();
+        (frames::chunk_frame(self.at, objects, last), last)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,19 @@
+//! What crosses between roles, both ends of each in one place.
+//!
+//! In reading order: how two roles reach each other (in one process, over TCP) and come back together, what flows down
+//! (configuration), what flows both ways (money), what flows up (usage, from the spool), and how secrets travel.
+
+pub mod pipe;
+pub mod tcp;
+mod reconnect;
+mod ending;
+
+pub mod feed;
+pub mod escrow;
+
+pub mod spool;
+pub mod usage;
+
+pub mod seal;
+
+pub use reconnect::ReconnectSettings;

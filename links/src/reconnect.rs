@@ -1,0 +1,106 @@
+//! How the data-plane ends come back after a break: for ever, and each at its own moment.
+
+use std::fmt;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Waits between connection attempts, with full jitter.
+#[derive(Clone, Copy, Debug)]
+pub struct ReconnectSettings {
+    /// Longest wait after the first failure; it doubles with each further one.
+    pub first_wait: Duration,
+    /// Longest wait of all.
+    pub longest_wait: Duration,
+    /// A connection that lived this long was a good one: the waits start over.
+    pub good_after: Duration,
+    /// How long the other side may take to accept.
+    pub accept_timeout: Duration,
+}
+
+impl Default for ReconnectSettings {
+    fn default() -> Self {
+        Self {
+            first_wait: Duration::from_millis(100),
+            longest_wait: Duration::from_secs(10),
+            good_after: Duration::from_secs(10),
+            accept_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Counts failures in a row.
+#[derive(Debug)]
+pub(crate) struct Backoff {
+    link: &'static str,
+    settings: ReconnectSettings,
+    failures: u32,
+}
+
+impl Backoff {
+    pub(crate) const fn new(link: &'static str, settings: ReconnectSettings) -> Self {
+        Self { link, settings, failures: 0 }
+    }
+
+    /// Waits after a connection (or the attempt at one) that began at `began` and ended for `reason`.
+    pub(crate) async fn rest(&mut self, began: Instant, reason: &impl fmt::Display) {
+        let wait = self.next_wait(began.elapsed());
+        tracing::warn!(link = self.link, %reason, ?wait, "not connected to the control plane");
+        tokio::time::sleep(wait).await;
+    }
+
+    fn next_wait(&mut self, lived: Duration) -> Duration {
+        if lived >= self.settings.good_after {
+            self.failures = 0;
+        }
+        let wait = rand::random_range(Duration::ZERO..=self.longest_wait());
+        self.failures = self.failures.saturating_add(1);
+        wait
+    }
+
+    fn longest_wait(&self) -> Duration {
+        let doubled = 2_u32.saturating_pow(self.failures);
+        self.settings.first_wait.saturating_mul(doubled).min(self.settings.longest_wait)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_wait_doubles_with_each_failure_up_to_the_limit() {
+        let settings = ReconnectSettings {
+            first_wait: Duration::from_millis(100),
+            longest_wait: Duration::from_secs(1),
+            ..ReconnectSettings::default()
+        };
+        let rows = [(0, 100), (1, 200), (3, 800), (4, 1000), (u32::MAX, 1000)];
+        for (failures, milliseconds) in rows {
+            let backoff = Backoff { failures, ..Backoff::new("test", settings) };
+            assert_eq!(backoff.longest_wait(), Duration::from_millis(milliseconds), "{failures}");
+        }
+    }
+
+    #[test]
+    fn a_connection_that_lived_long_starts_the_waits_over() {
+        let mut backoff = Backoff::new("test", ReconnectSettings::default());
+        for _ in 0..5 {
+            backoff.next_wait(backoff.settings.good_after - Duration::from_nanos(1));
+        }
+        assert_eq!(backoff.failures, 5);
+        let wait = backoff.next_wait(backoff.settings.good_after);
+        assert_eq!(backoff.failures, 1);
+        assert!(wait <= backoff.settings.first_wait, "{wait:?}");
+    }
+
+    #[test]
+    fn waits_are_spread_over_the_whole_range() {
+        let mut backoff = Backoff::new("test", ReconnectSettings::default());
+        backoff.failures = 1000;
+        let longest = backoff.settings.longest_wait;
+        let waits: Vec<Duration> = (0..500).map(|_| backoff.next_wait(Duration::ZERO)).collect();
+        assert!(waits.iter().any(|wait| *wait < longest / 10), "{waits:?}");
+        assert!(waits.iter().any(|wait| *wait > longest / 10 * 9), "{waits:?}");
+        assert!(waits.iter().all(|wait| *wait <= longest), "{waits:?}");
+    }
+}

@@ -1,0 +1,127 @@
+//! What readers are promised.
+
+use super::support::{directory, drain, open, request, request_ids, small, wait};
+use domain::id::Partition;
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+fn poll_once<T>(future: std::pin::Pin<&mut impl Future<Output = T>>) -> Poll<T> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+#[test]
+fn no_event_is_delivered_before_it_is_synced() {
+    let directory = directory();
+    let (spool, _) = open(&small(directory.path()));
+    request(&spool, "a", 1, 1);
+    wait(async {
+        let mut reader = spool.reader();
+        {
+            let mut next = pin!(reader.next_batch(10));
+            assert!(poll_once(next.as_mut()).is_pending());
+            assert!(poll_once(next.as_mut()).is_pending());
+            spool.flush().await.unwrap();
+            assert_eq!(request_ids(&next.await.unwrap()), ["a"]);
+        }
+        assert!(poll_once(pin!(reader.next_batch(10))).is_pending());
+    });
+}
+
+#[test]
+fn a_waiting_reader_is_woken_by_a_sync() {
+    let directory = directory();
+    let (spool, _) = open(&small(directory.path()));
+    wait(async {
+        let mut reader = spool.reader();
+        let waiting = tokio::spawn(async move { reader.next_batch(10).await.unwrap() });
+        tokio::task::yield_now().await;
+        request(&spool, "a", 1, 1);
+        spool.flush().await.unwrap();
+        assert_eq!(request_ids(&waiting.await.unwrap()), ["a"]);
+    });
+}
+
+#[test]
+fn dropping_a_read_loses_nothing() {
+    let directory = directory();
+    let (spool, _) = open(&small(directory.path()));
+    for count in 0..20 {
+        request(&spool, &format!("{count}"), 1, 1);
+    }
+    wait(async {
+        spool.flush().await.unwrap();
+        let mut reader = spool.reader();
+        for _ in 0..10 {
+            assert!(poll_once(pin!(reader.next_batch(3))).is_pending());
+        }
+        assert_eq!(drain(&mut reader).await.len(), 20);
+    });
+}
+
+#[test]
+fn a_batch_is_never_larger_than_asked_and_batches_join_without_gap_across_segments() {
+    let directory = directory();
+    let (spool, _) = open(&small(directory.path()));
+    let expected: Vec<_> = (0..200).map(|count| format!("{count}")).collect();
+    for request_id in &expected {
+        request(&spool, request_id, 1, 1);
+    }
+    wait(async {
+        spool.flush().await.unwrap();
+        let mut reader = spool.reader();
+        let mut all = Vec::new();
+        while all.len() < expected.len() {
+            let batch = reader.next_batch(7).await.unwrap();
+            assert!((1..=7).contains(&batch.len()));
+            all.extend(request_ids(&batch));
+        }
+        assert_eq!(all, expected);
+    });
+}
+
+#[test]
+fn rewinding_goes_back_to_what_is_billed_and_no_further() {
+    let directory = directory();
+    let (spool, _) = open(&small(directory.path()));
+    let (partition, _) = request(&spool, "a", 1, 1);
+    request(&spool, "b", 1, 1);
+    request(&spool, "c", 1, 1);
+    wait(async {
+        spool.flush().await.unwrap();
+        let mut reader = spool.reader();
+        assert_eq!(request_ids(&drain(&mut reader).await), ["a", "b", "c"]);
+        reader.rewind();
+        assert_eq!(request_ids(&drain(&mut reader).await), ["a", "b", "c"]);
+        spool.trim(&[(Partition(partition), 3)]);
+        reader.rewind();
+        assert_eq!(request_ids(&drain(&mut reader).await), ["c"]);
+        assert_eq!(request_ids(&drain(&mut spool.reader()).await), ["c"]);
+    });
+}
+
+#[test]
+fn a_reader_goes_on_although_the_segment_it_was_in_is_trimmed() {
+    let directory = directory();
+    let (spool, _) = open(&small(directory.path()));
+    let requests = |from: u64, until: u64| {
+        for count in from..until {
+            assert_eq!(request(&spool, &format!("{count}"), 1, 1).1, count);
+        }
+    };
+    let partition = Partition(request(&spool, "0", 1, 1).0);
+    requests(2, 100);
+    wait(async {
+        spool.flush().await.unwrap();
+        let mut reader = spool.reader();
+        let first = reader.next_batch(5).await.unwrap();
+        assert_eq!(first.last().map(|envelope| envelope.seq), Some(5));
+        spool.trim(&[(partition, 100)]);
+        requests(100, 140);
+        spool.flush().await.unwrap();
+        let rest = drain(&mut reader).await;
+        let seqs: Vec<_> =
+            rest.iter().map(|envelope| envelope.seq).filter(|seq| *seq >= 100).collect();
+        assert_eq!(seqs, (100..140).collect::<Vec<_>>());
+    });
+}

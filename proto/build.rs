@@ -1,0 +1,24 @@
+//! Compiles the `.proto` files with protox, so that no protoc is needed on the machine.
+
+use prost::Message;
+use std::{env, error::Error, fs, path::PathBuf};
+
+const FILES: [&str; 7] = [
+    "turnpike/admin/v1/resources.proto",
+    "turnpike/admin/v1/config.proto",
+    "turnpike/admin/v1/apply.proto",
+    "turnpike/admin/v1/money.proto",
+    "turnpike/feed/v1/feed.proto",
+    "turnpike/escrow/v1/escrow.proto",
+    "turnpike/usage/v1/usage.proto",
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed=turnpike");
+    let descriptors = protox::compile(FILES, ["."])?;
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
+    // Ordered maps, so that equal messages are equal bytes.
+    tonic_prost_build::configure().btree_map(".").compile_fds(descriptors)?;
+    Ok(())
+}

@@ -1,0 +1,15 @@
+//! The database: pools, transactions, migrations, and what can go wrong with them.
+//!
+//! One set of statements for every database: `$1` placeholders, BIGINT and TEXT columns only. What rows mean is not known
+//! here. Two rules are built in: a result counts only after `commit` returned Ok, and no statement runs outside a
+//! transaction.
+
+mod database;
+mod transaction;
+mod insert;
+mod error;
+
+pub use database::{Database, DatabaseSettings};
+pub use error::StorageError;
+pub use insert::{Insert, Statement};
+pub use transaction::{Read, Write};

@@ -1,0 +1,145 @@
+//! `turnpike key create`: the only place where a secret is printed, alone on stdout, once.
+
+use super::OutputArgs;
+use crate::client::{Client, Remote};
+use crate::failure::Failure;
+use crate::output::{note, print_document};
+use clap::{Args, Subcommand};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp, civil};
+use prost_types::Timestamp as WireTime;
+use proto::admin::v1::{CreateKeyRequest, Key, KeySpec};
+use serde_json::json;
+
+const CREATE_EXAMPLES: &str = "\
+Examples:
+  turnpike key create --org acme
+  turnpike key create --org acme --name ci --budget '25.00 USD' --expires 2027-01-31
+  turnpike key create --org acme --models 'openai/*' --models demo/chat -o json
+
+The secret is printed once, alone on stdout: KEY=$(turnpike key create --org acme)";
+
+const NAME_CHARACTERS: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
+const NAME_LENGTH: usize = 8;
+
+#[derive(Subcommand)]
+pub(super) enum KeyCommand {
+    /// Create a key and print its secret, once
+    #[command(after_help = CREATE_EXAMPLES)]
+    Create(CreateArgs),
+}
+
+#[derive(Args)]
+pub(super) struct CreateArgs {
+    /// Whose key
+    #[arg(long)]
+    org: String,
+    /// Its name within the org [default: a random one]
+    #[arg(long)]
+    name: Option<String>,
+    /// Most it may ever spend, for instance '25.00 USD'
+    #[arg(long, value_name = "AMOUNT")]
+    budget: Option<String>,
+    /// When it ends: a date (at 00:00 UTC), an RFC 3339 time, or a span from now such as '90d' or '12h'
+    #[arg(long, value_name = "T", value_parser = moment)]
+    expires: Option<Timestamp>,
+    /// Models that it may use, as a glob; may be repeated [default: all]
+    #[arg(long, value_name = "GLOB")]
+    models: Vec<String>,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+pub(super) async fn run(command: KeyCommand) -> Result<(), Failure> {
+    match command {
+        KeyCommand::Create(args) => create(args).await,
+    }
+}
+
+async fn create(args: CreateArgs) -> Result<(), Failure> {
+    let client = Client::connect(&args.remote).await?;
+    let name = args.name.unwrap_or_else(random_name);
+    let spec = KeySpec {
+        org: args.org.clone(),
+        models: args.models,
+        budget: args.budget.unwrap_or_default(),
+        expire_time: args.expires.map(wire_time),
+        ..KeySpec::default()
+    };
+    let key = Key { name: format!("{}/{name}", args.org), spec: Some(spec), ..Key::default() };
+    let request = CreateKeyRequest { key: Some(key), ..CreateKeyRequest::default() };
+    let created = client.answer(client.keys().create_key(request).await)?;
+    let name = created.key.map(|key| key.name).unwrap_or_default();
+    note(&format!("key {name}; its secret is shown this once"));
+    let document = json!({"name": name, "secret": created.secret});
+    print_document(args.output.output, &document, || created.secret.clone())
+}
+
+fn random_name() -> String {
+    let bytes: [u8; NAME_LENGTH] = rand::random();
+    let letter = |byte: u8| {
+        let index = usize::from(byte).checked_rem(NAME_CHARACTERS.len()).unwrap_or_default();
+        NAME_CHARACTERS.get(index).map_or('x', |b| char::from(*b))
+    };
+    bytes.into_iter().map(letter).collect()
+}
+
+fn wire_time(at: Timestamp) -> WireTime {
+    WireTime { seconds: at.as_second(), nanos: at.subsec_nanosecond() }
+}
+
+/// A moment as people write it.
+fn moment(text: &str) -> Result<Timestamp, String> {
+    moment_after(Timestamp::now(), text).ok_or_else(|| {
+        "write a date (2027-01-31), an RFC 3339 time, or a span such as 90d or 12h".to_owned()
+    })
+}
+
+fn moment_after(now: Timestamp, text: &str) -> Option<Timestamp> {
+    if let Ok(at) = text.parse::<Timestamp>() {
+        return Some(at);
+    }
+    if let Ok(date) = text.parse::<civil::Date>() {
+        return date.to_zoned(TimeZone::UTC).ok().map(|at| at.timestamp());
+    }
+    let days = text.trim().strip_suffix('d').and_then(|count| count.trim().parse::<i64>().ok());
+    let span = match days {
+        Some(days) => SignedDuration::try_from_hours(days.checked_mul(24)?)?,
+        None => text.parse().ok()?,
+    };
+    span.is_positive().then(|| now.checked_add(span).ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_may_expire_on_a_date_at_a_time_or_after_a_span() {
+        let now: Timestamp = "2026-11-22T10:00:00Z".parse().expect("a time");
+        let table = [
+            ("2027-01-31", Some("2027-01-31T00:00:00Z")),
+            ("2027-01-31T08:30:00+08:00", Some("2027-01-31T00:30:00Z")),
+            ("90d", Some("2027-02-20T10:00:00Z")),
+            ("12h", Some("2026-11-22T22:00:00Z")),
+            ("1h 30m", Some("2026-11-22T11:30:00Z")),
+            ("-1h", None),
+            ("soon", None),
+            ("", None),
+        ];
+        for (text, expected) in table {
+            let expected: Option<Timestamp> = expected.map(|text| text.parse().expect("a time"));
+            assert_eq!(moment_after(now, text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_random_name_is_a_name() {
+        for _ in 0..100 {
+            let name = random_name();
+            assert!(domain::name::check(&name).is_ok(), "{name}");
+        }
+    }
+}

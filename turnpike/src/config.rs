@@ -1,0 +1,113 @@
+//! What can be set, where it comes from, and its defaults: the built-in values, then one YAML file, then
+//! `TURNPIKE__SECTION__KEY` variables. `config.example.yaml` shows every key; a test holds the two together.
+//!
+//! What the values do is the business of the roles that get them.
+
+mod human;
+mod load;
+mod data_plane;
+mod roles;
+mod secrets;
+
+pub(crate) use data_plane::DataPlane;
+pub(crate) use load::ConfigError;
+pub(crate) use roles::{Billing, ControlPlane, Database, Log, LogFormat, Ops, Simulator};
+pub(crate) use secrets::Secrets;
+
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Everything that can be set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    /// Where everything that must survive is kept.
+    pub(crate) data_dir: PathBuf,
+    /// What is logged, and how.
+    pub(crate) log: Log,
+    /// Where configuration and money are kept.
+    pub(crate) database: Database,
+    /// The proxies.
+    pub(crate) data_plane: DataPlane,
+    /// Operators' side.
+    pub(crate) control_plane: ControlPlane,
+    /// The ledger's side.
+    pub(crate) billing: Billing,
+    /// Health and metrics.
+    pub(crate) ops: Ops,
+    /// The fake provider.
+    pub(crate) simulator: Simulator,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("data"),
+            log: Log::default(),
+            database: Database::default(),
+            data_plane: DataPlane::default(),
+            control_plane: ControlPlane::default(),
+            billing: Billing::default(),
+            ops: Ops::default(),
+            simulator: Simulator::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads the file, if one is named, and the `TURNPIKE__` variables among `environment` on top of it.
+    ///
+    /// # Errors
+    /// When something cannot be read, a key is unknown, or a value makes no sense; the error names the key.
+    pub(crate) fn load(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let config = load::layered(file, environment)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The database's URL; by default a SQLite file in the data directory.
+    pub(crate) fn database_url(&self) -> String {
+        let embedded = || format!("sqlite://{}", self.data_dir.join("turnpike.db").display());
+        self.database.url.clone().unwrap_or_else(embedded)
+    }
+
+    /// Where usage events wait until they are billed.
+    pub(crate) fn spool_dir(&self) -> PathBuf {
+        self.data_plane.spool.dir.clone().unwrap_or_else(|| self.data_dir.join("spool"))
+    }
+
+    /// Refuses what parses, but cannot work.
+    fn check(&self) -> Result<(), ConfigError> {
+        let spool = &self.data_plane.spool;
+        let claims = [
+            (
+                (1..=99).contains(&spool.high_water_percent),
+                "data_plane.spool.high_water_percent",
+                "must be from 1 to 99",
+            ),
+            (
+                spool.segment_bytes.saturating_mul(4) <= spool.capacity_bytes,
+                "data_plane.spool.capacity_bytes",
+                "must hold at least four segments (data_plane.spool.segment_bytes)",
+            ),
+            (
+                self.data_plane.limits.cooldown <= self.data_plane.limits.cooldown_max,
+                "data_plane.limits.cooldown_max",
+                "must not be less than data_plane.limits.cooldown",
+            ),
+            (!self.data_plane.name.is_empty(), "data_plane.name", "must not be empty"),
+        ];
+        match claims.into_iter().find(|(holds, ..)| !holds) {
+            None => Ok(()),
+            Some((_, key, claim)) => {
+                Err(ConfigError::Nonsense { key: key.to_owned(), claim: claim.to_owned() })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,199 @@
+//! Settings of the data plane: listener, limits, money in flight, spool.
+
+use super::human;
+use serde::{Deserialize, Serialize};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+/// The proxies.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct DataPlane {
+    /// Where clients connect.
+    pub(crate) listen: SocketAddr,
+    /// What it is called by the control plane and in its spool; unique and lasting.
+    pub(crate) name: String,
+    /// The cell it belongs to.
+    pub(crate) cell: String,
+    /// Threads that serve clients; absent: one per processor.
+    pub(crate) cores: Option<NonZeroUsize>,
+    /// Oldest configuration that is still served while the control plane is away.
+    #[serde(with = "human::duration")]
+    pub(crate) max_config_age: Duration,
+    /// Sizes, counts and times beyond which a request is refused or given up.
+    pub(crate) limits: Limits,
+    /// Money in flight.
+    pub(crate) money: Money,
+    /// Usage events on their way to billing.
+    pub(crate) spool: Spool,
+}
+
+impl Default for DataPlane {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            name: "local".to_owned(),
+            cell: "local".to_owned(),
+            cores: None,
+            max_config_age: Duration::from_secs(24 * 60 * 60),
+            limits: Limits::default(),
+            money: Money::default(),
+            spool: Spool::default(),
+        }
+    }
+}
+
+/// Sizes, counts and times beyond which a request is refused or given up.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Limits {
+    /// Most bytes of a request's body.
+    #[serde(with = "human::bytes")]
+    pub(crate) body_bytes: u64,
+    /// Most bytes of a request's head.
+    #[serde(with = "human::bytes")]
+    pub(crate) head_bytes: u64,
+    /// Deepest nesting of a request's JSON.
+    pub(crate) json_depth: NonZeroUsize,
+    /// Most bytes of an answer that is not a stream.
+    #[serde(with = "human::bytes")]
+    pub(crate) answer_bytes: u64,
+    /// Most bytes of one event of a stream.
+    #[serde(with = "human::bytes")]
+    pub(crate) event_bytes: u64,
+    /// Most choices (`n`) that one request may ask for.
+    pub(crate) choices: NonZeroU64,
+    /// Most upstreams that one request is tried on.
+    pub(crate) attempts: NonZeroUsize,
+    /// Most bytes of `HTTP-Referer` and of `X-Title` that are recorded.
+    #[serde(with = "human::bytes")]
+    pub(crate) app_bytes: u64,
+    /// Most connections of clients, per core.
+    pub(crate) connections: NonZeroUsize,
+    /// A client to send a request's head.
+    #[serde(with = "human::duration")]
+    pub(crate) head_timeout: Duration,
+    /// A client to send any next part of its body.
+    #[serde(with = "human::duration")]
+    pub(crate) body_timeout: Duration,
+    /// A connection to an upstream to stand.
+    #[serde(with = "human::duration")]
+    pub(crate) connect_timeout: Duration,
+    /// An upstream to begin its answer.
+    #[serde(with = "human::duration")]
+    pub(crate) first_token_timeout: Duration,
+    /// An upstream to go on with a stream.
+    #[serde(with = "human::duration")]
+    pub(crate) between_tokens_timeout: Duration,
+    /// A stream in all.
+    #[serde(with = "human::duration")]
+    pub(crate) stream_timeout: Duration,
+    /// An answer that is not a stream, in all.
+    #[serde(with = "human::duration")]
+    pub(crate) answer_timeout: Duration,
+    /// How long a stream's headers wait for its first event; keep-alives flow at this interval afterwards.
+    #[serde(with = "human::duration")]
+    pub(crate) stream_headers_wait: Duration,
+    /// How long an upstream that failed is tried last; doubles with each failure in a row.
+    #[serde(with = "human::duration")]
+    pub(crate) cooldown: Duration,
+    /// Longest cooldown, also when the upstream asks for more.
+    #[serde(with = "human::duration")]
+    pub(crate) cooldown_max: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes: 32 * MIB,
+            head_bytes: 64 * KIB,
+            json_depth: at_least_one(128),
+            answer_bytes: 64 * MIB,
+            event_bytes: 32 * MIB,
+            choices: NonZeroU64::MIN.saturating_add(127),
+            attempts: at_least_one(4),
+            app_bytes: 128,
+            connections: at_least_one(32_768),
+            head_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(60),
+            connect_timeout: Duration::from_secs(5),
+            first_token_timeout: Duration::from_secs(30),
+            between_tokens_timeout: Duration::from_secs(60),
+            stream_timeout: Duration::from_secs(30 * 60),
+            answer_timeout: Duration::from_secs(10 * 60),
+            stream_headers_wait: Duration::from_secs(10),
+            cooldown: Duration::from_secs(2),
+            cooldown_max: Duration::from_secs(5 * 60),
+        }
+    }
+}
+
+/// Money in flight.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Money {
+    /// Tokens of output that a stream holds ahead of what was delivered.
+    pub(crate) output_window_tokens: NonZeroU64,
+    /// Longest that a request waits for its first slice.
+    #[serde(with = "human::duration")]
+    pub(crate) wait_max: Duration,
+    /// How often the control plane is told what was spent.
+    #[serde(with = "human::duration")]
+    pub(crate) report_every: Duration,
+    /// When money that no request used is given back.
+    #[serde(with = "human::duration")]
+    pub(crate) idle_release_after: Duration,
+}
+
+impl Default for Money {
+    fn default() -> Self {
+        Self {
+            output_window_tokens: NonZeroU64::MIN.saturating_add(255),
+            wait_max: Duration::from_millis(300),
+            report_every: Duration::from_secs(1),
+            idle_release_after: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Usage events on their way to billing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Spool {
+    /// Where it is; absent: `spool` in the data directory.
+    pub(crate) dir: Option<PathBuf>,
+    /// Size of one file.
+    #[serde(with = "human::bytes")]
+    pub(crate) segment_bytes: u64,
+    /// Size of all files.
+    #[serde(with = "human::bytes")]
+    pub(crate) capacity_bytes: u64,
+    /// Longest that a written event waits for the disk's word.
+    #[serde(with = "human::duration")]
+    pub(crate) sync_interval: Duration,
+    /// How full it may be before new requests are refused.
+    pub(crate) high_water_percent: u8,
+}
+
+impl Default for Spool {
+    fn default() -> Self {
+        Self {
+            dir: None,
+            segment_bytes: 16 * MIB,
+            capacity_bytes: 10 * GIB,
+            sync_interval: Duration::from_millis(5),
+            high_water_percent: 95,
+        }
+    }
+}
+
+/// A default that is known not to be zero.
+const fn at_least_one(count: usize) -> NonZeroUsize {
+    NonZeroUsize::MIN.saturating_add(count.saturating_sub(1))
+}

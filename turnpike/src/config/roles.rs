@@ -1,0 +1,115 @@
+//! Settings of what is not the data plane: log, database, control plane, billing, ops, simulator.
+
+use serde::{Deserialize, Serialize};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+/// What is logged, and how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Log {
+    /// As `RUST_LOG` is written, for instance `info,data_plane=debug`.
+    pub(crate) filter: String,
+    /// For people or for machines.
+    pub(crate) format: LogFormat,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { filter: "info".to_owned(), format: LogFormat::Text }
+    }
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Where configuration and money are kept.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Database {
+    /// `sqlite:///path`; absent: `turnpike.db` in the data directory.
+    pub(crate) url: Option<String>,
+}
+
+/// Operators' side.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ControlPlane {
+    /// The admin API.
+    pub(crate) admin_listen: SocketAddr,
+    /// Feed and escrow, for data planes of other processes.
+    pub(crate) fleet_listen: SocketAddr,
+    /// Console and status page.
+    pub(crate) console_listen: SocketAddr,
+    /// What operators authenticate with.
+    pub(crate) operator_token_file: Option<PathBuf>,
+    /// What upstream credentials are encrypted with.
+    pub(crate) seal_key_file: Option<PathBuf>,
+    /// What keys are hashed with.
+    pub(crate) pepper_file: Option<PathBuf>,
+}
+
+impl Default for ControlPlane {
+    fn default() -> Self {
+        Self {
+            admin_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7070)),
+            fleet_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7071)),
+            console_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8081)),
+            operator_token_file: None,
+            seal_key_file: None,
+            pepper_file: None,
+        }
+    }
+}
+
+/// The ledger's side.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Billing {
+    /// Most usage events in one transaction.
+    pub(crate) batch_events: NonZeroUsize,
+}
+
+impl Default for Billing {
+    fn default() -> Self {
+        Self { batch_events: NonZeroUsize::MIN.saturating_add(499) }
+    }
+}
+
+/// Health and metrics.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Ops {
+    /// `/healthz`, `/readyz` and `/metrics`.
+    pub(crate) listen: SocketAddr,
+}
+
+impl Default for Ops {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9090)) }
+    }
+}
+
+/// The fake provider of `up --demo`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Simulator {
+    /// Where it listens.
+    pub(crate) listen: SocketAddr,
+    /// A file that gets its log as JSON lines; absent: in memory only.
+    pub(crate) log: Option<PathBuf>,
+}
+
+impl Default for Simulator {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8099)), log: None }
+    }
+}

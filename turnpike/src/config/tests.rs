@@ -1,0 +1,220 @@
+use super::*;
+use serde_json::Value as Json;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+use tempfile::TempDir;
+
+const EXAMPLE: &str = include_str!("../../../config.example.yaml");
+
+/// Loads a file with that text and those variables.
+fn load(text: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
+    let dir = TempDir::new().expect("a temporary directory");
+    let file = dir.path().join("turnpike.yaml");
+    std::fs::write(&file, text).expect("a file");
+    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let place = format!("{}/", dir.path().display());
+    Config::load(Some(&file), variables).map_err(|error| error.to_string().replace(&place, ""))
+}
+
+#[test]
+fn the_example_is_the_defaults_and_mentions_every_key() {
+    assert_eq!(load(EXAMPLE, &[]).expect("the example is valid"), Config::default());
+    let example: Json = serde_yaml_ng::from_str(EXAMPLE).expect("YAML");
+    let defaults = serde_json::to_value(Config::default()).expect("JSON");
+    assert_eq!(keys(&example), keys(&defaults));
+}
+
+fn keys(json: &Json) -> Vec<String> {
+    let inner = |(name, value): (&String, &Json)| match keys(value).as_slice() {
+        [] => vec![name.clone()],
+        inner => inner.iter().map(|key| format!("{name}.{key}")).collect(),
+    };
+    let mut all: Vec<String> = json.as_object().into_iter().flatten().flat_map(inner).collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn every_key_of_the_example_can_be_set_by_a_variable() {
+    let example: Json = serde_yaml_ng::from_str(EXAMPLE).expect("YAML");
+    for key in keys(&example) {
+        let name = format!("TURNPIKE__{}", key.replace('.', "__").to_uppercase());
+        let at = key
+            .split('.')
+            .try_fold(&example, |json, part| json.get(part))
+            .expect("a key of the example");
+        let value = match at {
+            Json::Null if key == "data_plane.cores" => "3".to_owned(),
+            Json::Null => "/somewhere".to_owned(),
+            Json::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        load("", &[(&name, &value)]).unwrap_or_else(|error| panic!("{name}={value}: {error}"));
+    }
+}
+
+#[test]
+fn a_variable_beats_the_file_and_the_file_beats_the_default() {
+    let text =
+        "data_plane:\n  listen: 127.0.0.1:1\n  limits: {body_bytes: 1 MiB, head_timeout: 3s}\n";
+    let variables = [
+        ("TURNPIKE__DATA_PLANE__LISTEN", "0.0.0.0:2"),
+        ("TURNPIKE__DATA_PLANE__LIMITS__HEAD_BYTES", "4096"),
+        ("TURNPIKE__DATA_PLANE__CORES", "2"),
+        ("TURNPIKE__SIMULATOR__LOG", ""),
+        ("TURNPIKE_ADMIN_ADDR", "http://elsewhere"),
+        ("PATH", "/bin"),
+    ];
+    let config = load(text, &variables).expect("valid");
+    assert_eq!(config.data_plane.listen.to_string(), "0.0.0.0:2");
+    assert_eq!(config.data_plane.cores.map(|cores| cores.get()), Some(2));
+    assert_eq!(config.data_plane.limits.body_bytes, 1 << 20);
+    assert_eq!(config.data_plane.limits.head_bytes, 4096);
+    assert_eq!(config.data_plane.limits.head_timeout, Duration::from_secs(3));
+    assert_eq!(config.data_plane.limits.json_depth.get(), 128);
+    assert_eq!(config.simulator.log, None);
+}
+
+#[test]
+fn a_section_without_keys_changes_nothing() {
+    let text = "data_plane:\n  # listen: 127.0.0.1:1\n  limits:\nbilling:\n";
+    assert_eq!(load(text, &[]).expect("valid"), Config::default());
+    assert_eq!(load("", &[]).expect("valid"), Config::default());
+    assert_eq!(Config::load(None, []).expect("valid"), Config::default());
+}
+
+#[test]
+fn what_is_wrong_is_told_with_its_place_and_key() {
+    let table = [
+        // file, what the error must say
+        (
+            "data_plane: {listn: 127.0.0.1:1}",
+            "turnpike.yaml: unknown key `data_plane.listn`; did you mean `data_plane.listen`?",
+        ),
+        (
+            "data_plane: {limits: {body_byte: 1}}",
+            "unknown key `data_plane.limits.body_byte`; did you mean `data_plane.limits.body_bytes`?",
+        ),
+        ("dataplane: {}", "unknown key `dataplane`; did you mean `data_plane`?"),
+        ("hedging: {}", "unknown key `hedging`; known here: data_dir, log, "),
+        (
+            "data_plane: {limits: {head_timeout: 10}}",
+            "`data_plane.limits.head_timeout`: \"10\" is no length of time",
+        ),
+        ("data_plane: {limits: {head_timeout: soon}}", "write it as 30 s, 300 ms or 10 min"),
+        ("data_plane: {limits: {head_timeout: 0 s}}", "`data_plane.limits.head_timeout`"),
+        ("data_plane: {limits: {head_timeout: -3 s}}", "`data_plane.limits.head_timeout`"),
+        (
+            "data_plane: {limits: {body_bytes: 3 parsecs}}",
+            "\"3 parsecs\" is no size; write it as 32 MiB",
+        ),
+        (
+            "data_plane: {limits: {body_bytes: 0}}",
+            "`data_plane.limits.body_bytes`: must be more than 0",
+        ),
+        ("data_plane: {limits: {attempts: 0}}", "`data_plane.limits.attempts`"),
+        ("data_plane: {listen: everywhere}", "`data_plane.listen`"),
+        (
+            "data_plane: {spool: {high_water_percent: 100}}",
+            "`data_plane.spool.high_water_percent` must be from 1 to 99",
+        ),
+        ("data_plane: {spool: {capacity_bytes: 1 MiB}}", "must hold at least four segments"),
+        ("data_plane: {limits: {cooldown: 10 min}}", "`data_plane.limits.cooldown_max`"),
+        ("log: {format: xml}", "`log.format`"),
+        (
+            "log: {filter: info}\nlog: {filter: debug}",
+            "turnpike.yaml is no YAML mapping: duplicate entry",
+        ),
+        ("- a\n- b", "turnpike.yaml is no YAML mapping"),
+        ("log: [", "turnpike.yaml is no YAML mapping"),
+    ];
+    for (text, says) in table {
+        let error = load(text, &[]).expect_err(text);
+        assert!(error.contains(says), "{text}\n  said: {error}\n  not:  {says}");
+    }
+}
+
+#[test]
+fn a_wrong_variable_is_named() {
+    let table = [
+        (
+            "TURNPIKE__DATA_PLANE__LISTN",
+            "127.0.0.1:1",
+            "TURNPIKE__DATA_PLANE__LISTN: unknown key `data_plane.listn`; did you mean `data_plane.listen`?",
+        ),
+        ("TURNPIKE__OPS__LISTEN", "nowhere", "TURNPIKE__OPS__LISTEN: `ops.listen`: "),
+        ("TURNPIKE__OPS", "x", "TURNPIKE__OPS: `ops`: "),
+        ("TURNPIKE__", "x", "TURNPIKE__: unknown key"),
+    ];
+    for (name, value, says) in table {
+        let error = load("", &[(name, value)]).expect_err(name);
+        assert!(error.contains(says), "{name}\n  said: {error}\n  not:  {says}");
+    }
+}
+
+#[test]
+fn a_missing_file_is_an_error_that_names_it() {
+    let error =
+        Config::load(Some(Path::new("/nowhere/turnpike.yaml")), []).expect_err("no such file");
+    assert!(error.to_string().contains("/nowhere/turnpike.yaml"), "{error}");
+}
+
+#[test]
+fn sizes_and_times_survive_being_written() {
+    let mut config = Config::default();
+    config.data_plane.limits.body_bytes = 1_000_001;
+    config.data_plane.limits.head_bytes = 5_000;
+    config.data_plane.money.wait_max = Duration::from_micros(1_500);
+    config.data_plane.limits.stream_timeout = Duration::from_secs(90 * 60);
+    let text = serde_yaml_ng::to_string(&config).expect("YAML");
+    assert_eq!(load(&text, &[]).expect("what was written can be read"), config, "{text}");
+}
+
+fn in_directory(dir: &TempDir) -> Config {
+    Config { data_dir: dir.path().join("data"), ..Config::default() }
+}
+
+#[test]
+fn secrets_are_made_once_for_the_owner_alone() {
+    let dir = TempDir::new().expect("a temporary directory");
+    let config = in_directory(&dir);
+    let first = Secrets::load(&config).expect("made");
+    let again = Secrets::load(&config).expect("read");
+    assert_eq!(first.operator_token, again.operator_token);
+    assert_eq!(first.seal_key, again.seal_key);
+    assert_eq!(first.pepper, again.pepper);
+    assert_ne!(first.seal_key, first.pepper);
+    for name in ["operator.token", "seal.key", "pepper.key"] {
+        let mode =
+            std::fs::metadata(config.data_dir.join(name)).expect("a file").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}
+
+#[test]
+fn a_lost_secret_is_not_replaced_but_one_whose_making_was_cut_short_is_completed() {
+    let dir = TempDir::new().expect("a temporary directory");
+    let config = in_directory(&dir);
+    let first = Secrets::load(&config).expect("made");
+    let pepper = config.data_dir.join("pepper.key");
+    std::fs::rename(&pepper, config.data_dir.join("pepper.new")).expect("back to a draft");
+    assert_eq!(Secrets::load(&config).expect("completed").pepper, first.pepper);
+    std::fs::remove_file(&pepper).expect("lost");
+    let error = Secrets::load(&config).err().expect("refused").to_string();
+    assert!(error.contains("pepper.key is missing") && error.contains("backup"), "{error}");
+}
+
+#[test]
+fn named_secrets_are_read_and_never_made() {
+    let dir = TempDir::new().expect("a temporary directory");
+    let mut config = in_directory(&dir);
+    let token = dir.path().join("token");
+    config.control_plane.operator_token_file = Some(token.clone());
+    assert!(Secrets::load(&config).err().expect("no file").to_string().contains("token"));
+    std::fs::write(&token, "\n").expect("a file");
+    assert!(matches!(Secrets::load(&config), Err(SecretsError::Empty(_))));
+    std::fs::write(&token, " let me in \n").expect("a file");
+    assert_eq!(Secrets::load(&config).expect("read").operator_token, "let me in");
+    std::fs::write(config.data_dir.join("seal.key"), "too short").expect("a file");
+    assert!(matches!(Secrets::load(&config), Err(SecretsError::Malformed(_))));
+}

@@ -1,0 +1,202 @@
+//! The data plane of this process: its spool, money, configuration and listener, joined to the control plane by gRPC over
+//! an in-memory pipe.
+
+use crate::config::{Config, Secrets};
+use control_plane::ControlPlane;
+use data_plane::configuration::Configuration;
+use data_plane::purse::{Purse, PurseSettings};
+use data_plane::{DataPlane, DataPlaneParts, DataPlaneSettings, Limits, Listener, Pace};
+use data_plane::{recovery, tokenizer};
+use domain::key::Pepper;
+use domain::time::Timestamp;
+use links::escrow::{EscrowLink, EscrowListener, escrow_listener};
+use links::feed::{FeedHello, FeedSubscriber};
+use links::pipe::pipe;
+use links::spool::{Recovered, Spool, SpoolSettings};
+use proto::usage::v1::SliceMark;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::thread::available_parallelism;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::{Channel, Server};
+
+/// How often the number of running requests is looked at while draining.
+const DRAIN_LOOK: Duration = Duration::from_millis(20);
+
+/// Serves feed and escrow on a pipe, and gives the data plane's end of it.
+pub(super) fn fleet(
+    control: &ControlPlane,
+    stop: &CancellationToken,
+) -> (JoinHandle<()>, Channel, EscrowListener) {
+    let (listener, connector) = pipe();
+    let (escrow_service, escrow) = escrow_listener();
+    let feed_service = control.publisher().service();
+    let stopped = stop.clone().cancelled_owned();
+    let task = tokio::spawn(async move {
+        let server = Server::builder().add_service(feed_service).add_service(escrow_service);
+        if let Err(error) = server.serve_with_incoming_shutdown(listener, stopped).await {
+            tracing::error!(%error, "the fleet services stopped");
+        }
+    });
+    (task, connector.channel(), escrow)
+}
+
+/// A running data plane.
+pub(super) struct Planes {
+    pub(super) address: SocketAddr,
+    pub(super) configuration: Configuration,
+    pub(super) spool: Spool,
+    plane: DataPlane,
+}
+
+impl Planes {
+    /// Opens the spool, ends what it finds open, and serves.
+    pub(super) fn start(
+        config: &Config,
+        secrets: &Secrets,
+        channel: Channel,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let name = &config.data_plane.name;
+        let listener = Listener::bind(&settings(config))?;
+        let address = listener.address();
+        let (spool, recovered) = Spool::open(spool_settings(config), name)?;
+        let slices = close_open(recovered);
+        let purse = Purse::restore(purse_settings(config), spool.clone(), &slices);
+        let hello = {
+            let purse = purse.clone();
+            move || purse.hello()
+        };
+        let (link, messages) = EscrowLink::start(channel.clone(), hello);
+        tokio::spawn(purse.clone().run(link, messages, stop.clone()));
+        let configuration = Configuration::new();
+        let hello = FeedHello {
+            data_plane: name.clone(),
+            cell: config.data_plane.cell.clone(),
+            applied: None,
+        };
+        let subscriber = FeedSubscriber::start(channel, hello);
+        tokio::spawn(configuration.clone().follow(subscriber, stop.clone()));
+        tokenizer::warm_up();
+        let plane = DataPlane::new(DataPlaneParts {
+            settings: settings(config),
+            configuration: configuration.clone(),
+            purse,
+            spool: spool.clone(),
+            pepper: Pepper(secrets.pepper),
+            seal_key: secrets.seal_key,
+        });
+        listener.serve(&plane)?;
+        Ok(Self { address, configuration, spool, plane })
+    }
+
+    /// Refuses new requests and lets running ones end; those that take longer are ended.
+    pub(super) async fn drain(&self, patience: Duration, last_words: Duration) {
+        self.plane.drain();
+        let idle = async {
+            while self.spool.status().open_requests > 0 {
+                sleep(DRAIN_LOOK).await;
+            }
+        };
+        let mut idle = std::pin::pin!(idle);
+        if timeout_at(Instant::now() + patience, idle.as_mut()).await.is_err() {
+            self.plane.end_streams();
+            if timeout_at(Instant::now() + last_words, idle).await.is_err() {
+                tracing::warn!("some requests did not end in time; the next start closes them");
+            }
+        }
+    }
+
+    /// Syncs and unlocks the spool.
+    pub(super) async fn close(self) {
+        if let Err(error) = self.spool.close().await {
+            tracing::error!(%error, "the spool did not close well");
+        }
+    }
+}
+
+/// Ends what an earlier process left open, and returns what each slice has spent by then.
+fn close_open(recovered: Recovered) -> Vec<SliceMark> {
+    for damage in &recovered.damaged {
+        tracing::error!(?damage, "a file of the spool is damaged; what it held after that is lost");
+    }
+    let mut slices = recovered.slices;
+    let closed = recovery::close_interrupted(recovered.open, &mut slices, now());
+    if closed > 0 {
+        tracing::warn!(closed, "requests of an earlier process were ended as interrupted");
+    }
+    slices
+}
+
+fn settings(config: &Config) -> DataPlaneSettings {
+    let from = &config.data_plane;
+    let cores = from.cores.or_else(|| available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+    DataPlaneSettings {
+        listen: from.listen,
+        cores,
+        output_window_tokens: from.money.output_window_tokens.get(),
+        limits: limits(config),
+        pace: pace(config),
+    }
+}
+
+fn limits(config: &Config) -> Limits {
+    let from = &config.data_plane.limits;
+    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    Limits {
+        body_bytes: size(from.body_bytes),
+        head_bytes: size(from.head_bytes),
+        json_depth: from.json_depth.get(),
+        answer_bytes: size(from.answer_bytes),
+        event_bytes: size(from.event_bytes),
+        choices: from.choices.get(),
+        attempts: from.attempts.get(),
+        app_bytes: size(from.app_bytes),
+        connections: from.connections.get(),
+    }
+}
+
+fn pace(config: &Config) -> Pace {
+    let from = &config.data_plane.limits;
+    Pace {
+        head: from.head_timeout,
+        body: from.body_timeout,
+        connect: from.connect_timeout,
+        first_token: from.first_token_timeout,
+        between_tokens: from.between_tokens_timeout,
+        stream: from.stream_timeout,
+        answer: from.answer_timeout,
+        keep_alive: from.stream_headers_wait,
+        cooldown: from.cooldown,
+        cooldown_max: from.cooldown_max,
+    }
+}
+
+fn purse_settings(config: &Config) -> PurseSettings {
+    let from = &config.data_plane.money;
+    PurseSettings {
+        wait_max: from.wait_max,
+        report_every: from.report_every,
+        idle_release_after: from.idle_release_after,
+        ..PurseSettings::new(config.data_plane.name.clone())
+    }
+}
+
+fn spool_settings(config: &Config) -> SpoolSettings {
+    let from = &config.data_plane.spool;
+    SpoolSettings {
+        segment_bytes: from.segment_bytes,
+        capacity_bytes: from.capacity_bytes,
+        sync_interval: from.sync_interval,
+        high_water_percent: from.high_water_percent,
+        ..SpoolSettings::new(config.spool_dir())
+    }
+}
+
+fn now() -> Timestamp {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX))
+}
