@@ -81,7 +81,10 @@ const PAGE_SIZE_MAX: u32 = 1000;
 ///
 /// # Errors
 /// When the token is not ours or the database cannot be read.
-pub async fn usage_page(database: &Database, query: &UsageQuery) -> Result<UsagePage, HistoryError> {
+pub async fn usage_page(
+    database: &Database,
+    query: &UsageQuery,
+) -> Result<UsagePage, HistoryError> {
     let after = Place::read(&query.page_token)?;
     let size = match query.page_size {
         0 => PAGE_SIZE,

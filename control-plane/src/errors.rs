@@ -27,8 +27,8 @@ pub enum AdminError {
 /// What a caller has to change.
 #[derive(Debug, Error)]
 pub enum Refusal {
-    /// Fields that cannot be accepted. Never empty.
-    #[error("{}", list(.0))]
+    /// Fields that cannot be accepted; the text tells the first. Never empty.
+    #[error("{}", first(.0))]
     Invalid(Vec<Violation>),
     /// An argument of the call itself.
     #[error("{field}: {reason}")]
@@ -68,8 +68,8 @@ pub enum Refusal {
         /// What it is.
         current: String,
     },
-    /// Something else needs the object.
-    #[error("{kind} {name:?} cannot be deleted: {}", needed_by.join("; "))]
+    /// Something else needs the object; the text tells the first of them.
+    #[error("{kind} {name:?}: cannot be deleted: {}", first(needed_by))]
     InUse {
         /// Of which kind.
         kind: Kind,
@@ -117,7 +117,7 @@ pub enum Failure {
     },
     /// The commit was cut off, and whether it happened could not be read.
     #[error(
-        "it is not known whether the change was stored: {0}; read the object before trying again"
+        "it is not known whether the change was stored; read the object before trying again"
     )]
     OutcomeUnknown(#[source] StorageError),
     /// Somebody raised the generation, which only happens after commits were lost.
@@ -174,7 +174,6 @@ impl Refusal {
     }
 }
 
-fn list(violations: &[Violation]) -> String {
-    let lines: Vec<String> = violations.iter().map(ToString::to_string).collect();
-    lines.join("\n")
+fn first(all: &[impl Display]) -> String {
+    all.first().map(ToString::to_string).unwrap_or_default()
 }

@@ -30,35 +30,61 @@ pub(crate) async fn read(
             "compressed bodies are not supported: send the JSON as it is, without content-encoding",
         ));
     }
-    let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length: usize| length > limits.body_bytes) {
+    let announced = announced(headers);
+    if announced.is_some_and(|length| length > limits.body_bytes) {
         return Err(too_large(limits));
     }
-    let mut first: Option<Bytes> = None;
-    let mut joined = BytesMut::new();
-    loop {
-        let frame = tokio::time::timeout(pace.body, body.frame()).await.map_err(|_| too_slow(pace))?;
-        let Some(frame) = frame else {
-            break;
-        };
-        let frame = frame.map_err(|_| ApiError::invalid("body", "the body broke off: send it whole"))?;
-        let Ok(data) = frame.into_data() else {
-            continue;
-        };
-        if joined.len() + first.as_ref().map_or(0, Bytes::len) + data.len() > limits.body_bytes {
+    let mut collected = Collected::default();
+    while let Some(data) = next(&mut body, pace).await? {
+        if collected.length().saturating_add(data.len()) > limits.body_bytes {
             return Err(too_large(limits));
         }
-        match (first.take(), joined.is_empty()) {
-            (None, true) => first = Some(data),
-            (Some(head), _) => {
-                joined.reserve(announced.unwrap_or(head.len() + data.len()));
-                joined.extend_from_slice(&head);
-                joined.extend_from_slice(&data);
-            }
-            (None, false) => joined.extend_from_slice(&data),
-        }
+        collected.add(data, announced);
     }
-    Ok(first.unwrap_or_else(|| joined.freeze()))
+    Ok(collected.finish())
+}
+
+fn announced(headers: &HeaderMap) -> Option<usize> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+async fn next(body: &mut Body, pace: &Pace) -> Result<Option<Bytes>, ApiError> {
+    let frame = tokio::time::timeout(pace.body, body.frame()).await.map_err(|_| too_slow(pace))?;
+    let Some(frame) = frame else {
+        return Ok(None);
+    };
+    let frame =
+        frame.map_err(|_| ApiError::invalid("body", "the body broke off: send it whole"))?;
+    Ok(Some(frame.into_data().unwrap_or_default()))
+}
+
+/// A body so far. One that comes in a single frame is never copied.
+#[derive(Default)]
+struct Collected {
+    first: Bytes,
+    joined: BytesMut,
+}
+
+impl Collected {
+    fn length(&self) -> usize {
+        self.first.len().saturating_add(self.joined.len())
+    }
+
+    fn add(&mut self, data: Bytes, announced: Option<usize>) {
+        if self.length() == 0 {
+            self.first = data;
+            return;
+        }
+        if self.joined.is_empty() {
+            self.joined.reserve(announced.unwrap_or_default().max(self.first.len() + data.len()));
+            self.joined.extend_from_slice(&std::mem::take(&mut self.first));
+        }
+        self.joined.extend_from_slice(&data);
+    }
+
+    fn finish(self) -> Bytes {
+        if self.joined.is_empty() { self.first } else { self.joined.freeze() }
+    }
 }
 
 fn too_large(limits: &Limits) -> ApiError {
@@ -67,6 +93,7 @@ fn too_large(limits: &Limits) -> ApiError {
 }
 
 fn too_slow(pace: &Pace) -> ApiError {
-    let message = format!("no part of the body came for {} s: send it without pauses", pace.body.as_secs());
+    let message =
+        format!("no part of the body came for {} s: send it without pauses", pace.body.as_secs());
     ApiError::new(StatusCode::REQUEST_TIMEOUT, ErrorType::Timeout, message)
 }

@@ -22,7 +22,6 @@ pub(crate) enum ErrorType {
     PermissionDenied,
     NotFound,
     PayloadTooLarge,
-    Unprocessable,
     RateLimitExceeded,
     Server,
     ProviderUnavailable,
@@ -41,7 +40,6 @@ impl ErrorType {
             Self::PermissionDenied => "permission_denied",
             Self::NotFound => "not_found",
             Self::PayloadTooLarge => "payload_too_large",
-            Self::Unprocessable => "unprocessable",
             Self::RateLimitExceeded => "rate_limit_exceeded",
             Self::Server => "server",
             Self::ProviderUnavailable => "provider_unavailable",
@@ -51,9 +49,12 @@ impl ErrorType {
     }
 }
 
-/// One row of the table, filled in.
+/// One row of the table, filled in. Boxed, because it travels in many results and is seldom there.
 #[derive(Clone, Debug)]
-pub(crate) struct ApiError {
+pub(crate) struct ApiError(Box<Row>);
+
+#[derive(Clone, Debug)]
+struct Row {
     status: StatusCode,
     error_type: ErrorType,
     message: String,
@@ -64,8 +65,12 @@ pub(crate) struct ApiError {
 }
 
 impl ApiError {
-    pub(crate) fn new(status: StatusCode, error_type: ErrorType, message: impl Into<String>) -> Self {
-        Self {
+    pub(crate) fn new(
+        status: StatusCode,
+        error_type: ErrorType,
+        message: impl Into<String>,
+    ) -> Self {
+        Self(Box::new(Row {
             status,
             error_type,
             message: message.into(),
@@ -73,7 +78,7 @@ impl ApiError {
             retry_after: None,
             should_retry: None,
             headers: HeaderMap::new(),
-        }
+        }))
     }
 
     /// 400, with the request's field at fault.
@@ -92,41 +97,41 @@ impl ApiError {
 
     /// Adds to `metadata`.
     pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.metadata.insert(name.to_owned(), value.into());
+        self.0.metadata.insert(name.to_owned(), value.into());
         self
     }
 
     /// Tells when to come back.
     pub(crate) fn after(mut self, wait: Duration) -> Self {
-        self.retry_after = Some(wait);
+        self.0.retry_after = Some(wait);
         self
     }
 
     /// Steers the retries that SDKs do by themselves.
     pub(crate) fn retry(mut self, should: bool) -> Self {
-        self.should_retry = Some(should);
+        self.0.should_retry = Some(should);
         self
     }
 
     /// Adds response headers.
     pub(crate) fn with_headers(mut self, headers: HeaderMap) -> Self {
-        self.headers = headers;
+        self.0.headers = headers;
         self
     }
 
     pub(crate) fn status(&self) -> StatusCode {
-        self.status
+        self.0.status
     }
 
     /// `{"error":{"code","message","metadata"}}`, in a stream after the first byte the last event's data.
     pub(crate) fn body(&self, request_id: &str) -> Bytes {
-        let mut metadata = self.metadata.clone();
-        metadata.insert("error_type".into(), self.error_type.name().into());
+        let mut metadata = self.0.metadata.clone();
+        metadata.insert("error_type".into(), self.0.error_type.name().into());
         metadata.insert("request_id".into(), request_id.into());
         let error = json!({"error": {
-            "code": self.status.as_u16(),
-            "message": self.message,
-            "type": self.error_type.name(),
+            "code": self.0.status.as_u16(),
+            "message": self.0.message,
+            "type": self.0.error_type.name(),
             "metadata": metadata,
         }});
         Bytes::from(error.to_string())
@@ -142,20 +147,20 @@ impl ApiError {
     pub(crate) fn response(self, request_id: &str) -> Response<Body> {
         let body = self.body(request_id);
         let mut response = Response::new(Body::from(body));
-        *response.status_mut() = self.status;
+        *response.status_mut() = self.0.status;
         let headers = response.headers_mut();
-        headers.extend(self.headers);
+        headers.extend(self.0.headers);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Ok(id) = HeaderValue::from_str(request_id) {
             headers.insert("x-request-id", id);
         }
-        if let Some(wait) = self.retry_after {
+        if let Some(wait) = self.0.retry_after {
             let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
             headers.insert(RETRY_AFTER, HeaderValue::from(millis.div_ceil(1000).max(1)));
             headers.insert("retry-after-ms", HeaderValue::from(millis.max(1)));
         }
-        if let Some(should) = self.should_retry {
+        if let Some(should) = self.0.should_retry {
             let text = if should { "true" } else { "false" };
             headers.insert("x-should-retry", HeaderValue::from_static(text));
         }

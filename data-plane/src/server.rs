@@ -78,10 +78,8 @@ impl Listener {
     pub fn serve(self, plane: &DataPlane) -> Result<(), StartError> {
         for (index, socket) in self.sockets.into_iter().enumerate() {
             let plane = plane.clone();
-            let upstreams = Upstreams::new(
-                &plane.shared.parts.settings.pace,
-                plane.shared.parts.seal_key,
-            )?;
+            let upstreams =
+                Upstreams::new(&plane.shared.parts.settings.pace, plane.shared.parts.seal_key)?;
             let core = Arc::new(Core { plane: plane.shared.clone(), upstreams });
             let runtime = Builder::new_current_thread().enable_all().build()?;
             thread::Builder::new().name(format!("core-{index}")).spawn(move || {

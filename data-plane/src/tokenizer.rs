@@ -1,7 +1,7 @@
 //! Counting tokens, for upstreams that report no usage and for streams whose money has run out: `o200k`, OpenAI's formula
 //! for chats, on threads of its own.
 //!
-//! Nothing here is in the path of a request that goes well, so nothing is loaded (some 60 MB) before it is first needed.
+//! Nothing here is in the path of a request that goes well, so nothing is loaded (some 50 MB) before it is first needed.
 
 mod prompt;
 

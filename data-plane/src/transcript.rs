@@ -24,12 +24,6 @@ pub(crate) struct Spoken {
     pub(crate) reasoning: u64,
 }
 
-impl Spoken {
-    pub(crate) fn total(self) -> u64 {
-        self.answer.saturating_add(self.reasoning)
-    }
-}
-
 /// The words of all choices of one answer.
 #[derive(Debug, Default)]
 pub(crate) struct Transcript {
@@ -54,11 +48,8 @@ impl Transcript {
     /// A new event begins: what it says can be taken back until the next one.
     pub(crate) fn begin_event(&mut self) {
         self.latest.clear();
-        self.before = Tally {
-            bytes: self.bytes,
-            reasoning_bytes: self.reasoning_bytes,
-            pieces: self.pieces,
-        };
+        self.before =
+            Tally { bytes: self.bytes, reasoning_bytes: self.reasoning_bytes, pieces: self.pieces };
     }
 
     /// Takes the current event back: it is not delivered.

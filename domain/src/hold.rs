@@ -1,5 +1,6 @@
 //! How much a request must hold before it may go out: an upper bound of what it can cost until the next top-up.
 
+use crate::config::Modality;
 use crate::money::{Nano, divide_half_away};
 use crate::price::{PER_MILLION, Rates};
 use crate::tokens::TokenClass;
@@ -40,6 +41,25 @@ pub fn input_tokens_max(size: RequestSize, bounds: ModelBounds) -> u64 {
     let images = size.images.saturating_mul(bounds.image_tokens_max);
     let audios = size.audios.saturating_mul(bounds.audio_tokens_max);
     size.text_bytes.saturating_add(images).saturating_add(audios).min(bounds.context_length)
+}
+
+/// Whether an upstream may bill a request for a class at all: no image is billed where none is sent or made.
+#[must_use]
+pub fn may_apply(class: TokenClass, size: RequestSize, outputs: &[Modality]) -> bool {
+    match class {
+        TokenClass::ImageIn => size.open_ended || size.images > 0,
+        TokenClass::AudioIn => size.open_ended || size.audios > 0,
+        TokenClass::ImageOut => outputs.contains(&Modality::Image),
+        TokenClass::AudioOut => outputs.contains(&Modality::Audio),
+        TokenClass::Input
+        | TokenClass::CacheRead
+        | TokenClass::CacheWrite5m
+        | TokenClass::CacheWrite1h
+        | TokenClass::Output
+        | TokenClass::Reasoning
+        | TokenClass::Request
+        | TokenClass::WebSearch => true,
+    }
 }
 
 /// Dearest prices of a token, whatever class it turns out to be.
@@ -84,6 +104,12 @@ impl TokenPrices {
             .checked_add(i128::from(self.request.get()))?;
         let rounded = exact.checked_add(PER_MILLION.checked_sub(1)?)?.checked_div(PER_MILLION)?;
         Nano::new(i64::try_from(rounded).ok()?).ok()
+    }
+
+    /// The cost of so many tokens of output alone, rounded up.
+    #[must_use]
+    pub fn output_cost(&self, output_tokens: u64) -> Option<Nano> {
+        Self { request: Nano::ZERO, ..*self }.cost(0, output_tokens)
     }
 
     /// How many output tokens `money` pays for beside that much input; `None` when it does not even pay for one.

@@ -43,6 +43,13 @@ impl Rates {
         TokenClass::ALL.into_iter().filter_map(|class| self.get(class).map(|rate| (class, rate)))
     }
 
+    /// Only those of the classes that are kept.
+    #[must_use]
+    pub fn only(self, keep: impl Fn(TokenClass) -> bool) -> Self {
+        let kept = self.priced().filter(|(class, _)| keep(*class));
+        kept.fold(Self::NONE, |rates, (class, rate)| rates.with(class, rate))
+    }
+
     /// These, with those of `other` on top.
     #[must_use]
     pub fn overlaid(mut self, other: &Self) -> Self {

@@ -25,7 +25,11 @@ impl Cli {
         let balance = self.json(&["balance", org, "-o", "json"]).await;
         assert_eq!(balance["org"], org);
         let amount = |name: &str| nano(&balance[name]);
-        Balance { posted: amount("posted_nano"), held: amount("held_nano"), free: amount("free_nano") }
+        Balance {
+            posted: amount("posted_nano"),
+            held: amount("held_nano"),
+            free: amount("free_nano"),
+        }
     }
 
     /// The bill of a request, once it is settled.

@@ -1,9 +1,9 @@
 //! How a gateway is to be started: settings, data directory, which simulator.
 
+use crate::client::Client;
 use crate::demo_env::{self, DemoEnv};
 use crate::gateway::Gateway;
 use crate::http::Request;
-use crate::client::Client;
 use crate::patience::{PATIENCE, eventually};
 use crate::process::{Exited, Process};
 use std::path::{Path, PathBuf};

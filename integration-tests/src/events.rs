@@ -127,11 +127,15 @@ impl EventStream {
 
     /// Lines up to the next empty one, or a comment by itself.
     fn take_block(&mut self) -> Option<String> {
-        let at = |pattern: &[u8]| self.unread.windows(pattern.len()).position(|part| part == pattern);
+        let at =
+            |pattern: &[u8]| self.unread.windows(pattern.len()).position(|part| part == pattern);
         let length = if self.unread.starts_with(b":") {
             at(b"\n")? + 1
         } else {
-            [at(b"\n\n").map(|at| at + 2), at(b"\r\n\r\n").map(|at| at + 4)].into_iter().flatten().min()?
+            [at(b"\n\n").map(|at| at + 2), at(b"\r\n\r\n").map(|at| at + 4)]
+                .into_iter()
+                .flatten()
+                .min()?
         };
         let block = self.unread.drain(..length).collect();
         Some(String::from_utf8(block).unwrap())

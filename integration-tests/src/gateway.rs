@@ -19,8 +19,9 @@ const STOP: Duration = Duration::from_secs(10);
 
 /// A gateway, ready to serve. Killed when dropped.
 pub struct Gateway {
-    setup: Setup,
+    // Before the folder that holds what it said.
     process: Process,
+    setup: Setup,
     face: DemoEnv,
 }
 

@@ -39,17 +39,17 @@ pub use process::Exited;
 pub use demo_env::DemoEnv;
 pub use gateway::Gateway;
 
+pub use books::Balance;
 pub use cli::{Cli, Output};
 pub use money::{nano, units};
-pub use books::Balance;
 pub use org::{NewOrg, OrgHandle};
 
-pub use http::{Answer, End, Head, Reply, Request};
 pub use client::{Client, say};
 pub use events::{Event, EventStream};
+pub use http::{Answer, End, Head, Reply, Request};
 
 pub use simulator::{LogReader, SimulatorClient, SimulatorProcess};
 
+pub use chance::Chance;
 pub use disk::{Ballast, SmallDisk};
 pub use patience::{PATIENCE, eventually};
-pub use chance::Chance;

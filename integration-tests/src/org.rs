@@ -34,7 +34,14 @@ impl<'a> NewOrg<'a> {
     /// A customer of `global` on the plan `demo`, without money.
     #[must_use]
     pub const fn named(name: &'a str) -> Self {
-        Self { name, entity: "global", plan: "demo", audience: "standard", credit: "", key_budget: "" }
+        Self {
+            name,
+            entity: "global",
+            plan: "demo",
+            audience: "standard",
+            credit: "",
+            key_budget: "",
+        }
     }
 }
 

@@ -40,11 +40,7 @@ pub(crate) fn command() -> Command {
 
 impl Process {
     /// Starts it; its output is appended to files in `logs`.
-    pub(crate) fn spawn(
-        arguments: &[&str],
-        variables: &[(String, String)],
-        logs: &Path,
-    ) -> Self {
+    pub(crate) fn spawn(arguments: &[&str], variables: &[(String, String)], logs: &Path) -> Self {
         let (stdout, stderr) = (logs.join("stdout.log"), logs.join("stderr.log"));
         let child = command()
             .args(arguments)

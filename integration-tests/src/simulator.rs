@@ -65,9 +65,10 @@ impl SimulatorClient {
         let mut log = self.reader();
         eventually("the simulator has ended the request's attempts", async || {
             log.read_on().await;
-            let ended = log.attempts.values().filter(|attempt| {
-                attempt["event"] == "end" && attempt["request_id"] == request_id
-            });
+            let ended = log
+                .attempts
+                .values()
+                .filter(|attempt| attempt["event"] == "end" && attempt["request_id"] == request_id);
             let ended: Vec<Value> = ended.cloned().collect();
             (ended.len() >= count).then_some(ended)
         })

@@ -32,7 +32,7 @@ pub struct PublisherSettings {
     pub ring_bytes: usize,
     /// A delta larger than this does not travel: data planes get a snapshot instead.
     pub delta_bytes: usize,
-    /// Bytes of one chunk of a snapshot; only an object that is larger alone makes a larger one.
+    /// Bytes of one message of a snapshot; only an object that is larger alone makes a larger one.
     pub chunk_bytes: usize,
     /// How long a data plane may take to say who it is.
     pub hello_timeout: Duration,

@@ -1,5 +1,7 @@
 //! Real SQLite files: what is committed is there, what is not is gone, and errors say what they are.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use sqlx::Row;
 use std::time::Duration;
 use storage::{Database, DatabaseSettings, Insert, StorageError, Write};

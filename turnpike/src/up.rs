@@ -33,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 /// Threads of the runtime that control plane and billing share.
 const CONTROL_THREADS: usize = 2;
 /// How long running requests may go on after a stop was asked for; then streams end with an error event.
-const DRAIN: Duration = Duration::from_secs(6);
+const DRAIN: Duration = Duration::from_secs(5);
 /// How long ended streams may take to be settled. With `DRAIN` it stays below ten seconds.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -108,10 +108,12 @@ async fn serve(config: &Config, is_demo: bool) -> anyhow::Result<()> {
     output::note("stopping: running requests may end, new ones are refused");
     planes.drain(DRAIN, LAST_WORDS).await;
     stop.cancel();
-    end("usage", consumer).await;
-    end("escrow", desk).await;
-    end("fleet", fleet).await;
-    end("admin", admin.task).await;
+    tokio::join!(
+        end("usage", consumer),
+        end("escrow", desk),
+        end("fleet", fleet),
+        end("admin", admin.task),
+    );
     planes.close().await;
     if let Some(simulator) = simulator {
         simulator.shutdown().await;

@@ -132,7 +132,8 @@ impl Consumer {
             match self.apply_patiently(std::slice::from_ref(envelope)).await {
                 Some(Ok(applied)) => self.tell(&applied).await,
                 Some(Err(error)) => {
-                    if let Err(error) = poison::keep_refused(&self.database, envelope, &error).await {
+                    if let Err(error) = poison::keep_refused(&self.database, envelope, &error).await
+                    {
                         // It is not billed, so it comes again.
                         tracing::error!(%error, "a refused event could not be kept");
                         self.source.rewind();

@@ -61,7 +61,7 @@ impl Clerk {
             if received == 0 {
                 return;
             }
-            let (wants, freed) = self.hear(heard.drain(..).collect()).await;
+            let (wants, freed) = self.hear(std::mem::take(&mut heard)).await;
             let due = self.take_due(&freed);
             self.answer(wants.into_iter().chain(due).collect()).await;
         }
@@ -198,8 +198,7 @@ impl Clerk {
                     return;
                 }
                 let held = is_underway || !holders.is_empty();
-                let reason =
-                    if held { DenialReason::InFlight } else { DenialReason::Insufficient };
+                let reason = if held { DenialReason::InFlight } else { DenialReason::Insufficient };
                 metric::answered(if held { "in_flight" } else { "insufficient" });
                 let denial = Denial { want_id, account, reason, free };
                 self.tell(waiting.peer, ToDataPlane::Denial(denial));

@@ -63,7 +63,8 @@ async fn lock(
     write: &mut Write,
     asked: &[Asked],
 ) -> Result<BTreeMap<(i64, i64), Wallet>, StorageError> {
-    let mut accounts: Vec<(i64, i64)> = asked.iter().map(|asked| asked.want.account.uids()).collect();
+    let mut accounts: Vec<(i64, i64)> =
+        asked.iter().map(|asked| asked.want.account.uids()).collect();
     accounts.sort_unstable();
     accounts.dedup();
     let mut wallets = BTreeMap::new();

@@ -43,12 +43,10 @@ impl From<Refusal> for Status {
                 details.add_bad_request_violation(*field, cut(reason));
             }
             Refusal::InUse { kind, name, needed_by } => {
+                let subject = cut(&format!("{kind} {name:?}"));
                 for needed in needed_by.iter().take(VIOLATIONS_TOLD) {
-                    details.add_precondition_failure_violation(
-                        reason,
-                        cut(&format!("{kind} {name}")),
-                        cut(needed),
-                    );
+                    let description = cut(&format!("cannot be deleted: {needed}"));
+                    details.add_precondition_failure_violation(reason, &subject, description);
                 }
             }
             Refusal::NotFound { .. }
@@ -117,32 +115,22 @@ fn metadata(refusal: &Refusal) -> HashMap<String, String> {
     }
 }
 
-/// One line; lists are told in the details as well.
+/// The first of a list is told here, all of them in the details.
 fn message(refusal: &Refusal) -> String {
-    match refusal {
-        Refusal::Invalid(violations) => {
-            let first = violations.first().map(ToString::to_string).unwrap_or_default();
-            and_more(cut(&first), violations.len(), 1)
-        }
-        Refusal::InUse { kind, name, needed_by } => {
-            let told: Vec<String> =
-                needed_by.iter().take(VIOLATIONS_TOLD).map(|needed| cut(needed)).collect();
-            let text = format!("{kind} {:?} cannot be deleted: {}", cut(name), told.join("; "));
-            and_more(cut(&text), needed_by.len(), VIOLATIONS_TOLD)
-        }
-        other => cut(&other.to_string()),
-    }
-}
-
-fn and_more(text: String, all: usize, told: usize) -> String {
-    match all.saturating_sub(told) {
+    let text = cut(&refusal.to_string());
+    let all = match refusal {
+        Refusal::Invalid(violations) => violations.len(),
+        Refusal::InUse { needed_by, .. } => needed_by.len(),
+        _ => 1,
+    };
+    match all.saturating_sub(1) {
         0 => text,
         more => format!("{text} (and {more} more)"),
     }
 }
 
 fn path(violation: &Violation) -> String {
-    cut(&format!("{} {}: {}", violation.kind, violation.name, violation.field))
+    cut(&format!("{} {:?}: {}", violation.kind, violation.name, violation.field))
 }
 
 fn cut(text: &str) -> String {

@@ -1,10 +1,10 @@
 //! `GET models`: the models that the caller's entity sells to it, in OpenAI's shape with OpenRouter's additions.
 
+use crate::error::ApiError;
 use crate::metric;
 use crate::pipeline::authenticate::{Caller, authenticate};
 use crate::pipeline::mint_request_id;
 use crate::pipeline::route::candidate;
-use crate::error::ApiError;
 use crate::plane::{Core, now};
 use axum::body::Body;
 use axum::extract::State;
@@ -40,7 +40,8 @@ fn answer(snapshot: &Snapshot, caller: &Caller, request_id: &str) -> Response {
         .filter(|model| may(model))
         .filter_map(|model| describe(snapshot, caller, model))
         .collect();
-    let mut response = Response::new(Body::from(json!({"object": "list", "data": data}).to_string()));
+    let mut response =
+        Response::new(Body::from(json!({"object": "list", "data": data}).to_string()));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

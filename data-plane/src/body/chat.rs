@@ -88,11 +88,15 @@ fn value<'a>(text: &'a str, at: Option<&Range<usize>>) -> Option<&'a str> {
 
 fn model(text: &str, members: &Members) -> Result<String, ApiError> {
     let missing = || {
-        ApiError::invalid("model", "`model` is missing: name a model, for instance one that GET /v1/models lists")
+        ApiError::invalid(
+            "model",
+            "`model` is missing: name a model, for instance one that GET /v1/models lists",
+        )
     };
     let raw = value(text, members.model.as_ref()).ok_or_else(missing)?;
-    serde_json::from_str(raw)
-        .map_err(|_| ApiError::invalid("model", "`model` must be a string, for instance \"author/slug\""))
+    serde_json::from_str(raw).map_err(|_| {
+        ApiError::invalid("model", "`model` must be a string, for instance \"author/slug\"")
+    })
 }
 
 fn messages<'a>(text: &'a str, members: &Members) -> Result<&'a str, ApiError> {
@@ -118,7 +122,8 @@ fn count(text: &str, at: Option<&Range<usize>>, field: &str) -> Result<Option<u6
     let Some(raw) = value(text, at) else {
         return Ok(None);
     };
-    let refuse = || ApiError::invalid(field, format!("`{field}` must be a whole number of at least 1"));
+    let refuse =
+        || ApiError::invalid(field, format!("`{field}` must be a whole number of at least 1"));
     let number: u32 = raw.parse().map_err(|_| refuse())?;
     if number == 0 || raw.starts_with('+') { Err(refuse()) } else { Ok(Some(number.into())) }
 }

@@ -75,7 +75,10 @@ fn inside(text: &str) -> Result<usize, ApiError> {
     if text.as_bytes().get(start) == Some(&b'{') {
         return Ok(start + 1);
     }
-    Err(ApiError::invalid("body", "the body is not a JSON object: send one with `model` and `messages`"))
+    Err(ApiError::invalid(
+        "body",
+        "the body is not a JSON object: send one with `model` and `messages`",
+    ))
 }
 
 /// Nesting deeper than any reader behind us may like.
@@ -129,7 +132,10 @@ impl<'de> Visitor<'de> for Finder<'de> {
                 continue;
             };
             if slot.is_some() {
-                return Err(serde::de::Error::custom(format!("`{}` stands twice: send it once", &*key)));
+                return Err(serde::de::Error::custom(format!(
+                    "`{}` stands twice: send it once",
+                    &*key
+                )));
             }
             let value: &RawValue = map.next_value()?;
             *slot = Some(place(self.text, value.get()));

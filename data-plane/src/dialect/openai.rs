@@ -34,7 +34,13 @@ pub(crate) fn request_body(request: &ChatRequest, changes: &Changes<'_>) -> Spli
         usage_edit(&request.usage_switch, &mut edits, &mut inserted);
     }
     if let Some(bound) = changes.output_bound {
-        bound_edit(members.max_completion_tokens.as_ref(), members.max_tokens.as_ref(), bound, &mut edits, &mut inserted);
+        bound_edit(
+            members.max_completion_tokens.as_ref(),
+            members.max_tokens.as_ref(),
+            bound,
+            &mut edits,
+            &mut inserted,
+        );
     }
     if !inserted.is_empty() {
         edits.push(Edit { at: members.inside..members.inside, text: inserted });

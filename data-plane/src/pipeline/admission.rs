@@ -5,6 +5,7 @@
 use crate::body::chat::ChatRequest;
 use crate::dialect::{Facts, Reported};
 use crate::limits::LimitTicket;
+use crate::pipeline::admit::AdmitOrder;
 use crate::pipeline::authenticate::Caller;
 use crate::pipeline::route::{Candidate, RoutePlan};
 use crate::pipeline::settle;
@@ -77,12 +78,10 @@ impl Admission {
     pub(crate) fn new(
         plane: Arc<Shared>,
         record: usage::Admitted,
-        caller: Caller,
-        plan: RoutePlan,
-        chat: ChatRequest,
+        order: AdmitOrder,
         money: Money,
     ) -> Self {
-        let meter = Meter::default();
+        let AdmitOrder { caller, plan, chat, .. } = order;
         Self {
             plane,
             record,
@@ -90,10 +89,16 @@ impl Admission {
             plan,
             chat,
             attempts: Vec::new(),
-            meter,
+            meter: Meter::default(),
             serving: 0,
             money: Some(money),
         }
+    }
+
+    /// The key was revoked since: no new attempt, and no more money, so that a stream ends within what it holds.
+    pub(crate) fn is_withdrawn(&self) -> bool {
+        let known = self.plane.parts.configuration.key(&self.caller.key.key.digest);
+        known.is_none_or(|entry| entry.key.disabled)
     }
 
     pub(crate) fn request_id(&self) -> &str {
@@ -151,8 +156,8 @@ impl Admission {
         let mut quantities = Quantities::NONE;
         let reported = self.meter.reported.unwrap_or(Reported { quantities, is_odd: false });
         let input_is_possible = reported.quantities.input_total() <= self.input_ceiling();
-        let output_is_possible =
-            self.plan.model.hidden_reasoning || reported.quantities.output_total() <= self.output_ceiling();
+        let output_is_possible = self.plan.model.hidden_reasoning
+            || reported.quantities.output_total() <= self.output_ceiling();
         let mut metered = Metered::default();
         if reported.quantities.input_total() > 0 && input_is_possible {
             copy(&reported.quantities, &mut quantities, &TokenClass::INPUT);
@@ -242,7 +247,10 @@ impl Candidate {
 impl Drop for Admission {
     fn drop(&mut self) {
         if self.money.is_some() {
-            tracing::error!(request_id = self.request_id(), "an admission was dropped; it ends as interrupted");
+            tracing::error!(
+                request_id = self.request_id(),
+                "an admission was dropped; it ends as interrupted"
+            );
             settle::conclude(self, Outcome::Interrupted, StatusCode::INTERNAL_SERVER_ERROR);
         }
     }

@@ -3,7 +3,7 @@
 use crate::body::chat::ChatRequest;
 use crate::error::{ApiError, ErrorType};
 use crate::limits::{self, LimitKind, LimitRefused};
-use crate::pipeline::admission::Admission;
+use crate::pipeline::admission::{Admission, Money};
 use crate::pipeline::authenticate::Caller;
 use crate::pipeline::head::rate_headers;
 use crate::pipeline::route::RoutePlan;
@@ -22,6 +22,9 @@ use thiserror::Error;
 const IN_FLIGHT_RETRY: Duration = Duration::from_secs(2);
 /// When a full disk or an absent control plane may have been mended.
 const OUTAGE_RETRY: Duration = Duration::from_secs(1);
+
+/// A token of ordinary text, for estimates that are corrected later.
+const BYTES_PER_TOKEN: u64 = 4;
 
 /// What is to be admitted.
 pub(crate) struct AdmitOrder {
@@ -51,10 +54,15 @@ impl From<AdmitError> for ApiError {
             AdmitError::Limited(refused) => limited(&refused),
             AdmitError::Refused(refused) => unpaid(refused),
             AdmitError::Spool(_) => {
-                let message = "usage cannot be recorded at the moment, so nothing is served: try again";
-                ApiError::new(StatusCode::SERVICE_UNAVAILABLE, ErrorType::ProviderUnavailable, message)
-                    .with("reason", "spool_unavailable")
-                    .after(OUTAGE_RETRY)
+                let message =
+                    "usage cannot be recorded at the moment, so nothing is served: try again";
+                ApiError::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    ErrorType::ProviderUnavailable,
+                    message,
+                )
+                .with("reason", "spool_unavailable")
+                .after(OUTAGE_RETRY)
             }
             AdmitError::Unpayable => ApiError::invalid("max_tokens", error.to_string()),
         }
@@ -112,23 +120,21 @@ pub(crate) fn unpaid(refused: HoldRefused) -> ApiError {
 
 /// Takes limits, money and a place in the spool, in this order; gives back what it took if a later one fails.
 pub(crate) async fn admit(plane: &Arc<Shared>, order: AdmitOrder) -> Result<Admission, AdmitError> {
-    let AdmitOrder { request_id, caller, plan, chat, app } = order;
     let admitted_at = now();
-    let estimate = plan.input_tokens_max.div_ceil(4);
-    let limit = limits::admit(&caller.key, &caller.plan, admitted_at, estimate)
+    let estimate = tokens_estimate(&order.plan);
+    let limit = limits::admit(&order.caller.key, &order.caller.plan, admitted_at, estimate)
         .map_err(AdmitError::Limited)?;
-    let hold = match hold(plane, &caller, &plan).await {
+    let hold = match hold(plane, &order.caller, &order.plan).await {
         Ok(hold) => hold,
         Err(refused) => {
             limit.settle(now(), 0);
             return Err(refused);
         }
     };
-    let record = record(&request_id, &caller, &plan, &hold, admitted_at, (chat.stream, &app));
+    let record = record(&order, hold.amount(), admitted_at);
     match plane.parts.spool.admit(&record) {
         Ok(ticket) => {
-            let money = crate::pipeline::admission::Money { hold, ticket, limit };
-            Ok(Admission::new(plane.clone(), record, caller, plan, chat, money))
+            Ok(Admission::new(plane.clone(), record, order, Money { hold, ticket, limit }))
         }
         Err(error) => {
             hold.release();
@@ -140,7 +146,8 @@ pub(crate) async fn admit(plane: &Arc<Shared>, order: AdmitOrder) -> Result<Admi
 
 async fn hold(plane: &Shared, caller: &Caller, plan: &RoutePlan) -> Result<PurseHold, AdmitError> {
     let window = plane.parts.settings.output_window_tokens;
-    let per_choice = if plan.is_windowed { plan.output_limit.min(window) } else { plan.output_limit };
+    let per_choice =
+        if plan.is_windowed { plan.output_limit.min(window) } else { plan.output_limit };
     let output = per_choice.saturating_mul(plan.choices);
     let (prices, input) = (plan.prices, plan.input_tokens_max);
     let wanted = prices.cost(input, output).ok_or(AdmitError::Unpayable)?;
@@ -153,31 +160,35 @@ async fn hold(plane: &Shared, caller: &Caller, plan: &RoutePlan) -> Result<Purse
         (money >= minimum).then(|| money.min(wanted))
     };
     let budget = caller.key.key.budgeted.then_some(caller.key.key.uid);
-    let order =
-        HoldOrder { org: caller.org.uid, budget, minimum: minimum.min(wanted), wanted, choose: &choose };
+    let order = HoldOrder {
+        org: caller.org.uid,
+        budget,
+        minimum: minimum.min(wanted),
+        wanted,
+        choose: &choose,
+    };
     plane.parts.purse.hold(order).await.map_err(AdmitError::Refused)
 }
 
-fn record(
-    request_id: &str,
-    caller: &Caller,
-    plan: &RoutePlan,
-    hold: &PurseHold,
-    admitted_at: Timestamp,
-    (streamed, app): (bool, &str),
-) -> usage::Admitted {
+/// What the request is likely to count for in the limit of tokens; the real number follows when it ends.
+fn tokens_estimate(plan: &RoutePlan) -> u64 {
+    plan.input_tokens_max.div_ceil(BYTES_PER_TOKEN)
+}
+
+fn record(order: &AdmitOrder, held: Nano, admitted_at: Timestamp) -> usage::Admitted {
+    let AdmitOrder { request_id, caller, plan, chat, app } = order;
     usage::Admitted {
-        request_id: request_id.to_owned(),
+        request_id: request_id.clone(),
         org_uid: caller.org.uid.0,
         key_uid: caller.key.key.uid.0,
         entity: caller.entity.name.clone(),
         currency: caller.entity.currency.to_string(),
         model: plan.model.name.clone(),
         price: plan.candidates.first().map(|candidate| candidate.price_ref(&plan.model.name)),
-        hold_nano: hold.amount().get(),
+        hold_nano: held.get(),
         admitted_us: admitted_at.0,
-        streamed,
-        app: app.to_owned(),
+        streamed: chat.stream,
+        app: app.clone(),
         budgeted: caller.key.key.budgeted,
     }
 }

@@ -80,9 +80,9 @@ impl AttemptError {
     /// The HTTP status behind it; 0 when there was none.
     pub(crate) fn status(&self) -> u16 {
         match self {
-            Self::Overloaded { status, .. } | Self::Failed { status } | Self::Refused { status, .. } => {
-                status.as_u16()
-            }
+            Self::Overloaded { status, .. }
+            | Self::Failed { status }
+            | Self::Refused { status, .. } => status.as_u16(),
             Self::Unreachable | Self::Misconfigured | Self::Silent | Self::Malformed => 0,
         }
     }
@@ -154,7 +154,11 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(Duration::from_secs(seconds.into()))
 }
 
-async fn collect(mut body: Incoming, deadline: Instant, bytes_max: usize) -> Result<Bytes, AttemptError> {
+async fn collect(
+    mut body: Incoming,
+    deadline: Instant,
+    bytes_max: usize,
+) -> Result<Bytes, AttemptError> {
     let mut collected = BytesMut::new();
     loop {
         let frame = timeout_at(deadline, body.frame()).await.map_err(|_| AttemptError::Silent)?;
@@ -184,7 +188,8 @@ async fn open_answer(
     if !text.trim_start().starts_with('{') {
         return Err(AttemptError::Malformed);
     }
-    let facts = read::read(text, &mut Transcript::default()).map_err(|_| AttemptError::Malformed)?;
+    let facts =
+        read::read(text, &mut Transcript::default()).map_err(|_| AttemptError::Malformed)?;
     if facts.is_error {
         return Err(AttemptError::Failed { status });
     }
@@ -208,7 +213,9 @@ async fn open_stream(
             first.push(event);
             match verdict {
                 None => {}
-                Some(Ok(())) => return Ok(Opened::Stream(UpstreamStream { content_type, reader, body, first })),
+                Some(Ok(())) => {
+                    return Ok(Opened::Stream(UpstreamStream { content_type, reader, body, first }));
+                }
                 Some(Err(error)) => return Err(error),
             }
         }
@@ -228,6 +235,7 @@ fn is_answer(data: &[u8], status: StatusCode) -> Result<(), AttemptError> {
         return Err(AttemptError::Malformed);
     }
     let text = std::str::from_utf8(data).map_err(|_| AttemptError::Malformed)?;
-    let facts = read::read(text, &mut Transcript::default()).map_err(|_| AttemptError::Malformed)?;
+    let facts =
+        read::read(text, &mut Transcript::default()).map_err(|_| AttemptError::Malformed)?;
     if facts.is_error { Err(AttemptError::Failed { status }) } else { Ok(()) }
 }

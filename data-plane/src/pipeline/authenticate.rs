@@ -79,7 +79,8 @@ pub(crate) fn authenticate(
     if secret.len() > KEY_LENGTH_MAX || !is_well_formed(secret) {
         return Err(AuthenticateError::Malformed);
     }
-    let entry = configuration.key(&digest(&parts.pepper, secret)).ok_or(AuthenticateError::Unknown)?;
+    let entry =
+        configuration.key(&digest(&parts.pepper, secret)).ok_or(AuthenticateError::Unknown)?;
     if entry.key.disabled {
         return Err(AuthenticateError::Disabled);
     }

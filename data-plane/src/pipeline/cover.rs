@@ -4,30 +4,36 @@
 use crate::error::ApiError;
 use crate::pipeline::admission::Admission;
 use crate::pipeline::admit::unpaid;
+use crate::pipeline::authenticate::AuthenticateError;
 use crate::purse::HoldRefused;
-use crate::tokenizer;
+use crate::pipeline::settle;
 use domain::money::Nano;
+use domain::tokens::{Quantities, TokenClass};
 
 /// Windows by which a long stream is topped up at once, at most.
 const WINDOWS_AHEAD_MAX: u64 = 8;
 
 /// How far the money of one stream goes.
 pub(crate) struct Cover {
-    /// Most input tokens it can be billed for, as known by now.
-    input: u64,
-    /// Tokens known exactly to be among the first `exact_bytes` of the answer.
-    exact_tokens: u64,
-    exact_bytes: u64,
+    /// What was counted last, once money was short.
+    counted: Option<Counted>,
     windows: u64,
     /// Why there is no more money, once that was said.
     refused: Option<HoldRefused>,
 }
 
+/// An exact count of a stream so far.
+struct Counted {
+    /// What it would be charged if it ended here.
+    cost: Nano,
+    /// How much of the answer that was.
+    bytes: u64,
+}
+
 impl Cover {
     /// Nothing is counted yet.
-    pub(crate) fn new(admission: &Admission) -> Self {
-        let input = admission.plan.input_tokens_max;
-        Self { input, exact_tokens: 0, exact_bytes: 0, windows: 1, refused: None }
+    pub(crate) fn new() -> Self {
+        Self { counted: None, windows: 1, refused: None }
     }
 
     /// Makes sure that everything heard so far is covered.
@@ -38,12 +44,15 @@ impl Cover {
         if !admission.plan.is_windowed {
             return Ok(());
         }
-        let most = self.most(admission);
-        if self.covers(admission, most.saturating_add(self.margin(admission))) {
+        let margin = self.margin(admission);
+        if self.missing(admission, margin) == Some(Nano::ZERO) {
             return Ok(());
         }
-        if self.top_up_at_hand(admission) || self.covers(admission, most) {
+        if self.top_up_at_hand(admission) || self.is_covered(admission) {
             return Ok(());
+        }
+        if admission.is_withdrawn() {
+            return Err(AuthenticateError::Disabled.into());
         }
         self.secure_slowly(admission).await.map_err(unpaid)
     }
@@ -55,24 +64,31 @@ impl Cover {
                 Err(refused) => self.refused = Some(refused),
             }
         }
-        self.count_exactly(admission).await;
-        if self.covers(admission, self.most(admission)) {
+        self.count(admission).await;
+        if self.is_covered(admission) {
             return Ok(());
         }
         // The last few tokens' worth may still be there, now that it is known how few are needed.
         self.top_up(admission).await
     }
 
-    /// No more tokens than this were heard: those counted, and no more than one for each byte since.
-    fn most(&self, admission: &Admission) -> u64 {
-        let since = admission.meter.transcript.bytes().saturating_sub(self.exact_bytes);
-        self.exact_tokens.saturating_add(since)
+    fn is_covered(&self, admission: &mut Admission) -> bool {
+        self.missing(admission, 0) == Some(Nano::ZERO)
     }
 
-    fn covers(&self, admission: &mut Admission, output_tokens: u64) -> bool {
-        let cost = admission.plan.prices.cost(self.input, output_tokens);
-        let held = held(admission);
-        cost.is_some_and(|cost| cost <= held)
+    /// What is not held yet of what everything heard so far can cost, and `ahead` more tokens; `None` when no wallet could
+    /// hold it. No token is shorter than a byte, so what was not counted is no more tokens than bytes.
+    fn missing(&self, admission: &mut Admission, ahead: u64) -> Option<Nano> {
+        let (plan, heard) = (&admission.plan, admission.meter.transcript.bytes());
+        let needed = match &self.counted {
+            None => plan.prices.cost(plan.input_tokens_max, heard.saturating_add(ahead))?,
+            Some(counted) => {
+                let since = heard.saturating_sub(counted.bytes).saturating_add(ahead);
+                counted.cost.plus(plan.prices.output_cost(since)?).ok()?
+            }
+        };
+        let held = admission.hold().map_or(Nano::ZERO, |hold| hold.amount());
+        Some(needed.saturating_minus(held).or_zero())
     }
 
     /// Half a window ahead is when the next one is fetched.
@@ -86,10 +102,12 @@ impl Cover {
     /// Holds windows ahead if the money lies at hand, so that a warm stream never waits.
     fn top_up_at_hand(&mut self, admission: &mut Admission) -> bool {
         let window = admission.plane.parts.settings.output_window_tokens;
-        let ahead = self.most(admission).saturating_add(window.saturating_mul(self.windows));
-        let Some(step) = self.missing(admission, ahead) else {
+        let Some(step) = self.missing(admission, window.saturating_mul(self.windows)) else {
             return false;
         };
+        if admission.is_withdrawn() {
+            return false;
+        }
         let is_held = admission.hold().is_some_and(|hold| hold.try_top_up(step));
         if is_held {
             self.windows = self.windows.saturating_mul(2).min(WINDOWS_AHEAD_MAX);
@@ -100,34 +118,29 @@ impl Cover {
 
     /// Asks for just what lets the last event pass: a whole window may be more than is left.
     async fn top_up(&mut self, admission: &mut Admission) -> Result<(), HoldRefused> {
-        let least = self
-            .missing(admission, self.most(admission))
-            .ok_or(HoldRefused::InsufficientBalance)?;
+        let least = self.missing(admission, 0).ok_or(HoldRefused::InsufficientBalance)?;
         let hold = admission.hold().ok_or(HoldRefused::InsufficientBalance)?;
         hold.top_up(least).await?;
         admission.note_progress();
         Ok(())
     }
 
-    fn missing(&self, admission: &mut Admission, output_tokens: u64) -> Option<Nano> {
-        let needed = admission.plan.prices.cost(self.input, output_tokens)?;
-        Some(needed.saturating_minus(held(admission)).or_zero())
-    }
-
-    /// Only now, when money is short, is it worth the tokeniser's time.
-    async fn count_exactly(&mut self, admission: &mut Admission) {
+    /// Only now, when money is short, is it worth the tokeniser's time. What is counted is priced as it will be charged.
+    async fn count(&mut self, admission: &mut Admission) {
         let size = admission.chat.size;
         let is_all_text = size.images == 0 && size.audios == 0 && !size.open_ended;
         if admission.meter.input_counted.is_none() && is_all_text {
-            let counted = tokenizer::count_prompt(admission.chat.body.clone()).await;
-            self.input = counted.min(self.input);
-            admission.meter.input_counted = Some(self.input);
+            settle::count_input(admission).await;
         }
-        self.exact_tokens = admission.meter.transcript.count().await.total();
-        self.exact_bytes = admission.meter.transcript.bytes();
+        let input = admission.meter.input_counted.unwrap_or(admission.plan.input_tokens_max);
+        let spoken = admission.meter.transcript.count().await;
+        let rates = admission.rates(input);
+        let quantities = Quantities::NONE
+            .with(TokenClass::Input, input)
+            .with(TokenClass::Output, spoken.answer)
+            .with(TokenClass::Reasoning, spoken.reasoning)
+            .with(TokenClass::Request, u64::from(rates.get(TokenClass::Request).is_some()));
+        let cost = settle::price(&rates, &quantities);
+        self.counted = Some(Counted { cost, bytes: admission.meter.transcript.bytes() });
     }
-}
-
-fn held(admission: &mut Admission) -> Nano {
-    admission.hold().map_or(Nano::ZERO, |hold| hold.amount())
 }

@@ -53,7 +53,8 @@ impl From<&DispatchError> for ApiError {
             DispatchError::Upstreams(last) => upstream_error(last),
             DispatchError::ClientGone => Self::ours(),
             DispatchError::Withdrawn => {
-                let message = "this API key or its model was withdrawn while the request was waiting";
+                let message =
+                    "this API key or its model was withdrawn while the request was waiting";
                 Self::new(StatusCode::FORBIDDEN, ErrorType::PermissionDenied, message)
             }
         }
@@ -65,9 +66,9 @@ fn upstream_error(last: &AttemptError) -> ApiError {
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, ErrorType::ProviderOverloaded, message)
     };
     match last {
-        AttemptError::Unreachable | AttemptError::Misconfigured => {
-            unavailable("all upstreams of this model are down: try again later or choose another model")
-        }
+        AttemptError::Unreachable | AttemptError::Misconfigured => unavailable(
+            "all upstreams of this model are down: try again later or choose another model",
+        ),
         AttemptError::Overloaded { retry_after, .. } => {
             let message = "all upstreams of this model are overloaded: try again later";
             unavailable(message).after(retry_after.unwrap_or(Duration::from_secs(1)))
@@ -80,7 +81,8 @@ fn upstream_error(last: &AttemptError) -> ApiError {
         }
         AttemptError::Malformed => {
             let message = "the upstream of this model gave no usable answer: try again or choose another model";
-            ApiError::new(StatusCode::BAD_GATEWAY, ErrorType::ProviderUnavailable, message).retry(false)
+            ApiError::new(StatusCode::BAD_GATEWAY, ErrorType::ProviderUnavailable, message)
+                .retry(false)
         }
         AttemptError::Silent => {
             let message = "the upstream of this model did not begin to answer in time";
@@ -184,12 +186,10 @@ async fn try_all(
 
 /// Asked again before each attempt: key, upstream and jurisdiction may have changed since the request was routed.
 fn is_still_allowed(core: &Core, admission: &Admission, index: usize) -> bool {
-    let configuration = &core.plane.parts.configuration;
-    let known = configuration.key(&admission.caller.key.key.digest);
-    if !known.is_some_and(|entry| !entry.key.disabled) {
+    if admission.is_withdrawn() {
         return false;
     }
-    let snapshot = configuration.snapshot();
+    let snapshot = core.plane.parts.configuration.snapshot();
     let Some(planned) = admission.plan.candidates.get(index) else {
         return false;
     };

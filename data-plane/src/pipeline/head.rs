@@ -63,7 +63,11 @@ pub(crate) fn rate_headers(headers: &mut HeaderMap, standing: &RateStanding) {
     };
     put(
         &standing.requests,
-        ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"],
+        [
+            "x-ratelimit-limit-requests",
+            "x-ratelimit-remaining-requests",
+            "x-ratelimit-reset-requests",
+        ],
     );
     put(
         &standing.tokens,

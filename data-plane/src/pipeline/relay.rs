@@ -58,7 +58,9 @@ fn priced(admission: &Admission, body: &Bytes) -> Bytes {
     }
     let text = std::str::from_utf8(body).unwrap_or_default();
     match read::find_usage(text) {
-        Some(place) if text.get(place.value.clone()).is_some_and(|usage| usage.starts_with('{')) => {
+        Some(place)
+            if text.get(place.value.clone()).is_some_and(|usage| usage.starts_with('{')) =>
+        {
             with_cost(body, place.value.start, cost_so_far(admission))
         }
         _ => body.clone(),
@@ -103,7 +105,7 @@ pub(crate) async fn stream(
 ) {
     client.begin(head_of(&admission, StatusCode::OK, upstream.content_type.clone()));
     let mut relay = Relay {
-        cover: Cover::new(&admission),
+        cover: Cover::new(),
         is_bounded: admission.output_bound().is_some(),
         has_finished: false,
         client,
@@ -205,12 +207,7 @@ impl Relay<'_> {
 }
 
 /// The bytes of an event as the client should see it; `None` when it is not for the client.
-fn shown(
-    admission: &Admission,
-    event: &Event,
-    text: &str,
-    is_usage_alone: bool,
-) -> Option<Bytes> {
+fn shown(admission: &Admission, event: &Event, text: &str, is_usage_alone: bool) -> Option<Bytes> {
     if is_usage_alone && !admission.chat.wants_usage() {
         return None;
     }

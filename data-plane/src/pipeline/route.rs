@@ -6,7 +6,7 @@ use crate::error::{ApiError, ErrorType};
 use crate::pipeline::authenticate::Caller;
 use crate::plane::{Shared, now};
 use domain::config::Upstream;
-use domain::hold::{ModelBounds, TokenPrices, input_tokens_max};
+use domain::hold::{ModelBounds, TokenPrices, input_tokens_max, may_apply};
 use domain::jurisdiction::all_permit;
 use domain::snapshot::{Model, Route, SellPrice, Snapshot};
 use domain::time::Timestamp;
@@ -140,7 +140,8 @@ fn plan(
     let prices = candidates
         .iter()
         .filter_map(|candidate| candidate.price.schedule.at(routed_at))
-        .map(|card| TokenPrices::of(&card.dearest(input_tokens_max, routed_at)))
+        .map(|card| card.dearest(input_tokens_max, routed_at))
+        .map(|rates| TokenPrices::of(&rates.only(|c| may_apply(c, chat.size, &model.output_modalities))))
         .reduce(TokenPrices::or_dearer)
         .unwrap_or_default();
     let all_stop = candidates.iter().all(|candidate| candidate.upstream.stops_on_abort);

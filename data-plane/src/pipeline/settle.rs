@@ -24,10 +24,15 @@ pub(crate) async fn count(admission: &mut Admission) {
         return;
     }
     if admission.meter.input_counted.is_none() {
-        let counted = tokenizer::count_prompt(admission.chat.body.clone()).await;
-        admission.meter.input_counted = Some(counted.min(admission.plan.input_tokens_max));
+        count_input(admission).await;
     }
     admission.meter.spoken = Some(admission.meter.transcript.count().await);
+}
+
+/// Has the tokeniser count what was sent; never more than its bytes allow.
+pub(crate) async fn count_input(admission: &mut Admission) {
+    let counted = tokenizer::count_prompt(admission.chat.body.clone()).await;
+    admission.meter.input_counted = Some(counted.min(admission.plan.input_tokens_max));
 }
 
 /// The end itself: no await, so that nothing can come between the charge and its record.
@@ -76,7 +81,8 @@ pub(crate) fn conclude(admission: &mut Admission, outcome: Outcome, status: Stat
 
 fn charged(admission: &Admission, outcome: Outcome, metered: Metered) -> Metered {
     let entity = &admission.caller.entity;
-    let policy = ChargePolicy { empty: entity.charge_empty_answers, cut: entity.charge_cut_answers };
+    let policy =
+        ChargePolicy { empty: entity.charge_empty_answers, cut: entity.charge_cut_answers };
     Metered { quantities: chargeable(outcome, metered.quantities, policy), ..metered }
 }
 

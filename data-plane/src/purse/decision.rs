@@ -14,6 +14,8 @@ pub(super) struct Demand<'a> {
     pub(super) minimum: Nano,
     /// With this it has all it asks for.
     pub(super) wanted: Nano,
+    /// What it holds already: that is no money it could wait for.
+    pub(super) own: Nano,
     /// What it takes when there is not all it wants.
     pub(super) choose: &'a Choose<'a>,
 }
@@ -45,6 +47,7 @@ pub(super) enum Decision {
 /// `answer` is the one to a want that was sent since the request began to wait; an older one tells it nothing.
 pub(super) fn decide(standing: Standing, demand: Demand<'_>, answer: Option<Answer>) -> Decision {
     let Standing { available, inflight } = standing;
+    let others = inflight.saturating_minus(demand.own);
     if demand.wanted <= available {
         return Decision::Take(demand.wanted);
     }
@@ -53,7 +56,7 @@ pub(super) fn decide(standing: Standing, demand: Demand<'_>, answer: Option<Answ
         None => return Decision::Ask { need: short_of(demand.minimum) },
         Some(Answer::Lost) => return Decision::Refuse(HoldRefused::Unreachable),
         Some(Answer::Denied { reason: reason @ DenialReason::Frozen, .. }) => {
-            return Decision::Refuse(refusal(reason, inflight));
+            return Decision::Refuse(refusal(reason, others));
         }
         Some(Answer::Granted { free } | Answer::Denied { free, .. }) => free.or_zero(),
     };
@@ -62,7 +65,7 @@ pub(super) fn decide(standing: Standing, demand: Demand<'_>, answer: Option<Answ
     match (chosen, answer) {
         (Some(amount), _) if amount <= available => Decision::Take(amount),
         (Some(amount), _) => Decision::Ask { need: short_of(amount) },
-        (None, Some(Answer::Denied { reason, .. })) => Decision::Refuse(refusal(reason, inflight)),
+        (None, Some(Answer::Denied { reason, .. })) => Decision::Refuse(refusal(reason, others)),
         // The grant was another request's, and smaller: only a denial of its own says where the rest of the money is.
         (None, _) => Decision::Ask { need: short_of(demand.minimum) },
     }
@@ -74,11 +77,11 @@ pub(super) fn last_resort(available: Nano, demand: Demand<'_>) -> Option<Nano> {
     (chosen <= available).then_some(chosen)
 }
 
-/// Money that running requests hold here may come back: then the refusal is not final.
-fn refusal(reason: DenialReason, inflight: Nano) -> HoldRefused {
+/// Money that other running requests hold here may come back: then the refusal is not final.
+fn refusal(reason: DenialReason, others: Nano) -> HoldRefused {
     match reason {
         DenialReason::InFlight => HoldRefused::InFlight,
-        DenialReason::Insufficient | DenialReason::Frozen if inflight.is_positive() => {
+        DenialReason::Insufficient | DenialReason::Frozen if others.is_positive() => {
             HoldRefused::InFlight
         }
         DenialReason::Insufficient | DenialReason::Frozen => HoldRefused::InsufficientBalance,

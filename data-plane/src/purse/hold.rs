@@ -138,8 +138,9 @@ impl PurseHold {
         let Some(held) = self.held.as_mut() else {
             return Ok(());
         };
+        let own = held.wallet.hold.amount();
         let all = |free: Nano| (amount <= free).then_some(amount);
-        let demand = Demand { minimum: amount, wanted: amount, choose: &all };
+        let demand = Demand { minimum: amount, wanted: amount, own, choose: &all };
         let deadline = Instant::now() + self.purse.settings().wait_max;
         let wallet = self.purse.take(&held.wallet.slice, demand, deadline).await?;
         if let Some(budget) = held.budget.as_mut() {

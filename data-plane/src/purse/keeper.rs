@@ -12,7 +12,7 @@ use links::escrow::{Denial, EscrowLink, FromDataPlane, Grant, SliceReport, ToDat
 use proto::usage::v1::SliceMark;
 use std::sync::Arc;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 /// Releases on their way to the disk.
@@ -30,7 +30,8 @@ impl Purse {
             tracing::error!("the purse is kept already");
             return;
         }
-        let mut ticks = interval(self.settings().report_every);
+        let every = self.settings().report_every;
+        let mut ticks = interval_at(Instant::now() + every, every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut releases = Releases::new();
         loop {

@@ -12,6 +12,8 @@ pub struct PurseSettings {
     pub wait_max: Duration,
     /// For so long after the start, requests wait for the first connection as well; later they do not wait for one.
     pub first_welcome_within: Duration,
+    /// A want that was not answered for so long is given up: the control plane could not serve it.
+    pub answer_within: Duration,
     /// How often a request that waits may ask for what others have taken meanwhile.
     pub rounds_max: u32,
     /// How often changes are told, and idle slices looked for.
@@ -40,6 +42,7 @@ impl PurseSettings {
             data_plane: data_plane.into(),
             wait_max: Duration::from_millis(300),
             first_welcome_within: Duration::from_secs(5),
+            answer_within: Duration::from_secs(1),
             rounds_max: 4,
             report_every: Duration::from_secs(5),
             idle_release_after: Duration::from_secs(30),

@@ -49,6 +49,8 @@ struct Asking {
     want_id: u64,
     number: u64,
     is_renewal: bool,
+    /// From then on no answer is expected: the control plane could not serve it.
+    until: Instant,
     /// What would be granted in all if it got what it wants.
     hoped: Nano,
 }
@@ -161,8 +163,9 @@ impl SliceState {
         last_resort(self.available(), demand)
     }
 
-    pub(super) const fn is_asking(&self) -> bool {
-        self.asking.is_some()
+    /// Whether an answer is under way.
+    pub(super) fn is_asking(&self) -> bool {
+        self.asking.is_some_and(|asking| Instant::now() < asking.until)
     }
 
     /// The number of the last want that was sent.
@@ -173,7 +176,7 @@ impl SliceState {
     /// Prepares a want for those who wait.
     pub(super) fn ask(&mut self, want_id: u64, need: Nano, settings: &PurseSettings) -> Ask {
         let short = self.short_of_stock(settings);
-        self.begin(want_id, Asked { need, want: short.max(need), is_renewal: false })
+        self.begin(want_id, Asked { need, want: short.max(need), is_renewal: false }, settings)
     }
 
     /// Whether to ask ahead of need: nobody waits, nothing is asked for, and too little is left.
@@ -187,7 +190,7 @@ impl SliceState {
     /// Prepares a want ahead of need.
     pub(super) fn renew(&mut self, want_id: u64, settings: &PurseSettings) -> Ask {
         let want = self.short_of_stock(settings);
-        self.begin(want_id, Asked { need: Nano::ZERO, want, is_renewal: true })
+        self.begin(want_id, Asked { need: Nano::ZERO, want, is_renewal: true }, settings)
     }
 
     fn short_of_stock(&self, settings: &PurseSettings) -> Nano {
@@ -195,12 +198,13 @@ impl SliceState {
         stock.saturating_minus(self.available()).or_zero().min(settings.want_max)
     }
 
-    fn begin(&mut self, want_id: u64, asked: Asked) -> Ask {
+    fn begin(&mut self, want_id: u64, asked: Asked, settings: &PurseSettings) -> Ask {
         let Asked { need, want, is_renewal } = asked;
         self.asked = self.asked.saturating_add(1);
         let granted_seen = self.slice.granted();
         let hoped = granted_seen.saturating_plus(want);
-        self.asking = Some(Asking { want_id, number: self.asked, is_renewal, hoped });
+        let until = Instant::now() + settings.answer_within;
+        self.asking = Some(Asking { want_id, number: self.asked, is_renewal, until, hoped });
         Ask { need, want, granted_seen }
     }
 

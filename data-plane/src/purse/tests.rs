@@ -1,0 +1,11 @@
+//! The purse against the control plane's end of the real link, over memory, with a real spool.
+
+mod desk;
+mod world;
+
+mod at_once;
+mod asking;
+mod crowd;
+mod budgets;
+mod giving_back;
+mod breaks;

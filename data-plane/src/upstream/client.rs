@@ -123,8 +123,9 @@ impl Upstreams {
         if upstream.sealed_credential.is_empty() {
             return Ok(None);
         }
-        let plain = links::seal::unseal(&self.seal_key, &upstream.name, &upstream.sealed_credential)
-            .map_err(|_| PrepareError::Credential)?;
+        let plain =
+            links::seal::unseal(&self.seal_key, &upstream.name, &upstream.sealed_credential)
+                .map_err(|_| PrepareError::Credential)?;
         let plain = zeroize::Zeroizing::new(plain);
         let bearer = zeroize::Zeroizing::new([b"Bearer ".as_slice(), &plain].concat());
         let mut value = HeaderValue::from_bytes(&bearer).map_err(|_| PrepareError::Credential)?;

@@ -28,9 +28,8 @@ impl Health {
     pub(crate) fn failed(&self, upstream: &str, rest: Rest) {
         let mut troubles = self.0.lock();
         let now = Instant::now();
-        let trouble = troubles
-            .entry(upstream.to_owned())
-            .or_insert(Trouble { failures: 0, until: now });
+        let trouble =
+            troubles.entry(upstream.to_owned()).or_insert(Trouble { failures: 0, until: now });
         let doubled = rest.first.saturating_mul(1 << trouble.failures.min(16));
         trouble.failures = trouble.failures.saturating_add(1);
         trouble.until = now + rest.asked.unwrap_or(doubled).min(rest.longest);

@@ -1,7 +1,8 @@
 //! Holds: an upper bound of what a request can cost, and what a short wallet affords.
 
 use crate::sample::{any_card, rates};
-use domain::hold::{ModelBounds, RequestSize, TokenPrices, input_tokens_max};
+use domain::config::Modality;
+use domain::hold::{ModelBounds, RequestSize, TokenPrices, input_tokens_max, may_apply};
 use domain::money::{NANO_LIMIT, Nano};
 use domain::price::cost;
 use domain::time::{MINUTE_US, Timestamp};
@@ -43,6 +44,40 @@ fn a_bound_is_rounded_up_and_takes_the_dearest_class_of_each_side() {
         "a millionth of a nano-unit still has to be held"
     );
     assert_eq!(prices.cost(u64::MAX, u64::MAX), None);
+}
+
+#[test]
+fn media_are_billed_only_where_they_are_sent_or_made() {
+    let text = RequestSize { text_bytes: 9, images: 0, audios: 0, open_ended: false };
+    let images = RequestSize { images: 1, ..text };
+    let audios = RequestSize { audios: 1, ..text };
+    let open = RequestSize { open_ended: true, ..text };
+    let table = [
+        (TokenClass::ImageIn, [text, audios], [images, open]),
+        (TokenClass::AudioIn, [text, images], [audios, open]),
+    ];
+    for (class, never, perhaps) in table {
+        assert!(never.into_iter().all(|size| !may_apply(class, size, &Modality::ALL)), "{class}");
+        assert!(perhaps.into_iter().all(|size| may_apply(class, size, &[])), "{class}");
+    }
+    assert!(may_apply(TokenClass::ImageOut, text, &[Modality::Image]));
+    assert!(!may_apply(TokenClass::ImageOut, open, &[Modality::Text, Modality::Audio]));
+    assert!(may_apply(TokenClass::AudioOut, text, &[Modality::Audio]));
+    assert!(!may_apply(TokenClass::AudioOut, open, &[Modality::Text, Modality::Image]));
+    assert!(
+        may_apply(TokenClass::Reasoning, text, &[])
+            && may_apply(TokenClass::CacheWrite1h, text, &[])
+    );
+}
+
+#[test]
+fn of_several_routes_the_dearest_of_each_side_is_held() {
+    let one = TokenPrices::of(&rates("input 5, output 1, request 1"));
+    let other = TokenPrices::of(&rates("input 1, output 9, request 0.5"));
+    let either = TokenPrices::of(&rates("input 5, output 9, request 1"));
+    assert_eq!(one.or_dearer(other), either);
+    assert_eq!(other.or_dearer(one), either);
+    assert_eq!(either.output_cost(1_000_000).unwrap().to_string(), "9.00", "without the request");
 }
 
 #[test]
@@ -93,6 +128,25 @@ proptest! {
         let hold = TokenPrices::of(&card.dearest(input_max, at)).cost(input_max, output_max).unwrap();
         let charge = cost(&card.rates(used.input_total(), at), &used).unwrap();
         prop_assert!(charge <= hold, "charge {charge} hold {hold}");
+    }
+
+    #[test]
+    fn leaving_out_what_cannot_apply_still_bounds_what_does(
+        card in any_card(),
+        shares in prop::array::uniform10(0..20_000_u64),
+        images in 0..2_u64,
+        audios in 0..2_u64,
+        outputs in prop::sample::subsequence(Modality::ALL.to_vec(), 0..3),
+    ) {
+        let size = RequestSize { text_bytes: 0, images, audios, open_ended: false };
+        let applies = |class: TokenClass| may_apply(class, size, &outputs);
+        let classes = TokenClass::INPUT.into_iter().chain(TokenClass::OUTPUT).zip(shares);
+        let used = classes
+            .filter(|(class, _)| applies(*class))
+            .fold(Quantities::NONE, |sum, (class, n)| sum.with(class, n));
+        let dearest = card.dearest(used.input_total(), Timestamp(0)).only(applies);
+        let hold = TokenPrices::of(&dearest).cost(used.input_total(), used.output_total()).unwrap();
+        prop_assert!(cost(&card.rates(used.input_total(), Timestamp(0)), &used).unwrap() <= hold);
     }
 
     #[test]

@@ -64,6 +64,29 @@ fn cut_longer_and_swapped_keys_are_caught() {
     assert!(!is_well_formed(&assemble(&"x".repeat(25), &body(3))), "longer than a key can be");
 }
 
+/// A key with any text before its checksum.
+fn signed(text: &str) -> String {
+    const DIGITS: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let mut rest = usize::try_from(crc32fast::hash(text.as_bytes())).unwrap();
+    let mut check = [b'0'; 6];
+    for slot in check.iter_mut().rev() {
+        *slot = DIGITS[rest % 62];
+        rest /= 62;
+    }
+    format!("{text}_{}", std::str::from_utf8(&check).unwrap())
+}
+
+#[test]
+fn a_right_checksum_alone_makes_no_key() {
+    let body = "k".repeat(BODY_LENGTH);
+    assert!(is_well_formed(&signed(&format!("sk-{body}"))));
+    assert!(!is_well_formed(&signed("sk-short")));
+    for wrong in ["-", "_", " ", "é", "\n"] {
+        let text = format!("sk-{}{wrong}", body.get(1..).unwrap());
+        assert!(!is_well_formed(&signed(&text)), "{text:?}");
+    }
+}
+
 #[test]
 fn digests_depend_on_the_pepper_and_on_every_character() {
     let key = assemble("sk-tp-", &body(1));

@@ -8,6 +8,12 @@ use domain::id::Revision;
 use domain::snapshot::Change;
 use proto::feed::v1;
 
+/// What an object costs in a message beside itself: its tag and, at most, five bytes of length.
+pub(super) const OBJECT_OVERHEAD: usize = 6;
+
+/// What a chunk costs beside its objects, at most.
+pub(super) const CHUNK_OVERHEAD: usize = 64;
+
 /// Mirrors `SyncResponse`.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub(super) struct Frame {

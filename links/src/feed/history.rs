@@ -141,9 +141,9 @@ impl SnapshotReader {
         self.at
     }
 
-    /// The next chunk of at most `bytes` (or one object), and whether it is the last. An empty state is one empty chunk.
+    /// The next chunk, a message of at most `bytes` (or with one object), and whether it is the last. An empty state is one empty chunk.
     pub(super) fn next_chunk(&mut self, bytes: usize) -> (Frame, bool) {
-        let objects = self.objects.take(bytes);
+        let objects = self.objects.take(bytes.saturating_sub(frames::CHUNK_OVERHEAD));
         let last = self.objects.is_at_end();
         (frames::chunk_frame(self.at, objects, last), last)
     }

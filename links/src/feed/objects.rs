@@ -3,6 +3,7 @@
 //! Objects lie in small pages that a running snapshot shares with the state: what a slow reader keeps alive is only
 //! the pages that have changed since it began.
 
+use super::frames::OBJECT_OVERHEAD;
 use bytes::Bytes;
 use domain::id::{KeyUid, OrgUid};
 use domain::snapshot::{Change, Tombstone};
@@ -165,12 +166,12 @@ pub(super) struct ObjectReader {
 }
 
 impl ObjectReader {
-    /// The next objects: at least one, and more while they fit into `bytes`. Empty at the end.
+    /// The next objects: at least one, and more while they fit into `bytes` of a message. Empty at the end.
     pub(super) fn take(&mut self, bytes: usize) -> Vec<Bytes> {
         let mut taken = Vec::new();
         let mut total = 0_usize;
         while let Some(object) = self.peek() {
-            total = total.saturating_add(object.len());
+            total = total.saturating_add(object.len()).saturating_add(OBJECT_OVERHEAD);
             if total > bytes && !taken.is_empty() {
                 break;
             }

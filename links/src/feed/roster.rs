@@ -89,3 +89,6 @@ pub(super) struct Acked {
     pub(super) applied: Revision,
     pub(super) rejects: Vec<String>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,30 +29,25 @@ over_both_carriers! {
     a_slow_data_plane_makes_nobody_wait_and_costs_no_queue,
     data_planes_come_back_to_a_restarted_server_where_they_were,
     after_a_restart_with_lost_history_a_snapshot_comes,
-    an_ack_is_seen_and_can_be_waited_for,
-    a_data_plane_that_leaves_is_not_waited_for,
-    of_two_data_planes_with_one_name_the_newer_speaks,
-    rejects_are_told_again_to_the_next_control_plane,
-    more_rejects_than_fit_are_counted,
     a_message_that_must_not_come_ends_that_subscription_only,
     a_silent_connection_is_not_kept,
 }
 
-fn hello(name: &str, applied: Option<Revision>) -> FeedHello {
+pub(crate) fn hello(name: &str, applied: Option<Revision>) -> FeedHello {
     FeedHello { data_plane: name.into(), cell: "sg".into(), applied }
 }
 
-fn subscribe(site: &Site, name: &str, applied: Option<Revision>) -> FeedSubscriber {
+pub(crate) fn subscribe(site: &Site, name: &str, applied: Option<Revision>) -> FeedSubscriber {
     let settings = SubscriberSettings { reconnect: impatient(), ..SubscriberSettings::default() };
     FeedSubscriber::start_with(site.channel(), hello(name, applied), settings)
 }
 
-fn feed(publisher: &FeedPublisher) -> Routes {
+pub(crate) fn feed(publisher: &FeedPublisher) -> Routes {
     Routes::new(publisher.service())
 }
 
 /// A publisher that began at revision 1 and went on to `head` by one plan per revision.
-fn published(head: u64, settings: PublisherSettings) -> FeedPublisher {
+pub(crate) fn published(head: u64, settings: PublisherSettings) -> FeedPublisher {
     let publisher = FeedPublisher::with_settings(rev(1), vec![plan("p1")], settings);
     for next in 2..=head {
         publisher.publish(delta(next, vec![plan(&format!("p{next}"))])).unwrap();
@@ -60,7 +55,7 @@ fn published(head: u64, settings: PublisherSettings) -> FeedPublisher {
     publisher
 }
 
-fn status(name: &str, applied: Revision, rejects: &[&str]) -> DataPlaneStatus {
+pub(crate) fn status(name: &str, applied: Revision, rejects: &[&str]) -> DataPlaneStatus {
     let rejects = rejects.iter().map(ToString::to_string).collect();
     DataPlaneStatus { name: name.into(), applied, rejects }
 }
@@ -151,7 +146,7 @@ async fn five_thousand_keys_come_as_one_snapshot_in_several_chunks(carrier: Carr
 
     let chunks = chunk_sizes(site.channel()).await;
     assert!(chunks.len() > 2, "{chunks:?}");
-    assert!(chunks.iter().all(|bytes| *bytes <= 1024 * 1024 + 64), "{chunks:?}");
+    assert!(chunks.iter().all(|bytes| *bytes <= 1024 * 1024), "{chunks:?}");
 }
 
 /// The sizes of the messages in which a snapshot comes.
@@ -244,107 +239,6 @@ async fn after_a_restart_with_lost_history_a_snapshot_comes(carrier: Carrier) {
     assert_eq!(subscriber.next().await, whole);
 }
 
-async fn an_ack_is_seen_and_can_be_waited_for(carrier: Carrier) {
-    let mut site = Site::new(carrier).await;
-    let publisher = published(2, PublisherSettings::default());
-    let _running = site.serve(feed(&publisher)).await;
-    let (mut a, mut b) = (subscribe(&site, "a", None), subscribe(&site, "b", None));
-    for subscriber in [&mut a, &mut b] {
-        assert!(matches!(subscriber.next().await, FeedUpdate::Snapshot { .. }));
-    }
-    assert_eq!(
-        publisher.data_planes(),
-        [status("a", Revision::default(), &[]), status("b", Revision::default(), &[])]
-    );
-    let everywhere = publisher.applied_everywhere(rev(2));
-    tokio::pin!(everywhere);
-    a.ack(rev(2), vec!["model x/y: no upstream".into()]);
-    while publisher.data_planes()[0].applied != rev(2) {
-        assert!(futures::poll!(&mut everywhere).is_pending(), "b has not acked");
-        tokio::task::yield_now().await;
-    }
-    assert!(futures::poll!(&mut everywhere).is_pending(), "b has not acked");
-    b.ack(rev(2), Vec::new());
-    everywhere.await;
-    assert_eq!(
-        publisher.data_planes(),
-        [status("a", rev(2), &["model x/y: no upstream"]), status("b", rev(2), &[])]
-    );
-    a.ack(rev(2), Vec::new());
-    while publisher.data_planes()[0] != status("a", rev(2), &[]) {
-        tokio::task::yield_now().await;
-    }
-}
-
-async fn a_data_plane_that_leaves_is_not_waited_for(carrier: Carrier) {
-    let mut site = Site::new(carrier).await;
-    let publisher = published(2, PublisherSettings::default());
-    let _running = site.serve(feed(&publisher)).await;
-    let mut subscriber = subscribe(&site, "dp", None);
-    assert!(matches!(subscriber.next().await, FeedUpdate::Snapshot { .. }));
-    assert_eq!(publisher.data_planes().len(), 1);
-    drop(subscriber);
-    publisher.applied_everywhere(rev(2)).await;
-    assert_eq!(publisher.data_planes(), []);
-}
-
-async fn of_two_data_planes_with_one_name_the_newer_speaks(carrier: Carrier) {
-    let mut site = Site::new(carrier).await;
-    let publisher = published(2, PublisherSettings::default());
-    let _running = site.serve(feed(&publisher)).await;
-    let mut older = subscribe(&site, "dp", None);
-    assert!(matches!(older.next().await, FeedUpdate::Snapshot { .. }));
-    let mut newer = subscribe(&site, "dp", None);
-    assert!(matches!(newer.next().await, FeedUpdate::Snapshot { .. }));
-
-    // Both are served; the older one's ack does not count.
-    older.ack(rev(2), Vec::new());
-    publisher.publish(delta(3, Vec::new())).unwrap();
-    assert_eq!(older.next().await, FeedUpdate::Delta(delta(3, Vec::new())));
-    assert_eq!(newer.next().await, FeedUpdate::Delta(delta(3, Vec::new())));
-    newer.ack(rev(3), Vec::new());
-    publisher.applied_everywhere(rev(3)).await;
-    assert_eq!(publisher.data_planes(), [status("dp", rev(3), &[])]);
-
-    // Once the newer one is gone, the older one speaks again.
-    drop(newer);
-    publisher.applied_everywhere(rev(9)).await;
-    older.ack(rev(3), vec!["still here".into()]);
-    while publisher.data_planes() != [status("dp", rev(3), &["still here"])] {
-        tokio::task::yield_now().await;
-    }
-}
-
-async fn rejects_are_told_again_to_the_next_control_plane(carrier: Carrier) {
-    let mut site = Site::new(carrier).await;
-    let before = published(2, PublisherSettings::default());
-    let running = site.serve(feed(&before)).await;
-    let mut subscriber = subscribe(&site, "dp", None);
-    assert!(matches!(subscriber.next().await, FeedUpdate::Snapshot { .. }));
-    subscriber.ack(rev(2), vec!["plan p1: odd".into()]);
-    before.close();
-    site.stop(running).await;
-
-    let after = published(2, PublisherSettings::default());
-    let _running = site.serve(feed(&after)).await;
-    while after.data_planes() != [status("dp", rev(2), &["plan p1: odd"])] {
-        tokio::task::yield_now().await;
-    }
-}
-
-async fn more_rejects_than_fit_are_counted(carrier: Carrier) {
-    let mut site = Site::new(carrier).await;
-    let publisher = published(2, PublisherSettings::default());
-    let _running = site.serve(feed(&publisher)).await;
-    let mut subscriber = subscribe(&site, "dp", None);
-    assert!(matches!(subscriber.next().await, FeedUpdate::Snapshot { .. }));
-    subscriber.ack(rev(2), vec!["x".repeat(100_000); 100]);
-    publisher.applied_everywhere(rev(2)).await;
-    let rejects = publisher.data_planes().remove(0).rejects;
-    assert_eq!(rejects.len(), 3);
-    assert_eq!(rejects[2], "and 98 more");
-}
-
 fn hello_message(name: &str) -> SyncRequest {
     let hello = Hello { data_plane: name.into(), cell: "sg".into(), applied: None };
     SyncRequest { message: Some(sync_request::Message::Hello(hello)) }
@@ -379,7 +273,7 @@ async fn a_message_that_must_not_come_ends_that_subscription_only(carrier: Carri
         let requests = stream::iter(messages).chain(stream::pending());
         let sync = "/turnpike.feed.v1.FeedService/Sync";
         let ended = soon(raw::ends_with(site.channel(), sync, requests)).await;
-        assert_eq!(ended, expected, "{:.200}", shown);
+        assert_eq!(ended, expected, "{shown:.200}");
     }
     let unknown = "/turnpike.feed.v1.FeedService/Other";
     let ended = raw::ends_with(site.channel(), unknown, stream::pending()).await;

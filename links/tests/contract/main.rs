@@ -1,25 +1,37 @@
 //! What the links promise, shown over both carriers by the same functions: memory, and TCP on the loopback interface.
+//!
+//! `cfg(test)` on each part only tells clippy that these are tests.
 
+#[cfg(test)]
 mod carrier;
+#[cfg(test)]
 mod raw;
+#[cfg(test)]
 mod objects;
+#[cfg(test)]
 mod feed;
+#[cfg(test)]
+mod feed_acks;
+#[cfg(test)]
 mod scripted_feed;
+#[cfg(test)]
 mod escrow;
+#[cfg(test)]
 mod scripted_escrow;
+#[cfg(test)]
 mod heartbeat;
 
 /// Runs each named promise once per carrier.
 macro_rules! over_both_carriers {
     ($($promise:ident,)+) => {
         mod over_pipe {
-            $(#[tokio::test]
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $promise() {
                 $crate::carrier::soon(super::$promise($crate::carrier::Carrier::Pipe)).await;
             })+
         }
         mod over_tcp {
-            $(#[tokio::test]
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $promise() {
                 $crate::carrier::soon(super::$promise($crate::carrier::Carrier::Tcp)).await;
             })+

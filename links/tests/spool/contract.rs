@@ -294,7 +294,7 @@ fn events_are_told_with_their_place() {
     let (partition, seq) = request(&spool, "a", 1, 9);
     wait(async {
         spool.flush().await.unwrap();
-        let [envelope] = <[_; 1]>::try_from(drain(&mut spool.reader()).await).unwrap();
+        let [envelope] = <[_; 1]>::try_from(drain(&spool, &mut spool.reader()).await).unwrap();
         assert_eq!(envelope.data_plane, DATA_PLANE);
         assert_eq!(envelope.incarnation, recovered.incarnation);
         assert_eq!((envelope.partition, envelope.seq), (partition, seq));

@@ -55,7 +55,7 @@ fn dropping_a_read_loses_nothing() {
         for _ in 0..10 {
             assert!(poll_once(pin!(reader.next_batch(3))).is_pending());
         }
-        assert_eq!(drain(&mut reader).await.len(), 20);
+        assert_eq!(drain(&spool, &mut reader).await.len(), 20);
     });
 }
 
@@ -90,13 +90,13 @@ fn rewinding_goes_back_to_what_is_billed_and_no_further() {
     wait(async {
         spool.flush().await.unwrap();
         let mut reader = spool.reader();
-        assert_eq!(request_ids(&drain(&mut reader).await), ["a", "b", "c"]);
+        assert_eq!(request_ids(&drain(&spool, &mut reader).await), ["a", "b", "c"]);
         reader.rewind();
-        assert_eq!(request_ids(&drain(&mut reader).await), ["a", "b", "c"]);
+        assert_eq!(request_ids(&drain(&spool, &mut reader).await), ["a", "b", "c"]);
         spool.trim(&[(Partition(partition), 3)]);
         reader.rewind();
-        assert_eq!(request_ids(&drain(&mut reader).await), ["c"]);
-        assert_eq!(request_ids(&drain(&mut spool.reader()).await), ["c"]);
+        assert_eq!(request_ids(&drain(&spool, &mut reader).await), ["c"]);
+        assert_eq!(request_ids(&drain(&spool, &mut spool.reader()).await), ["c"]);
     });
 }
 
@@ -119,7 +119,7 @@ fn a_reader_goes_on_although_the_segment_it_was_in_is_trimmed() {
         spool.trim(&[(partition, 100)]);
         requests(100, 140);
         spool.flush().await.unwrap();
-        let rest = drain(&mut reader).await;
+        let rest = drain(&spool, &mut reader).await;
         let seqs: Vec<_> =
             rest.iter().map(|envelope| envelope.seq).filter(|seq| *seq >= 100).collect();
         assert_eq!(seqs, (100..140).collect::<Vec<_>>());

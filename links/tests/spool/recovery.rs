@@ -183,7 +183,10 @@ fn damage_in_an_older_segment_costs_what_follows_it_there_and_nothing_else() {
     let victim = used_segments(directory.path()).remove(1);
     let lost = seqs_after(&victim, 5);
     assert!(lost.len() > 3);
-    damage(&victim, |bytes| bytes[frames(bytes)[5].start + 10] ^= 1);
+    damage(&victim, |bytes| {
+        let sixth = frames(bytes)[5].start;
+        bytes[sixth + 10] ^= 1;
+    });
 
     for start in 0..3 {
         let (spool, recovered) = open(&settings);

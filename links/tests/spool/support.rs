@@ -14,6 +14,8 @@ use tempfile::TempDir;
 
 pub(crate) const DATA_PLANE: &str = "dp-1";
 pub(crate) const HEADER_BYTES: usize = 32;
+/// In a partition that no other event of the tests is in.
+const ORG_BEHIND: i64 = 999;
 /// Long enough that a hundred requests fill several segments.
 const APP: &str =
     "https://example.org/a-page-with-a-rather-long-name-so-that-segments-fill-up-soon";
@@ -98,15 +100,19 @@ pub(crate) fn request(
     (id.partition.0, id.seq)
 }
 
-/// Everything synced that a reader has not delivered yet.
-pub(crate) async fn drain(reader: &mut SpoolReader) -> Vec<UsageEnvelope> {
+/// Everything that a reader has not delivered yet, told by an event that is written behind it.
+pub(crate) async fn drain(spool: &Spool, reader: &mut SpoolReader) -> Vec<UsageEnvelope> {
+    let last = request(spool, "behind", ORG_BEHIND, 0);
+    spool.flush().await.unwrap();
     let mut all = Vec::new();
-    while let Ok(batch) =
-        tokio::time::timeout(Duration::from_millis(50), reader.next_batch(100)).await
-    {
-        all.extend(batch.unwrap());
+    loop {
+        all.extend(reader.next_batch(100).await.unwrap());
+        if let Some(at) = all.iter().position(|of| (of.partition, of.seq) == last) {
+            assert_eq!(at + 1, all.len());
+            all.pop();
+            return all;
+        }
     }
-    all
 }
 
 /// Everything in the spool, after which it is closed.

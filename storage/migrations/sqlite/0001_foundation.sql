@@ -144,6 +144,7 @@ CREATE INDEX usage_record_request ON usage_record (request_id);
 CREATE INDEX usage_record_upstream ON usage_record (upstream_id) WHERE upstream_id <> '';
 CREATE INDEX usage_record_org ON usage_record (org_uid, ended_us);
 CREATE INDEX usage_record_ended ON usage_record (ended_us);
+CREATE INDEX usage_record_transaction ON usage_record (transaction_id);
 
 -- How far billing has come: every event below next_seq is a record or poison, but for those in gaps.
 CREATE TABLE usage_mark (

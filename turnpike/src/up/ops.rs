@@ -3,8 +3,8 @@
 use anyhow::Context;
 use axum::Router;
 use axum::extract::State;
-use axum::routing::get;
 use axum::http::StatusCode;
+use axum::routing::get;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -58,23 +58,35 @@ fn nothing_changes_but_the_model_and_include_usage() {
         ),
         (
             format!(r#"{{"model":"m","stream":true,{odd},{MESSAGES}}}"#),
-            format!(r#"{{"stream_options":{{"include_usage":true}},"model":"up","stream":true,{odd},{MESSAGES}}}"#),
+            format!(
+                r#"{{"stream_options":{{"include_usage":true}},"model":"up","stream":true,{odd},{MESSAGES}}}"#
+            ),
         ),
         (
             format!(r#"{{"model":"m","stream":true,"stream_options":null,{MESSAGES}}}"#),
-            format!(r#"{{"model":"up","stream":true,"stream_options":{{"include_usage":true}},{MESSAGES}}}"#),
+            format!(
+                r#"{{"model":"up","stream":true,"stream_options":{{"include_usage":true}},{MESSAGES}}}"#
+            ),
         ),
         (
             format!(r#"{{"model":"m","stream":true,"stream_options":{{ }},{MESSAGES}}}"#),
-            format!(r#"{{"model":"up","stream":true,"stream_options":{{"include_usage":true }},{MESSAGES}}}"#),
+            format!(
+                r#"{{"model":"up","stream":true,"stream_options":{{"include_usage":true }},{MESSAGES}}}"#
+            ),
         ),
         (
             format!(r#"{{"model":"m","stream":true,"stream_options":{{"a":1}},{MESSAGES}}}"#),
-            format!(r#"{{"model":"up","stream":true,"stream_options":{{"include_usage":true,"a":1}},{MESSAGES}}}"#),
+            format!(
+                r#"{{"model":"up","stream":true,"stream_options":{{"include_usage":true,"a":1}},{MESSAGES}}}"#
+            ),
         ),
         (
-            format!(r#"{{"model":"m","stream":true,"stream_options":{{"include_usage":false}},{MESSAGES}}}"#),
-            format!(r#"{{"model":"up","stream":true,"stream_options":{{"include_usage":true}},{MESSAGES}}}"#),
+            format!(
+                r#"{{"model":"m","stream":true,"stream_options":{{"include_usage":false}},{MESSAGES}}}"#
+            ),
+            format!(
+                r#"{{"model":"up","stream":true,"stream_options":{{"include_usage":true}},{MESSAGES}}}"#
+            ),
         ),
     ];
     for (given, expected) in table {

@@ -10,13 +10,25 @@ fn quantities(classes: &[(TokenClass, u64)]) -> Quantities {
 #[test]
 fn every_shape_of_usage_maps_into_disjoint_classes() {
     use TokenClass::{AudioIn, CacheRead, CacheWrite5m, ImageIn, Input, Output, Reasoning};
-    let table: [(&str, &[(TokenClass, u64)], bool); 8] = [
-        (r#"{"prompt_tokens":10,"completion_tokens":5,"total_tokens":15}"#, &[(Input, 10), (Output, 5)], false),
+    type Classes = &'static [(TokenClass, u64)];
+    let table: [(&str, Classes, bool); 8] = [
+        (
+            r#"{"prompt_tokens":10,"completion_tokens":5,"total_tokens":15}"#,
+            &[(Input, 10), (Output, 5)],
+            false,
+        ),
         (
             r#"{"prompt_tokens":100,"completion_tokens":50,"total_tokens":150,
                 "prompt_tokens_details":{"cached_tokens":60,"audio_tokens":10,"cache_write_tokens":5},
                 "completion_tokens_details":{"reasoning_tokens":40}}"#,
-            &[(Input, 25), (CacheRead, 60), (AudioIn, 10), (CacheWrite5m, 5), (Output, 10), (Reasoning, 40)],
+            &[
+                (Input, 25),
+                (CacheRead, 60),
+                (AudioIn, 10),
+                (CacheWrite5m, 5),
+                (Output, 10),
+                (Reasoning, 40),
+            ],
             false,
         ),
         // DeepSeek
@@ -26,15 +38,27 @@ fn every_shape_of_usage_maps_into_disjoint_classes() {
             false,
         ),
         // Moonshot
-        (r#"{"prompt_tokens":10,"cached_tokens":4,"completion_tokens":1}"#, &[(Input, 6), (CacheRead, 4), (Output, 1)], false),
+        (
+            r#"{"prompt_tokens":10,"cached_tokens":4,"completion_tokens":1}"#,
+            &[(Input, 6), (CacheRead, 4), (Output, 1)],
+            false,
+        ),
         (
             r#"{"prompt_tokens":10,"prompt_tokens_details":{"image_tokens":4},"completion_tokens":1}"#,
             &[(Input, 6), (ImageIn, 4), (Output, 1)],
             false,
         ),
         // Lies: parts larger than the whole, sums that do not add up, numbers that are none.
-        (r#"{"prompt_tokens":10,"prompt_tokens_details":{"cached_tokens":99}}"#, &[(CacheRead, 10)], true),
-        (r#"{"prompt_tokens":10,"completion_tokens":5,"total_tokens":99}"#, &[(Input, 10), (Output, 5)], true),
+        (
+            r#"{"prompt_tokens":10,"prompt_tokens_details":{"cached_tokens":99}}"#,
+            &[(CacheRead, 10)],
+            true,
+        ),
+        (
+            r#"{"prompt_tokens":10,"completion_tokens":5,"total_tokens":99}"#,
+            &[(Input, 10), (Output, 5)],
+            true,
+        ),
         (r#"{"prompt_tokens":-1,"completion_tokens":1.5}"#, &[], true),
     ];
     for (text, classes, is_odd) in table {

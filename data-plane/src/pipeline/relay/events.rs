@@ -66,7 +66,9 @@ impl<'a> Events<'a> {
                 Arrived::Frame(None) => {
                     return self.reader.rest().map_or(Next::End, Next::Event);
                 }
-                Arrived::Frame(Some(Err(_))) => return Next::Failed(failed("broke off its answer")),
+                Arrived::Frame(Some(Err(_))) => {
+                    return Next::Failed(failed("broke off its answer"));
+                }
                 Arrived::Late => return Next::Failed(late()),
                 Arrived::ClientGone => return Next::ClientGone,
                 Arrived::Stopping => return Next::Stopping,
@@ -78,23 +80,13 @@ impl<'a> Events<'a> {
         let silence = self.core.plane.parts.settings.pace.between_tokens;
         let deadline = (Instant::now() + silence).min(self.ends_at);
         let ending: &CancellationToken = &self.core.plane.ending;
-        let body = &mut self.body;
-        let frame = async move {
-            loop {
-                match body.frame().await {
-                    None => return None,
-                    Some(Err(error)) => return Some(Err(error)),
-                    Some(Ok(frame)) => {
-                        if let Ok(data) = frame.into_data() {
-                            return Some(Ok(data));
-                        }
-                    }
-                }
-            }
-        };
         tokio::select! {
             biased;
-            arrived = timeout_at(deadline, frame) => arrived.map_or(Arrived::Late, Arrived::Frame),
+            arrived = timeout_at(deadline, self.body.frame()) => match arrived {
+                Err(_) => Arrived::Late,
+                // Trailers are no part of the stream.
+                Ok(frame) => Arrived::Frame(frame.map(|frame| frame.map(|f| f.into_data().unwrap_or_default()))),
+            },
             () = client.gone(), if stops_on_abort && !client.is_gone() => Arrived::ClientGone,
             () = ending.cancelled() => Arrived::Stopping,
         }

@@ -42,7 +42,11 @@ fn an_undelivered_event_is_taken_back() {
     transcript.begin_event();
     read(r#"{"choices":[{"delta":{"content":"one"}}]}"#, &mut transcript).unwrap();
     transcript.begin_event();
-    read(r#"{"choices":[{"delta":{"content":" two"}},{"index":1,"delta":{"content":"x"}}]}"#, &mut transcript).unwrap();
+    read(
+        r#"{"choices":[{"delta":{"content":" two"}},{"index":1,"delta":{"content":"x"}}]}"#,
+        &mut transcript,
+    )
+    .unwrap();
     transcript.forget_event();
     assert_eq!(transcript.bytes(), 3);
 }

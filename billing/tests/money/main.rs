@@ -1,0 +1,15 @@
+//! The promises of billing, on real SQLite files and over the real links.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod world;
+mod events;
+
+mod credit;
+mod usage;
+mod permutations;
+mod poison;
+mod desk;
+mod consumer;
+mod asking;
+mod reconcile;

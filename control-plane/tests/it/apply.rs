@@ -1,0 +1,140 @@
+//! `apply`: any order, one transaction, one revision, all or nothing.
+
+use crate::feed::View;
+use crate::harness::{Rig, objects_of, told};
+use crate::samples;
+use control_plane::AdminLimits;
+use proto::admin::v1::object::Object as Any;
+use proto::admin::v1::{ApplyRequest, ListDataPlanesRequest, Object, Plan};
+use tonic::Code;
+
+fn actions(response: &proto::admin::v1::ApplyResponse) -> Vec<String> {
+    response
+        .objects
+        .iter()
+        .map(|object| format!("{} {} {}", object.kind, object.name, object.action))
+        .collect()
+}
+
+#[tokio::test]
+async fn objects_in_any_order_are_one_revision_and_data_planes_have_them_all() {
+    let rig = Rig::start().await;
+    let mut view = View::of(&rig).await;
+    let applied = rig.apply(samples::all()).await.unwrap();
+    assert_eq!(applied.revision, 1);
+    let expected = [
+        "Entity global created",
+        "Plan starter created",
+        "Upstream alpha created",
+        "FxRate usd-cny created",
+        "PriceBook costs created",
+        "MarkupRule retail created",
+        "Model demo/chat created",
+        "Org acme created",
+    ];
+    assert_eq!(actions(&applied), expected, "in order of reference");
+
+    view.follow_to(1).await;
+    assert_eq!(view.updates, 2, "the empty snapshot, and one delta");
+    assert!(view.snapshot.models.contains_key("demo/chat"));
+    assert_eq!(view.snapshot.orgs.len(), 1);
+    assert_eq!(rig.rows().await.accounts.len(), 1, "the org has its wallet");
+}
+
+#[tokio::test]
+async fn what_is_the_same_already_is_unchanged_and_mints_no_revision() {
+    let rig = Rig::start().await;
+    rig.apply(samples::all()).await.unwrap();
+    let before = rig.rows().await;
+    let again = rig.apply(samples::all()).await.unwrap();
+    assert_eq!(again.revision, 1);
+    assert!(again.objects.iter().all(|object| object.action == "unchanged"));
+    assert_eq!(rig.rows().await, before);
+
+    let mut plan = samples::plan();
+    plan.spec.as_mut().unwrap().concurrency = Some(9);
+    let partly = rig.apply([Any::Org(samples::org()), Any::Plan(plan)]).await.unwrap();
+    assert_eq!(partly.revision, 2);
+    assert_eq!(actions(&partly), ["Plan starter updated", "Org acme unchanged"]);
+}
+
+#[tokio::test]
+async fn a_failed_apply_leaves_no_row_no_revision_and_no_word_to_data_planes() {
+    let rig = Rig::start().await;
+    rig.apply(samples::all()).await.unwrap();
+    let mut view = View::of(&rig).await;
+    let before = rig.rows().await;
+
+    // The first object alone would be right; the second is not.
+    let new = Any::Plan(Plan { name: "another".to_owned(), ..samples::plan() });
+    let mut org = samples::org();
+    org.spec.as_mut().unwrap().plan = "missing".to_owned();
+    told(rig.apply([new.clone(), Any::Org(org)]).await);
+    assert_eq!(rig.rows().await, before);
+    assert_eq!(rig.control_plane.publisher().head().rev, 1);
+
+    // The next one continues without a gap, and nothing of the failed one comes along.
+    let mut fixed = samples::plan();
+    fixed.spec.as_mut().unwrap().concurrency = Some(2);
+    assert_eq!(rig.apply([Any::Plan(fixed)]).await.unwrap().revision, 2);
+    view.follow_to(2).await;
+    assert_eq!(view.updates, 2, "a snapshot and one delta");
+    assert!(!view.snapshot.plans.contains_key("another"));
+}
+
+#[tokio::test]
+async fn a_trial_says_what_would_happen_and_does_nothing() {
+    let rig = Rig::start().await;
+    let before = rig.rows().await;
+    let request = ApplyRequest { objects: objects_of(samples::all()), validate_only: true };
+    let tried = rig.applies().apply(request).await.unwrap().into_inner();
+    assert_eq!(tried.revision, 0);
+    assert!(tried.objects.iter().all(|object| object.action == "created"));
+    assert_eq!(rig.rows().await, before);
+    assert_eq!(rig.control_plane.publisher().head().rev, 0);
+}
+
+#[tokio::test]
+async fn the_same_object_twice_an_empty_one_and_too_many_are_refused() {
+    let limits = AdminLimits { apply_objects_max: 3, ..AdminLimits::default() };
+    let rig = Rig::start_with(limits).await;
+    let twice = told(rig.apply([Any::Plan(samples::plan()), Any::Plan(samples::plan())]).await);
+    assert_eq!(twice.code, Code::InvalidArgument);
+    assert_eq!(twice.fields, ["Plan \"starter\": name"]);
+    assert!(twice.text.contains("twice"), "{}", twice.text);
+
+    let request = ApplyRequest { objects: vec![Object::default()], validate_only: false };
+    let empty = told(rig.applies().apply(request).await);
+    assert_eq!(empty.fields, ["objects"]);
+
+    let many = told(rig.apply(samples::all()).await);
+    assert_eq!(many.fields, ["objects"]);
+    assert!(many.text.contains("at most 3"), "{}", many.text);
+    assert!(rig.rows().await.objects.is_empty());
+}
+
+#[tokio::test]
+async fn an_object_that_moves_out_of_its_jurisdiction_takes_effect_for_none() {
+    let rig = Rig::start().await;
+    rig.apply(samples::all()).await.unwrap();
+    let before = rig.rows().await;
+    let mut upstream = samples::upstream();
+    upstream.spec.as_mut().unwrap().jurisdiction = "CN".to_owned();
+    let refused = told(rig.apply([Any::Upstream(upstream)]).await);
+    assert_eq!(refused.fields, ["Model \"demo/chat\": routes[alpha]"]);
+    assert_eq!(rig.rows().await, before);
+}
+
+#[tokio::test]
+async fn an_operator_sees_what_each_data_plane_has_applied() {
+    let rig = Rig::start().await;
+    let mut view = View::of(&rig).await;
+    rig.apply(samples::all()).await.unwrap();
+    view.follow_to(1).await;
+    rig.control_plane.publisher().applied_everywhere(crate::feed::revision(1)).await;
+    let listed = rig.applies().list_data_planes(ListDataPlanesRequest {}).await.unwrap();
+    let listed = listed.into_inner();
+    assert_eq!(listed.head, 1);
+    assert_eq!(listed.data_planes.len(), 1);
+    assert_eq!((listed.data_planes[0].name.as_str(), listed.data_planes[0].applied), ("dp-1", 1));
+}

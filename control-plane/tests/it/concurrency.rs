@@ -1,0 +1,102 @@
+//! Writers at once, and callers that leave in the middle.
+
+use crate::feed::View;
+use crate::harness::{Operator, Rig, objects_of};
+use crate::samples;
+use proto::admin::v1::apply_service_client::ApplyServiceClient;
+use proto::admin::v1::object::Object as Any;
+use proto::admin::v1::{ApplyRequest, Plan};
+use std::collections::BTreeSet;
+use std::future::{Future, poll_fn};
+use std::task::Poll;
+
+fn plan(name: &str) -> Vec<Any> {
+    vec![Any::Plan(Plan { name: name.to_owned(), ..samples::plan() })]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_writers_get_gapless_revisions_and_data_planes_get_each() {
+    let rig = Rig::start().await;
+    let mut view = View::of(&rig).await;
+    let writer = |who: &'static str| {
+        let mut client = ApplyServiceClient::with_interceptor(rig.channel.clone(), Operator);
+        tokio::spawn(async move {
+            let mut revisions = Vec::new();
+            for number in 0..20 {
+                let objects = objects_of(plan(&format!("{who}-{number}")));
+                let request = ApplyRequest { objects, validate_only: false };
+                revisions.push(client.apply(request).await.unwrap().into_inner().revision);
+            }
+            revisions
+        })
+    };
+    let (left, right) = (writer("left"), writer("right"));
+    let (left, right) = (left.await.unwrap(), right.await.unwrap());
+    assert!(left.is_sorted() && right.is_sorted());
+    let all: BTreeSet<u64> = left.into_iter().chain(right).collect();
+    assert_eq!(all, (1..=40).collect(), "each revision once, none left out");
+    view.follow_to(40).await;
+    assert_eq!(view.snapshot.plans.len(), 40);
+    assert_eq!(rig.rows().await.log.len(), 40);
+}
+
+/// Polls a future a number of times, then drops it. Returns whether it had ended.
+async fn poll_some(future: impl Future, times: usize) -> bool {
+    let mut future = std::pin::pin!(future);
+    for _ in 0..times {
+        let ended = poll_fn(|context| Poll::Ready(future.as_mut().poll(context).is_ready())).await;
+        if ended {
+            return true;
+        }
+        tokio::task::yield_now().await;
+    }
+    false
+}
+
+#[tokio::test]
+async fn a_caller_that_leaves_in_the_middle_leaves_all_or_nothing() {
+    let rig = Rig::start().await;
+    rig.apply(samples::all()).await.unwrap();
+    let mut view = View::of(&rig).await;
+    let mut left = 0;
+    for times in 0..60 {
+        let name = format!("left-after-{times}");
+        let objects = objects_of(plan(&name));
+        left += usize::from(!poll_some(rig.control_plane.apply(objects), times).await);
+
+        // Whatever became of it: rows, log, memory and feed agree, and the next change follows without a gap.
+        let next = rig.apply(plan(&format!("next-{times}"))).await.unwrap().revision;
+        view.follow_to(next).await;
+        let rows = rig.rows().await;
+        assert_eq!(rows.head, [format!("1/{next}")]);
+        let stored = rows.objects.iter().any(|line| line.starts_with(&format!("Plan {name} ")));
+        assert_eq!(view.snapshot.plans.contains_key(&name), stored, "after {times} polls");
+        let logged = rows.log.iter().filter(|line| line.contains(&hex::encode(&name))).count();
+        assert_eq!(logged, usize::from(stored), "after {times} polls");
+    }
+    assert!(left > 0, "no caller left in the middle: this showed nothing");
+    let before = view.everything();
+    assert_eq!(View::of(&rig).await.everything(), before);
+}
+
+#[tokio::test]
+async fn a_client_that_hangs_up_leaves_all_or_nothing() {
+    let rig = Rig::start().await;
+    rig.apply(samples::all()).await.unwrap();
+    for times in 0..40 {
+        let name = format!("hung-up-after-{times}");
+        let mut client = rig.applies();
+        let request = ApplyRequest { objects: objects_of(plan(&name)), validate_only: false };
+        poll_some(client.apply(request), times).await;
+    }
+    let last = rig.apply(plan("last")).await.unwrap().revision;
+    let rows = rig.rows().await;
+    assert_eq!(rows.head, [format!("1/{last}")]);
+    let view = View::of(&rig).await;
+    let stored = rows.objects.iter().filter(|line| line.starts_with("Plan ")).count();
+    assert_eq!(view.snapshot.plans.len(), stored);
+    // Every plan but the first came with a revision of its own.
+    assert_eq!(u64::try_from(stored).unwrap(), last);
+    let rig = rig.restart().await;
+    assert_eq!(View::of(&rig).await.everything(), view.everything());
+}
