@@ -162,12 +162,15 @@ pub(crate) async fn lock(
     }))
 }
 
-/// Adds to what slices hold of an account, unless that is more than it has. Returns whether it was.
+/// Changes what slices hold of an account, never to more than it has.
+///
+/// # Errors
+/// When it would be more than the account has, which whoever locked it has ruled out.
 pub(crate) async fn hold(
     write: &mut Write,
     account: Account,
-    amount: Nano,
-) -> Result<bool, StorageError> {
+    change: Nano,
+) -> Result<(), StorageError> {
     let (org, key) = account.uids();
     let done = sqlx::query(
         "UPDATE account SET held = held + $3
@@ -175,13 +178,18 @@ pub(crate) async fn hold(
     )
     .bind(org)
     .bind(key)
-    .bind(amount.get())
+    .bind(change.get())
     .execute(&mut **write)
     .await?;
-    Ok(done.rows_affected() == 1)
+    if done.rows_affected() == 1 {
+        Ok(())
+    } else {
+        Err(StorageError::Refused(sqlx::Error::RowNotFound))
+    }
 }
 
-/// Takes a charge out of an account: `posted` falls by `paid`, `held` by `covered`. Returns whether it held that much.
+/// Takes a charge out of an account: `posted` falls by `paid`, `held` by `covered`. Returns whether it held that much; if
+/// not, nothing was changed.
 pub(crate) async fn charge(
     write: &mut Write,
     account: Account,

@@ -6,7 +6,7 @@
 use crate::rows;
 use domain::escrow::wallet::SliceTotals;
 use domain::id::Account;
-use domain::money::Nano;
+use domain::money::{AmountOutOfRange, Nano};
 use storage::{StorageError, Write};
 
 /// One life of one data plane.
@@ -58,13 +58,16 @@ impl Slice {
 
     /// Counts a charge, whatever it is: an event is proof that the data plane held that much. Returns by how much the
     /// account's `held` falls; the rest of the charge is not backed.
-    pub(crate) fn settle(&mut self, charge: Nano) -> Nano {
+    ///
+    /// # Errors
+    /// When the totals leave their range; the slice is as it was.
+    pub(crate) fn settle(&mut self, charge: Nano) -> Result<Nano, AmountOutOfRange> {
         let missing = charge.saturating_minus(self.totals.held()).or_zero();
-        self.raise(self.totals.granted.saturating_plus(missing), Nano::ZERO);
+        self.raise(self.totals.granted.plus(missing)?, Nano::ZERO);
         let covered = charge.min(self.backed());
         self.totals.settle(charge);
         self.unbacked = self.unbacked.saturating_minus(charge.saturating_minus(covered));
-        covered
+        Ok(covered)
     }
 }
 
@@ -202,7 +205,7 @@ mod tests {
                         wallet.held = wallet.held.minus(freed).unwrap();
                     }
                     Step::Settle(charge) => {
-                        let covered = slice.settle(nano(charge));
+                        let covered = slice.settle(nano(charge)).unwrap();
                         wallet.held = wallet.held.minus(covered).unwrap();
                         let paid = covered.plus(nano(charge).minus(covered).unwrap().min(
                             wallet.free().minus(covered).unwrap())).unwrap();

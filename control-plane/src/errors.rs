@@ -116,9 +116,7 @@ pub enum Failure {
         reason: String,
     },
     /// The commit was cut off, and whether it happened could not be read.
-    #[error(
-        "it is not known whether the change was stored; read the object before trying again"
-    )]
+    #[error("it is not known whether the change was stored; read the object before trying again")]
     OutcomeUnknown(#[source] StorageError),
     /// Somebody raised the generation, which only happens after commits were lost.
     #[error("the database went from generation {known} to {found}; restart the control plane")]

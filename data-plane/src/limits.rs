@@ -129,7 +129,10 @@ pub fn admit(
         return Err(refused(LimitKind::Tokens, limit, wait));
     }
     let requests = plan.requests_per_minute.map(|limit| {
-        counters.requests.take(now, 1, limit).map_err(|wait| refused(LimitKind::Requests, limit, wait))
+        counters
+            .requests
+            .take(now, 1, limit)
+            .map_err(|wait| refused(LimitKind::Requests, limit, wait))
     });
     let requests = requests.transpose()?;
     let tokens = tokens_limit.map(|limit| {
@@ -143,7 +146,8 @@ pub fn admit(
     let tokens = tokens.transpose()?;
     Ok(LimitTicket {
         running,
-        tokens: tokens.map(|taken| TokensTaken { at: taken.at, amount: AtomicU64::new(tokens_estimate) }),
+        tokens: tokens
+            .map(|taken| TokensTaken { at: taken.at, amount: AtomicU64::new(tokens_estimate) }),
         standing: RateStanding {
             requests: requests.map(|taken| taken.standing),
             tokens: tokens.map(|taken| taken.standing),
@@ -216,8 +220,8 @@ impl Window {
         Self::read(self.0.load(Ordering::Relaxed), now)
     }
 
-    /// The window, and `now` as it sees it: a thread that read its clock just before the minute ended must not step a
-    /// window back that another one has already stepped into the next minute.
+    /// The window, and `now` as it counts: a thread that read its clock just before the minute ended counts in the minute that
+    /// another one has opened meanwhile, and what it took there too much comes back there.
     fn read(word: u64, now: Timestamp) -> (RateWindow, Timestamp) {
         let window = RateWindow::from_word(word);
         let next_minute = Timestamp(now.0.saturating_add(now.until_next_minute_us()));
@@ -243,7 +247,10 @@ impl Window {
             match self.0.compare_exchange_weak(word, next, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => {
                     let reset_us = at.until_next_minute_us();
-                    return Ok(Taken { at, standing: WindowStanding { limit, remaining, reset_us } });
+                    return Ok(Taken {
+                        at,
+                        standing: WindowStanding { limit, remaining, reset_us },
+                    });
                 }
                 Err(changed) => word = changed,
             }

@@ -209,11 +209,14 @@ impl Purse {
     ) -> Result<PurseHold, HoldRefused> {
         let HoldOrder { minimum, wanted, choose, .. } = order;
         let deadline = Instant::now() + self.0.settings.wait_max;
-        let mut of_wallet = self.take(wallet, Demand { minimum, wanted, own: Nano::ZERO, choose }, deadline).await?;
+        let mut of_wallet = self
+            .take(wallet, Demand { minimum, wanted, own: Nano::ZERO, choose }, deadline)
+            .await?;
         let mut of_budget = None;
         if let Some(budget) = budget {
             let demand = Demand { minimum, wanted: of_wallet.amount(), own: Nano::ZERO, choose };
-            let taken = self.take(budget, demand, deadline).await.map_err(HoldRefused::of_budget)?;
+            let taken =
+                self.take(budget, demand, deadline).await.map_err(HoldRefused::of_budget)?;
             if taken.amount() < of_wallet.amount() {
                 of_wallet = of_wallet.shrunk(taken.amount());
             }

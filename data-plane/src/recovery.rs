@@ -27,7 +27,9 @@ pub fn close_interrupted(
                 count(slices, org, 0, charge);
                 budget.into_iter().for_each(|key| count(slices, org, key, charge));
             }
-            Err(error) => tracing::error!(%error, "an interrupted request stays open until the next start"),
+            Err(error) => {
+                tracing::error!(%error, "an interrupted request stays open until the next start");
+            }
         }
     }
     closed
@@ -75,21 +77,21 @@ fn metered_cost(lines: &[Line], request_id: &str) -> Nano {
         cost(&rates, &metered.quantities).map_err(|impossible| impossible.to_string())
     });
     cost.map(Nano::or_zero).unwrap_or_else(|reason| {
-        tracing::error!(request_id, reason, "the progress of an interrupted request is not charged");
+        tracing::error!(
+            request_id,
+            reason,
+            "the progress of an interrupted request is not charged"
+        );
         Nano::ZERO
     })
 }
 
 fn count(slices: &mut Vec<SliceMark>, org_uid: i64, key_uid: i64, charge: i64) {
     let is_same = |mark: &&mut SliceMark| mark.org_uid == org_uid && mark.key_uid == key_uid;
-    match slices.iter_mut().find(is_same) {
-        Some(mark) => mark.spent_nano = mark.spent_nano.saturating_add(charge),
-        None => slices.push(SliceMark {
-            org_uid,
-            key_uid,
-            spent_nano: charge,
-            ..SliceMark::default()
-        }),
+    if let Some(mark) = slices.iter_mut().find(is_same) {
+        mark.spent_nano = mark.spent_nano.saturating_add(charge);
+    } else {
+        slices.push(SliceMark { org_uid, key_uid, spent_nano: charge, ..SliceMark::default() });
     }
 }
 

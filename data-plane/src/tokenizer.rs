@@ -126,7 +126,9 @@ fn work(waiting: &parking_lot::Mutex<mpsc::Receiver<Job>>) {
         };
         let counted = catch_unwind(AssertUnwindSafe(|| match &job.subject {
             Subject::Text(text) => count(o200k_base_singleton(), text),
-            Subject::Prompt(body) => prompt::count(body, |text| count(o200k_base_singleton(), text)),
+            Subject::Prompt(body) => {
+                prompt::count(body, |text| count(o200k_base_singleton(), text))
+            }
         }));
         match counted {
             // The caller may have gone away.

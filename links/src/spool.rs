@@ -27,6 +27,9 @@ mod recovery;
 mod ticket;
 mod reader;
 
+#[cfg(test)]
+mod tests;
+
 pub use error::SpoolError;
 pub use reader::SpoolReader;
 pub use recovery::Damage;

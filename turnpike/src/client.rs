@@ -2,7 +2,7 @@
 //!
 //! Get, list and delete go by the descriptors alone, so a new kind of object needs no code here.
 
-use crate::failure::Failure;
+use crate::failure::{Failure, TOKEN_VARIABLE};
 use clap::Args;
 use domain::config::Kind;
 use prost::Message;
@@ -169,7 +169,7 @@ impl Bearer {
             Some(path) => Some(std::fs::read_to_string(path).map_err(|error| {
                 Failure::usage(format!("cannot read the token file {}: {error}", path.display()))
             })?),
-            None => std::env::var("TURNPIKE_ADMIN_TOKEN").ok(),
+            None => std::env::var(TOKEN_VARIABLE).ok(),
         };
         let token = token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
         let header = token.map(|token| format!("Bearer {token}").parse()).transpose();

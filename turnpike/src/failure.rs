@@ -7,6 +7,9 @@ use std::process::ExitCode;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+/// Where the operator's token comes from.
+pub(crate) const TOKEN_VARIABLE: &str = "TURNPIKE_ADMIN_TOKEN";
+
 /// What a command's exit code says. Zero, "done", is no failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -67,8 +70,11 @@ impl Failure {
                 Self::unreachable(address, status)
             }
             Code::Unknown if status.source().is_some() => Self::unreachable(address, status),
+            Code::Unauthenticated if status.message().contains(TOKEN_VARIABLE) => {
+                Self::failed(reason(status))
+            }
             Code::Unauthenticated => Self::failed(format!(
-                "{}; set TURNPIKE_ADMIN_TOKEN, or name a file that holds it with --admin-token-file",
+                "{}; set {TOKEN_VARIABLE}, or name a file that holds it with --admin-token-file",
                 reason(status)
             )),
             Code::Unimplemented => Self::failed(format!(
@@ -109,6 +115,10 @@ fn reason(status: &Status) -> String {
         [] => message.to_owned(),
         [only] if message.contains(only.as_str()) => message.to_owned(),
         [only] => format!("{message}: {only}"),
+        // A message that only sums up what follows would say it twice.
+        [first, ..] if message.contains(first.as_str()) => {
+            format!("{} things are wrong:\n  {}", violations.len(), violations.join("\n  "))
+        }
         several => format!("{message}:\n  {}", several.join("\n  ")),
     }
 }
@@ -158,6 +168,17 @@ mod tests {
             failure.message,
             "2 objects are wrong:\n  models/a.spec.routes[0].upstream: no upstream \"x\"\n  orgs/b.spec.plan: no plan \"y\""
         );
+    }
+
+    #[test]
+    fn a_message_that_sums_up_is_not_repeated() {
+        let mut details = ErrorDetails::new();
+        details.add_bad_request_violation("a", "is wrong");
+        details.add_bad_request_violation("b", "is wrong too");
+        let status =
+            Status::with_error_details(Code::InvalidArgument, "a: is wrong (and 1 more)", details);
+        let failure = Failure::from_status(ADDRESS, &status);
+        assert_eq!(failure.message, "2 things are wrong:\n  a: is wrong\n  b: is wrong too");
     }
 
     #[test]

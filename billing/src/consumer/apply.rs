@@ -50,6 +50,9 @@ pub enum ApplyError {
     /// A sum of charges is beyond any balance.
     #[error(transparent)]
     OutOfRange(#[from] AmountOutOfRange),
+    /// An account's row contradicts its slices. Nothing that the program does leads there.
+    #[error("{0:?} holds less than its slices; run reconcile")]
+    Unsound(Account),
 }
 
 impl ApplyError {
@@ -58,7 +61,7 @@ impl ApplyError {
     pub const fn is_transient(&self) -> bool {
         match self {
             Self::Storage(error) => error.is_transient(),
-            Self::OutOfRange(_) => false,
+            Self::OutOfRange(_) | Self::Unsound(_) => false,
         }
     }
 }

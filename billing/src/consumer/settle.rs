@@ -3,13 +3,14 @@
 //! Accounts come first, ascending, one update each that assumes what nearly always holds: that each slice covers its
 //! charges. Where one does not, the account is put right at the end: what is free pays, the rest falls short.
 
+use super::apply::ApplyError;
 use super::billable::Billable;
 use crate::slices::{self, Holder};
 use crate::{accounts, metric};
 use domain::id::Account;
 use domain::money::{AmountOutOfRange, Nano};
 use std::collections::BTreeMap;
-use storage::{StorageError, Write};
+use storage::Write;
 
 /// Charges of one slice, or what of them fell short.
 type BySlice = BTreeMap<(Account, Holder), Nano>;
@@ -43,7 +44,7 @@ impl Charges {
     }
 
     /// Takes the charges out of their accounts and slices. Returns what fell short.
-    pub(crate) async fn settle(&self, write: &mut Write) -> Result<BySlice, StorageError> {
+    pub(crate) async fn settle(&self, write: &mut Write) -> Result<BySlice, ApplyError> {
         let mut covered = Vec::with_capacity(self.accounts.len());
         for (uids, charges) in &self.accounts {
             let account = Account::from_uids(uids.0, uids.1);
@@ -64,7 +65,7 @@ async fn settle_slices(
     account: Account,
     charges: &AccountCharges,
     was_charged: bool,
-) -> Result<BySlice, StorageError> {
+) -> Result<BySlice, ApplyError> {
     let mut uncovered = BTreeMap::new();
     for (holder, charge) in &charges.slices {
         if !slices::settle_covered(write, holder, account, *charge).await? {
@@ -83,10 +84,22 @@ async fn settle_slices(
 }
 
 /// Puts an account back to what it was before it was charged as if everything were covered.
-async fn uncharge(write: &mut Write, account: Account, total: Nano) -> Result<(), StorageError> {
+async fn uncharge(write: &mut Write, account: Account, total: Nano) -> Result<(), ApplyError> {
     let back = Nano::ZERO.saturating_minus(total);
-    accounts::charge(write, account, back, back).await?;
-    Ok(())
+    charge(write, account, back, back).await
+}
+
+async fn charge(
+    write: &mut Write,
+    account: Account,
+    paid: Nano,
+    covered: Nano,
+) -> Result<(), ApplyError> {
+    if accounts::charge(write, account, paid, covered).await? {
+        Ok(())
+    } else {
+        Err(ApplyError::Unsound(account))
+    }
 }
 
 /// Settles slices whose charges exceed them. Returns for each how much of its charge the account does not hold.
@@ -94,11 +107,11 @@ async fn settle_uncovered(
     write: &mut Write,
     account: Account,
     uncovered: &BTreeMap<&Holder, Nano>,
-) -> Result<Vec<(Holder, Nano)>, StorageError> {
+) -> Result<Vec<(Holder, Nano)>, ApplyError> {
     let mut missing = Vec::with_capacity(uncovered.len());
     for (holder, charge) in uncovered {
         let mut slice = slices::read(write, holder, account).await?;
-        let covered = slice.settle(*charge);
+        let covered = slice.settle(*charge)?;
         slices::save(write, holder, account, slice).await?;
         missing.push(((*holder).clone(), charge.saturating_minus(covered)));
     }
@@ -111,12 +124,12 @@ async fn charge_again(
     account: Account,
     total: Nano,
     missing: &[(Holder, Nano)],
-) -> Result<Nano, StorageError> {
+) -> Result<Nano, ApplyError> {
     let missing = missing.iter().fold(Nano::ZERO, |sum, (_, part)| sum.saturating_plus(*part));
-    let Some(row) = accounts::lock(write, account).await? else { return Ok(total) };
+    let row = accounts::lock(write, account).await?.ok_or(ApplyError::Unsound(account))?;
     let shortfall = missing.saturating_minus(row.wallet.free()).or_zero();
     let paid = total.saturating_minus(shortfall);
-    accounts::charge(write, account, paid, total.saturating_minus(missing)).await?;
+    charge(write, account, paid, total.saturating_minus(missing)).await?;
     if missing.is_positive() {
         tracing::error!(
             ?account,

@@ -97,9 +97,7 @@ async fn answer(
     }
     if slice != before {
         let more = granted.map_or(Nano::ZERO, |(amount, _)| amount).saturating_plus(backed);
-        if !accounts::hold(write, want.account, more).await? {
-            return Err(StorageError::Mismatch(sqlx::Error::RowNotFound));
-        }
+        accounts::hold(write, want.account, more).await?;
         slices::save(write, holder, want.account, slice).await?;
     }
     match granted {

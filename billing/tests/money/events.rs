@@ -111,7 +111,7 @@ impl Shape {
             charge_nano: self.charge(),
             uncollected_nano: self.uncollected,
             admitted_us: NOW.0,
-            ended_us: NOW.0 + self.seq,
+            ended_us: NOW.0.saturating_add(self.seq),
             status: 200,
             budgeted: self.budgeted,
             ..UsageEvent::default()

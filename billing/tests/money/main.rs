@@ -10,6 +10,7 @@ mod usage;
 mod permutations;
 mod poison;
 mod desk;
+mod lives;
 mod consumer;
 mod asking;
 mod reconcile;

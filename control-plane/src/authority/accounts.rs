@@ -35,8 +35,10 @@ pub(super) async fn what_keeps(
 ) -> Result<Option<&'static str>, Failure> {
     let row = sqlx::query(
         "SELECT posted, held,
-             CAST((SELECT COUNT(*) FROM lot WHERE org_uid = $1) AS BIGINT) AS lots,
-             CAST((SELECT COUNT(*) FROM usage_record WHERE org_uid = $1) AS BIGINT) AS records
+             CASE WHEN EXISTS (SELECT 1 FROM lot WHERE org_uid = $1)
+                 THEN CAST(1 AS BIGINT) ELSE CAST(0 AS BIGINT) END AS lots,
+             CASE WHEN EXISTS (SELECT 1 FROM usage_record WHERE org_uid = $1)
+                 THEN CAST(1 AS BIGINT) ELSE CAST(0 AS BIGINT) END AS records
          FROM account WHERE org_uid = $1 AND key_uid = 0",
     )
     .bind(org)

@@ -2,8 +2,8 @@
 
 use crate::harness::{Rig, told};
 use crate::samples;
-use control_plane::AdminLimits;
 use prost_types::FieldMask;
+use proto::admin::v1::object::Object as Any;
 use proto::admin::v1::{
     CreateEntityRequest, CreateFxRateRequest, CreateKeyRequest, CreateMarkupRuleRequest,
     CreateModelRequest, CreateOrgRequest, CreatePlanRequest, CreatePriceBookRequest,
@@ -13,7 +13,7 @@ use proto::admin::v1::{
     GetKeyRequest, GetMarkupRuleRequest, GetModelRequest, GetOrgRequest, GetPlanRequest,
     GetPriceBookRequest, GetUpstreamRequest, ListEntitiesRequest, ListFxRatesRequest,
     ListKeysRequest, ListMarkupRulesRequest, ListModelsRequest, ListOrgsRequest, ListPlansRequest,
-    ListPriceBooksRequest, ListUpstreamsRequest, Plan, PlanSpec, PriceBook, UpdateEntityRequest,
+    ListPriceBooksRequest, ListUpstreamsRequest, Plan, PlanSpec, UpdateEntityRequest,
     UpdateFxRateRequest, UpdateKeyRequest, UpdateMarkupRuleRequest, UpdateModelRequest,
     UpdateOrgRequest, UpdatePlanRequest, UpdatePriceBookRequest, UpdateUpstreamRequest,
 };
@@ -23,7 +23,7 @@ fn mask(paths: &[&str]) -> Option<FieldMask> {
     Some(FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() })
 }
 
-/// Lives the life of one object up to its deletion; evaluates to a closure-free pair of its name and last etag.
+/// Lives the life of one object up to its deletion; gives its name and last etag.
 macro_rules! live {
     (
         $rig:expr, $client:ident, $one:ident, $many:ident, $sample:expr, $stored:expr,
@@ -129,7 +129,7 @@ macro_rules! die {
 }
 
 #[tokio::test]
-async fn every_kind_can_be_created_read_listed_updated_and_deleted() {
+async fn every_kind_of_supply_can_be_created_read_listed_updated_and_deleted() {
     let rig = &Rig::start().await;
     let entity = live!(
         rig, entities, entity, entities, samples::entity(), samples::entity(),
@@ -137,13 +137,6 @@ async fn every_kind_can_be_created_read_listed_updated_and_deleted() {
         get get_entity GetEntityRequest,
         list list_entities ListEntitiesRequest,
         update update_entity UpdateEntityRequest of display_name to "Other".to_owned()
-    );
-    let plan = live!(
-        rig, plans, plan, plans, samples::plan(), samples::plan(),
-        create create_plan CreatePlanRequest by std::convert::identity,
-        get get_plan GetPlanRequest,
-        list list_plans ListPlansRequest,
-        update update_plan UpdatePlanRequest of requests_per_minute to None
     );
     let without_credential = || {
         let mut upstream = samples::upstream();
@@ -185,6 +178,29 @@ async fn every_kind_can_be_created_read_listed_updated_and_deleted() {
         list list_models ListModelsRequest,
         update update_model UpdateModelRequest of max_output_tokens to 500
     );
+    die!(rig, models, model, delete_model DeleteModelRequest, get_model GetModelRequest);
+    die!(rig, markup_rules, markup_rule, delete_markup_rule DeleteMarkupRuleRequest, get_markup_rule GetMarkupRuleRequest);
+    die!(rig, price_books, price_book, delete_price_book DeletePriceBookRequest, get_price_book GetPriceBookRequest);
+    die!(rig, fx_rates, fx_rate, delete_fx_rate DeleteFxRateRequest, get_fx_rate GetFxRateRequest);
+    die!(rig, upstreams, upstream, delete_upstream DeleteUpstreamRequest, get_upstream GetUpstreamRequest);
+    die!(rig, entities, entity, delete_entity DeleteEntityRequest, get_entity GetEntityRequest);
+
+    // Six creations, six updates, six deletions.
+    assert_eq!(rig.rows().await.head, ["1/18"]);
+    assert!(rig.rows().await.objects.is_empty());
+}
+
+#[tokio::test]
+async fn plans_orgs_and_keys_can_be_created_read_listed_updated_and_deleted() {
+    let rig = &Rig::start().await;
+    rig.apply([Any::Entity(samples::entity())]).await.unwrap();
+    let plan = live!(
+        rig, plans, plan, plans, samples::plan(), samples::plan(),
+        create create_plan CreatePlanRequest by std::convert::identity,
+        get get_plan GetPlanRequest,
+        list list_plans ListPlansRequest,
+        update update_plan UpdatePlanRequest of requests_per_minute to None
+    );
     let org = live!(
         rig, orgs, org, orgs, samples::org(), samples::org(),
         create create_org CreateOrgRequest by std::convert::identity,
@@ -202,17 +218,10 @@ async fn every_kind_can_be_created_read_listed_updated_and_deleted() {
 
     die!(rig, keys, key, delete_key DeleteKeyRequest, get_key GetKeyRequest);
     die!(rig, orgs, org, delete_org DeleteOrgRequest, get_org GetOrgRequest);
-    die!(rig, models, model, delete_model DeleteModelRequest, get_model GetModelRequest);
-    die!(rig, markup_rules, markup_rule, delete_markup_rule DeleteMarkupRuleRequest, get_markup_rule GetMarkupRuleRequest);
-    die!(rig, price_books, price_book, delete_price_book DeletePriceBookRequest, get_price_book GetPriceBookRequest);
-    die!(rig, fx_rates, fx_rate, delete_fx_rate DeleteFxRateRequest, get_fx_rate GetFxRateRequest);
-    die!(rig, upstreams, upstream, delete_upstream DeleteUpstreamRequest, get_upstream GetUpstreamRequest);
     die!(rig, plans, plan, delete_plan DeletePlanRequest, get_plan GetPlanRequest);
-    die!(rig, entities, entity, delete_entity DeleteEntityRequest, get_entity GetEntityRequest);
 
-    // Nine creations, nine updates, nine deletions.
-    assert_eq!(rig.rows().await.head, ["1/27"]);
-    assert!(rig.rows().await.objects.is_empty());
+    assert_eq!(rig.rows().await.head, ["1/10"]);
+    assert_eq!(rig.rows().await.objects.len(), 1);
 }
 
 #[tokio::test]
@@ -240,77 +249,12 @@ async fn an_empty_mask_replaces_the_whole_spec_and_a_named_field_alone_keeps_the
         validate_only: false,
     };
 
-    let partly = rig.plans().update_plan(update(mask(&["spec.tokens_per_minute", "concurrency"])));
+    let two = mask(&["spec.tokens_per_minute", "concurrency"]);
+    let partly = rig.plans().update_plan(update(two)).await;
     let expected =
         PlanSpec { requests_per_minute: Some(10), tokens_per_minute: Some(99), concurrency: None };
-    assert_eq!(partly.await.unwrap().into_inner().spec, Some(expected));
+    assert_eq!(partly.unwrap().into_inner().spec, Some(expected));
 
     let whole = rig.plans().update_plan(update(None)).await.unwrap().into_inner();
     assert_eq!(whole.spec, sparse.spec);
-}
-
-#[tokio::test]
-async fn pages_give_every_object_once_in_order_of_name() {
-    let rig = Rig::start().await;
-    for number in 0..7 {
-        let plan = Plan { name: format!("plan-{number}"), ..samples::plan() };
-        let request = CreatePlanRequest { plan: Some(plan), validate_only: false };
-        rig.plans().create_plan(request).await.unwrap();
-    }
-    let mut names = Vec::new();
-    let mut sizes = Vec::new();
-    let mut page_token = String::new();
-    loop {
-        let request = ListPlansRequest { page_size: 3, page_token };
-        let page = rig.plans().list_plans(request).await.unwrap().into_inner();
-        sizes.push(page.plans.len());
-        names.extend(page.plans.into_iter().map(|plan| plan.name));
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            break;
-        }
-    }
-    assert_eq!(sizes, [3, 3, 1]);
-    let expected: Vec<String> = (0..7).map(|number| format!("plan-{number}")).collect();
-    assert_eq!(names, expected);
-}
-
-#[tokio::test]
-async fn a_page_is_bounded_in_bytes_but_never_empty() {
-    let limits = AdminLimits { page_bytes_max: 1, ..AdminLimits::default() };
-    let rig = Rig::start_with(limits).await;
-    for name in ["a", "b"] {
-        let price_book = PriceBook { name: name.to_owned(), ..samples::price_book() };
-        let mut price_book = price_book;
-        price_book.spec.as_mut().unwrap().entries.truncate(0);
-        let request = CreatePriceBookRequest { price_book: Some(price_book), validate_only: false };
-        rig.price_books().create_price_book(request).await.unwrap();
-    }
-    let first = rig.price_books().list_price_books(ListPriceBooksRequest::default());
-    let first = first.await.unwrap().into_inner();
-    assert_eq!(first.price_books.len(), 1);
-    let request = ListPriceBooksRequest { page_token: first.next_page_token, ..Default::default() };
-    let second = rig.price_books().list_price_books(request).await.unwrap().into_inner();
-    assert_eq!(second.price_books[0].name, "b");
-    assert_eq!(second.next_page_token, "");
-}
-
-#[tokio::test]
-async fn a_page_token_of_another_list_or_of_nobody_is_refused() {
-    let rig = Rig::start().await;
-    for name in ["a", "b"] {
-        let plan = Plan { name: name.to_owned(), ..samples::plan() };
-        let request = CreatePlanRequest { plan: Some(plan), validate_only: false };
-        rig.plans().create_plan(request).await.unwrap();
-    }
-    let request = ListPlansRequest { page_size: 1, ..Default::default() };
-    let page = rig.plans().list_plans(request).await.unwrap().into_inner();
-    for page_token in [page.next_page_token, "junk".to_owned()] {
-        let request = ListOrgsRequest { page_token, ..Default::default() };
-        let refused = told(rig.orgs().list_orgs(request).await);
-        assert_eq!(refused.code, Code::InvalidArgument);
-        assert_eq!(refused.fields, ["page_token"]);
-    }
-    let request = ListPlansRequest { page_size: -1, ..Default::default() };
-    assert_eq!(told(rig.plans().list_plans(request).await).fields, ["page_size"]);
 }

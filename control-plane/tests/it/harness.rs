@@ -39,7 +39,6 @@ pub(crate) const PEPPER: Pepper = Pepper([5; 32]);
 pub(crate) struct Rig {
     pub(crate) control_plane: ControlPlane,
     pub(crate) database: Database,
-    pub(crate) address: SocketAddr,
     pub(crate) channel: Channel,
     directory: TempDir,
     stop: CancellationToken,
@@ -65,7 +64,7 @@ impl Rig {
             ControlPlane::start(settings, database.clone(), stop.clone()).await.unwrap();
         let (address, server) = serve(control_plane.admin_router(), stop.clone()).await;
         let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect_lazy();
-        Self { control_plane, database, address, channel, directory, stop, server }
+        Self { control_plane, database, channel, directory, stop, server }
     }
 
     /// The process ends, another one opens the same file.

@@ -1,10 +1,13 @@
 //! The control plane over real sockets and a real SQLite file, one file per promise.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
+
 mod harness;
 mod samples;
 mod feed;
 
 mod crud;
+mod pages;
 mod refusals;
 mod prices;
 mod keys;

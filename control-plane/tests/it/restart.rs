@@ -3,7 +3,9 @@
 use crate::feed::View;
 use crate::harness::{Rig, SEAL_KEY, TOKEN, settings};
 use crate::samples;
-use control_plane::{AdminLimits, ControlPlane, ControlPlaneSettings, Secret, StartError};
+use control_plane::{
+    AdminError, AdminLimits, ControlPlane, ControlPlaneSettings, Failure, Secret, StartError,
+};
 use proto::admin::v1::object::Object as Any;
 use proto::admin::v1::{CreateKeyRequest, DeleteModelRequest};
 use tokio_util::sync::CancellationToken;
@@ -99,6 +101,20 @@ async fn what_another_process_committed_is_read_before_the_next_change_and_passe
     assert_eq!(view.updates, 3, "a snapshot, what was missed, and the change");
     assert!(view.snapshot.plans.contains_key("from-elsewhere"));
     assert_eq!(View::of(&rig).await.everything(), view.everything());
+}
+
+#[tokio::test]
+async fn once_it_is_told_to_stop_changes_are_refused() {
+    let rig = Rig::start().await;
+    let stop = CancellationToken::new();
+    let stopping =
+        ControlPlane::start(settings(AdminLimits::default()), rig.database.clone(), stop.clone())
+            .await
+            .unwrap();
+    stop.cancel();
+    let plan = crate::harness::objects_of([Any::Plan(samples::plan())]);
+    let refused = stopping.apply(plan).await.unwrap_err();
+    assert!(matches!(refused, AdminError::Failed(Failure::ShuttingDown)), "{refused:?}");
 }
 
 #[tokio::test]

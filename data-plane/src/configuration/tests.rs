@@ -5,6 +5,10 @@ use domain::id::{KeyUid, OrgUid};
 use domain::jurisdiction::Allowed;
 use domain::snapshot::{Key, Org, Tombstone};
 use domain::time::Timestamp;
+use links::feed::{FeedHello, FeedPublisher};
+use links::pipe::pipe;
+use std::time::Duration;
+use tokio::time::timeout;
 
 fn revision(rev: u64) -> Revision {
     Revision { generation: 1, rev }
@@ -160,4 +164,30 @@ async fn whoever_waits_for_the_first_state_gets_it() {
     waiting.await.unwrap();
     assert!(configuration.is_loaded());
     configuration.loaded().await;
+}
+
+#[tokio::test]
+async fn what_is_published_is_applied_acked_and_a_revoked_key_fails_from_then_on() {
+    let whole =
+        vec![Change::Plan(plan()), org(1, "acme"), Change::Key(key(1, 1)), Change::Key(key(2, 2))];
+    let publisher = FeedPublisher::new(revision(5), whole);
+    let (carrier, connector) = pipe();
+    let server = tonic::transport::Server::builder().add_service(publisher.service());
+    tokio::spawn(server.serve_with_incoming(carrier));
+    let hello = FeedHello { data_plane: "dp-1".into(), cell: "global".into(), applied: None };
+    let subscriber = FeedSubscriber::start(connector.channel(), hello);
+    let (configuration, token) = (Configuration::new(), CancellationToken::new());
+    let following = tokio::spawn(configuration.clone().follow(subscriber, token.clone()));
+
+    let patience = Duration::from_secs(20);
+    timeout(patience, configuration.loaded()).await.unwrap();
+    assert_eq!(configuration.revision(), revision(5));
+    assert!(configuration.key(&digest(1)).is_some());
+    let revoked = vec![Change::Tombstone(Tombstone::Key(KeyUid(1)))];
+    publisher.publish(delta(5, revoked)).unwrap();
+    timeout(patience, publisher.applied_everywhere(revision(6))).await.unwrap();
+    assert!(configuration.key(&digest(1)).is_none(), "acked means applied");
+    assert!(configuration.key(&digest(2)).is_some());
+    token.cancel();
+    timeout(patience, following).await.unwrap().unwrap();
 }

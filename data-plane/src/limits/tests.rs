@@ -4,6 +4,7 @@ use domain::jurisdiction::Allowed;
 use domain::key::KeyDigest;
 use domain::snapshot::Key;
 use domain::time::MINUTE_US;
+use proptest::prelude::{Strategy, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use std::sync::Barrier;
 use std::thread;
 
@@ -119,9 +120,21 @@ fn a_thread_whose_clock_lags_over_the_minute_does_not_reopen_the_window() {
 }
 
 #[test]
+fn what_a_lagging_thread_took_too_much_comes_back_as_well() {
+    let (entry, plan) = (entry(), plan(None, Some(100), None));
+    let left = || remaining(entry.limits.standing(&plan, NOON).tokens);
+    drop(admit(&entry, &plan, NOON, 10).unwrap());
+    let lagging = admit(&entry, &plan, Timestamp(NOON.0 - 1), 40).unwrap();
+    assert_eq!(left(), 50);
+    lagging.settle(NOON, 0);
+    assert_eq!(left(), 90);
+}
+
+#[test]
 fn an_unlimited_plan_limits_nothing() {
     let (entry, plan) = (entry(), plan(None, None, None));
-    let tickets: Vec<_> = (0..1_000).map(|_| admit(&entry, &plan, NOON, u64::MAX).unwrap()).collect();
+    let tickets: Vec<_> =
+        (0..1_000).map(|_| admit(&entry, &plan, NOON, u64::MAX).unwrap()).collect();
     assert_eq!(entry.limits.running(), 1_000);
     drop(tickets);
     assert_eq!(entry.limits.running(), 0);
@@ -184,7 +197,97 @@ fn many_threads_never_get_more_than_the_limits_and_lose_nothing_of_them() {
         assert!(got.most_running <= concurrency, "{row}: {} at once", got.most_running);
         assert_eq!(entry.limits.running(), 0, "{row}: concurrency is given back");
         let left = entry.limits.standing(&plan, NOON);
-        assert_eq!(remaining(left.requests), requests - got.requests, "{row}: refused takes nothing");
+        assert_eq!(
+            remaining(left.requests),
+            requests - got.requests,
+            "{row}: refused takes nothing"
+        );
         assert_eq!(remaining(left.tokens), tokens - got.tokens, "{row}: refused takes nothing");
+    }
+}
+
+/// What can happen to a key's limits.
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    Request { estimate: u64 },
+    Settled { which: usize, actual: u64 },
+    Ended { which: usize },
+    TimePasses { microseconds: u64 },
+}
+
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let event = prop_oneof![
+        4 => (0..60_u64).prop_map(|estimate| Event::Request { estimate }),
+        2 => (0..8_usize, 0..90_u64).prop_map(|(which, actual)| Event::Settled { which, actual }),
+        2 => (0..8_usize).prop_map(|which| Event::Ended { which }),
+        1 => (0..MINUTE_US).prop_map(|microseconds| Event::TimePasses { microseconds }),
+    ];
+    proptest::collection::vec(event, 1..120)
+}
+
+/// The limits as one would keep them on paper.
+#[derive(Default)]
+struct Paper {
+    requests: u64,
+    tokens: u64,
+}
+
+proptest! {
+    #[test]
+    fn limits_are_kept_as_on_paper(events in events()) {
+        let (entry, plan) = (entry(), plan(Some(5), Some(100), Some(3)));
+        let mut now = NOON;
+        let mut paper = Paper::default();
+        let mut running: Vec<(LimitTicket, Timestamp, u64)> = Vec::new();
+        for event in events {
+            let before = entry.limits.standing(&plan, now);
+            match event {
+                Event::Request { estimate } => match admit(&entry, &plan, now, estimate) {
+                    Ok(ticket) => {
+                        prop_assert!(running.len() < 3 && paper.requests < 5);
+                        prop_assert!(paper.tokens + estimate <= 100 || paper.tokens == 0);
+                        paper.requests += 1;
+                        paper.tokens += estimate;
+                        running.push((ticket, now, estimate));
+                    }
+                    Err(refused) => {
+                        let has_reason = match refused.kind {
+                            LimitKind::Concurrency => running.len() == 3,
+                            LimitKind::Requests => paper.requests == 5,
+                            LimitKind::Tokens => paper.tokens + estimate > 100 && paper.tokens > 0,
+                        };
+                        prop_assert!(has_reason, "{refused:?}");
+                        prop_assert_eq!(entry.limits.standing(&plan, now), before);
+                    }
+                },
+                Event::Settled { which, actual } => {
+                    if let Some((ticket, taken_at, counted)) = running.get_mut(which) {
+                        ticket.settle(now, actual);
+                        let is_same_minute = taken_at.minute() == now.minute();
+                        paper.tokens += actual.saturating_sub(*counted);
+                        if is_same_minute {
+                            paper.tokens -= counted.saturating_sub(actual);
+                        }
+                        *counted = actual;
+                    }
+                }
+                Event::Ended { which } => {
+                    if which < running.len() {
+                        drop(running.remove(which));
+                    }
+                }
+                Event::TimePasses { microseconds } => {
+                    let next = later(now, microseconds);
+                    if next.minute() > now.minute() {
+                        paper = Paper::default();
+                    }
+                    now = next;
+                }
+            }
+            let standing = entry.limits.standing(&plan, now);
+            prop_assert_eq!(remaining(standing.requests), 5 - paper.requests);
+            prop_assert_eq!(remaining(standing.tokens), 100_u64.saturating_sub(paper.tokens));
+            prop_assert_eq!(entry.limits.running(), u64::try_from(running.len()).unwrap());
+        }
     }
 }

@@ -30,8 +30,13 @@ pub(super) struct Standing {
 /// What the control plane said, and how much it still has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    Granted { free: Nano },
-    Denied { reason: DenialReason, free: Nano },
+    Granted {
+        free: Nano,
+    },
+    Denied {
+        reason: DenialReason,
+        free: Nano,
+    },
     /// The connection broke before it said anything.
     Lost,
 }

@@ -46,7 +46,8 @@ impl Purse {
             }
         }
         if self.is_connected() {
-            releases.extend(self.0.slices.all().into_iter().filter_map(|slice| self.release(slice)));
+            releases
+                .extend(self.0.slices.all().into_iter().filter_map(|slice| self.release(slice)));
         }
         while releases.next().await.is_some() {}
     }

@@ -1,6 +1,7 @@
 //! One slice as the threads of a data plane share it: `domain::escrow::slice` behind a lock, with what is asked for it, who
 //! waits for it, and what was told of it.
 
+use super::HoldRefused;
 use super::decision::{Answer, Decision, Demand, Standing, decide, last_resort};
 use super::settings::PurseSettings;
 use super::stock::{Stock, UseNow};
@@ -154,18 +155,30 @@ impl SliceState {
 
     /// What the request whose turn it is does next. Answers to wants up to number `after` do not count for it.
     pub(super) fn decide(&self, demand: Demand<'_>, after: u64) -> Decision {
-        let answer = self.answer.filter(|(number, _)| *number > after).map(|(_, answer)| answer);
+        let answer = self.answer_since(after);
         let standing = Standing { available: self.available(), inflight: self.inflight() };
         decide(standing, demand, answer)
+    }
+
+    fn answer_since(&self, after: u64) -> Option<Answer> {
+        self.answer.filter(|(number, _)| *number > after).map(|(_, answer)| answer)
+    }
+
+    /// What a request is told that may ask no more: others took what there was, or nobody answers.
+    pub(super) fn after_all_rounds(&self, after: u64) -> HoldRefused {
+        match self.answer_since(after) {
+            Some(_) => HoldRefused::InFlight,
+            None => HoldRefused::Unreachable,
+        }
     }
 
     pub(super) fn last_resort(&self, demand: Demand<'_>) -> Option<Nano> {
         last_resort(self.available(), demand)
     }
 
-    /// Whether an answer is under way.
-    pub(super) fn is_asking(&self) -> bool {
-        self.asking.is_some_and(|asking| Instant::now() < asking.until)
+    /// Until when an answer may come, if one is under way.
+    pub(super) fn answer_due(&self) -> Option<Instant> {
+        self.asking.map(|asking| asking.until).filter(|until| Instant::now() < *until)
     }
 
     /// The number of the last want that was sent.
@@ -182,7 +195,7 @@ impl SliceState {
     /// Whether to ask ahead of need: nobody waits, nothing is asked for, and too little is left.
     pub(super) fn is_renewal_due(&self, settings: &PurseSettings) -> bool {
         self.stock.is_low(self.available(), settings)
-            && !self.is_asking()
+            && self.answer_due().is_none()
             && !self.is_waited_for()
             && !self.stock.is_paused()
     }

@@ -48,7 +48,8 @@ impl Stock {
     }
 
     pub(super) fn is_low(&self, available: Nano, settings: &PurseSettings) -> bool {
-        let scaled = |amount: Nano, factor: u8| i128::from(amount.get()).saturating_mul(factor.into());
+        let scaled =
+            |amount: Nano, factor: u8| i128::from(amount.get()).saturating_mul(factor.into());
         scaled(available, 100) < scaled(self.level, settings.renew_below_percent)
     }
 
@@ -67,7 +68,8 @@ impl Stock {
     pub(super) fn tick(&mut self, now: Instant, use_now: UseNow, settings: &PurseSettings) -> bool {
         if let Some((then, spent)) = self.last_tick.replace((now, use_now.spent)) {
             let millis = i128::try_from(now.duration_since(then).as_millis()).unwrap_or(i128::MAX);
-            let fresh = i128::from(use_now.spent.saturating_minus(spent).get()).saturating_mul(1000);
+            let fresh =
+                i128::from(use_now.spent.saturating_minus(spent).get()).saturating_mul(1000);
             let fresh = fresh.checked_div(millis).unwrap_or(0);
             let before = i128::from(self.spent_per_second.get());
             self.spent_per_second = Nano::saturating(fresh.saturating_add(before) / 2);

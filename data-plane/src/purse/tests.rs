@@ -3,6 +3,7 @@
 mod desk;
 mod world;
 
+mod one_slice;
 mod at_once;
 mod asking;
 mod crowd;

@@ -23,7 +23,7 @@ enum Next {
     Taken(Taken),
     Refused(HoldRefused),
     Send(Want),
-    Wait,
+    Wait { until: Instant },
 }
 
 impl Place {
@@ -72,7 +72,7 @@ impl Purse {
                     rounds += 1;
                     self.send_or_lose(&slice, want);
                 }
-                Next::Wait => slice.changed.notified().await,
+                Next::Wait { until } => drop(timeout_at(until, slice.changed.notified()).await),
             }
         }
     }
@@ -85,11 +85,13 @@ impl Purse {
                 None => Next::Refused(HoldRefused::InFlight),
             },
             Decision::Refuse(refused) => Next::Refused(refused),
-            Decision::Ask { .. } if state.is_asking() => Next::Wait,
-            Decision::Ask { .. } if rounds >= self.settings().rounds_max => {
-                Next::Refused(HoldRefused::InFlight)
-            }
             Decision::Ask { need } => {
+                if let Some(until) = state.answer_due() {
+                    return Next::Wait { until };
+                }
+                if rounds >= self.settings().rounds_max {
+                    return Next::Refused(state.after_all_rounds(place.after));
+                }
                 place.after = state.asked();
                 let want_id = self.next_want_id();
                 let ask = state.ask(want_id, need, self.settings());

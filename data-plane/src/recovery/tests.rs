@@ -78,7 +78,10 @@ fn an_interrupted_request_is_charged_what_its_last_progress_had_metered() {
     assert_eq!((event.charge_nano, event.uncollected_nano), (2_300, 0), "never the whole hold");
     assert_eq!(event.outcome(), Outcome::Interrupted);
     assert_eq!(event.lines, lines);
-    assert_eq!((event.price.unwrap().upstream, event.upstream_id), ("b".into(), "chatcmpl-1".into()));
+    assert_eq!(
+        (event.price.unwrap().upstream, event.upstream_id),
+        ("b".into(), "chatcmpl-1".into())
+    );
     assert_eq!(event.attempts.len(), 1, "attempts are kept");
     assert_eq!((event.admitted_us, event.ended_us), (1_000_000, NOW.0));
     assert_eq!((event.org_uid, event.key_uid, event.budgeted), (7, 70, true));

@@ -30,12 +30,32 @@ fn text_counts_as_tiktoken_counts_it() {
 #[test]
 fn the_published_example_of_the_formula_comes_to_its_published_count() {
     let messages = [
-        ("system", None, "You are a helpful, pattern-following assistant that translates corporate jargon into plain English."),
+        (
+            "system",
+            None,
+            "You are a helpful, pattern-following assistant that translates corporate jargon into plain English.",
+        ),
         ("system", Some("example_user"), "New synergies will help drive top-line growth."),
-        ("system", Some("example_assistant"), "Things working well together will increase revenue."),
-        ("system", Some("example_user"), "Let's circle back when we have more bandwidth to touch base on opportunities for increased leverage."),
-        ("system", Some("example_assistant"), "Let's talk later when we're less busy about how to do better."),
-        ("user", None, "This late pivot means we don't have time to boil the ocean for the client deliverable."),
+        (
+            "system",
+            Some("example_assistant"),
+            "Things working well together will increase revenue.",
+        ),
+        (
+            "system",
+            Some("example_user"),
+            "Let's circle back when we have more bandwidth to touch base on opportunities for increased leverage.",
+        ),
+        (
+            "system",
+            Some("example_assistant"),
+            "Let's talk later when we're less busy about how to do better.",
+        ),
+        (
+            "user",
+            None,
+            "This late pivot means we don't have time to boil the ocean for the client deliverable.",
+        ),
     ];
     let message = |(role, name, content): (&str, Option<&str>, &str)| match name {
         Some(name) => json!({"role": role, "name": name, "content": content}),
@@ -76,7 +96,10 @@ fn odd_bodies_are_counted_and_never_fail() {
         (r#"{"messages": "hi"}"#, 3),
         (r#"{"messages": [{}]}"#, 6),
         (r#"{"messages": [1]}"#, 3),
-        (r#"{"messages":[],"messages":[{"role":"user","content":"hi"}]}"#, 3 + 3 + text("user") + 1),
+        (
+            r#"{"messages":[],"messages":[{"role":"user","content":"hi"}]}"#,
+            3 + 3 + text("user") + 1,
+        ),
     ];
     for (body, expected) in rows {
         assert_eq!(prompt::count(body.as_bytes(), text), expected, "{body}");

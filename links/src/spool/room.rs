@@ -81,8 +81,22 @@ impl Log {
         if self.bytes.saturating_add(length) > limit { Err(SpoolError::Full) } else { Ok(()) }
     }
 
+    /// As `add_spare`, for one that was made without the lock: somebody may have made one meanwhile.
+    pub(super) fn add_spare_ahead(
+        &mut self,
+        spare: Result<Spare, SpoolError>,
+    ) -> Result<(), SpoolError> {
+        match spare {
+            Ok(spare) if self.spare_due().is_none() => {
+                files::remove(&spare.path);
+                Ok(())
+            }
+            spare => self.add_spare(spare),
+        }
+    }
+
     /// Takes in what `files::preallocate` made, or remembers that it could not.
-    pub(super) fn add_spare(&mut self, spare: Result<Spare, SpoolError>) -> Result<(), SpoolError> {
+    fn add_spare(&mut self, spare: Result<Spare, SpoolError>) -> Result<(), SpoolError> {
         let numbered = spare.and_then(|spare| self.number(spare));
         self.refused_at = numbered.is_err().then(Instant::now);
         let spare = numbered?;

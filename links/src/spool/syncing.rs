@@ -12,7 +12,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// What waiters and readers are woken by.
@@ -74,13 +74,13 @@ impl Shared {
         }
     }
 
-    /// Does something under the lock, and wakes the thread if there is something new to sync.
+    /// Does something under the lock, and wakes the thread if that gave it something to do.
     pub(super) fn with<T>(&self, action: impl FnOnce(&mut Log) -> T) -> T {
-        let mut locked = self.log.lock();
-        let was_dirty = locked.log.is_dirty;
-        let outcome = action(&mut locked.log);
-        let is_news = locked.log.is_dirty && !was_dirty;
-        drop(locked);
+        let mut guarded = self.log.lock();
+        let before = guarded.log.patience();
+        let outcome = action(&mut guarded.log);
+        let is_news = guarded.log.patience() != before;
+        drop(guarded);
         if is_news {
             self.wake.notify_one();
         }
@@ -105,10 +105,10 @@ impl Shared {
 
     /// Refuses everything from now on, and lets the thread sync once more and end.
     pub(super) fn stop(&self) {
-        let mut locked = self.log.lock();
-        locked.is_stopping = true;
-        locked.log.is_closed = true;
-        drop(locked);
+        let mut guarded = self.log.lock();
+        guarded.is_stopping = true;
+        guarded.log.is_closed = true;
+        drop(guarded);
         self.wake.notify_one();
     }
 
@@ -131,27 +131,24 @@ impl Shared {
 
     /// Waits until something was appended, and then a little for others to join.
     fn next_round(&self) -> Round {
-        let mut locked = self.log.lock();
-        while !locked.has_work() {
-            if locked.log.is_full {
-                let interval = locked.log.settings.retry_interval;
-                if self.wake.wait_for(&mut locked, interval).timed_out() {
-                    break;
-                }
-            } else {
-                self.wake.wait(&mut locked);
-            }
-        }
-        let due = Instant::now().checked_add(locked.log.settings.sync_interval);
-        while !locked.is_urgent && !locked.is_stopping && locked.log.is_dirty {
-            let Some(due) = due else { break };
-            if self.wake.wait_until(&mut locked, due).timed_out() {
+        let mut guarded = self.log.lock();
+        let mut due: Option<Instant> = None;
+        while !guarded.is_urgent && !guarded.is_stopping {
+            let patience = guarded.log.patience();
+            let Some(latest) = patience.and_then(|of| Instant::now().checked_add(of)) else {
+                due = None;
+                self.wake.wait(&mut guarded);
+                continue;
+            };
+            let until = due.map_or(latest, |due| due.min(latest));
+            due = Some(until);
+            if self.wake.wait_until(&mut guarded, until).timed_out() {
                 break;
             }
         }
-        locked.is_urgent = false;
-        let is_last = locked.is_stopping;
-        locked.log.round(is_last)
+        guarded.is_urgent = false;
+        let is_last = guarded.is_stopping;
+        guarded.log.round(is_last)
     }
 
     fn sync(&self, round: &Round) -> Result<(), SpoolError> {
@@ -180,9 +177,9 @@ impl Shared {
                 return;
             };
             self.note_failure(&error);
-            let mut locked = self.log.lock();
-            let interval = locked.log.settings.retry_interval;
-            if locked.is_stopping || self.wait_out(&mut locked, interval) {
+            let mut guarded = self.log.lock();
+            let interval = guarded.log.settings.retry_interval;
+            if guarded.is_stopping || self.wait_out(&mut guarded, interval) {
                 return;
             }
         }
@@ -191,16 +188,16 @@ impl Shared {
     /// Returns whether the thread is to stop.
     fn wait_out(
         &self,
-        locked: &mut parking_lot::MutexGuard<'_, Guarded>,
-        interval: std::time::Duration,
+        guarded: &mut parking_lot::MutexGuard<'_, Guarded>,
+        interval: Duration,
     ) -> bool {
         let due = Instant::now().checked_add(interval);
         while let Some(due) = due {
-            if locked.is_stopping || self.wake.wait_until(locked, due).timed_out() {
+            if guarded.is_stopping || self.wake.wait_until(guarded, due).timed_out() {
                 break;
             }
         }
-        locked.is_stopping
+        guarded.is_stopping
     }
 
     fn note_failure(&self, error: &SpoolError) {
@@ -217,15 +214,9 @@ impl Shared {
     fn add_spare(&self, length: u64) {
         let directory = self.with(|log| log.settings.directory.clone());
         let spare = files::preallocate(&directory, length);
-        if let Err(error) = self.with(|log| log.add_spare(spare)) {
+        if let Err(error) = self.with(|log| log.add_spare_ahead(spare)) {
             tracing::debug!(%error, "the spool could not preallocate ahead of need");
         }
-    }
-}
-
-impl Guarded {
-    fn has_work(&self) -> bool {
-        self.log.is_dirty || self.is_urgent || self.is_stopping
     }
 }
 
@@ -240,6 +231,13 @@ impl Unsynced {
 }
 
 impl Log {
+    /// How soon the thread has something to do, if anything.
+    fn patience(&self) -> Option<Duration> {
+        let sync = self.is_dirty.then_some(self.settings.sync_interval);
+        let retry = self.is_full.then_some(self.settings.retry_interval);
+        sync.into_iter().chain(retry).min()
+    }
+
     fn round(&mut self, is_last: bool) -> Round {
         self.is_dirty = false;
         let unsynced = self.segments.iter().filter(|segment| segment.synced < segment.end);

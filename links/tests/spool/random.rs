@@ -2,10 +2,13 @@
 
 use super::model::{Recorded, State};
 use super::support::{
-    close_and_read, directory, frames, killed_now, open, segments, small, synced_mark, wait,
+    admitted, close_and_read, directory, event, frames, killed_now, open, progress, segments,
+    slice, small, synced_mark, wait,
 };
 use domain::id::Partition;
+use links::spool::{SpoolError, SpoolSettings, Ticket};
 use proptest::prelude::*;
+use proto::usage::v1::Admitted;
 use proto::usage::v1::spool_record::Record;
 use std::collections::BTreeMap;
 use std::fs;
@@ -182,6 +185,20 @@ fn cut(directory: &Path, part: usize, garbage: Option<u8>) {
     }
 }
 
+fn sized_admitted(count: usize, length: usize) -> Admitted {
+    Admitted { app: "a".repeat(length), ..admitted(&format!("{count}"), 1) }
+}
+
+/// An end as long as the spool takes it, of an org with a budget and of one that has no slice yet.
+fn finish_at_length(request_id: &str, ticket: Ticket) {
+    let org = i64::try_from(request_id.len()).unwrap() * 1_000;
+    let mut event = event(request_id, org, 1);
+    event.budgeted = true;
+    event.app.clear();
+    event.model = "m".repeat(900);
+    ticket.finish(event).unwrap();
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, max_shrink_iters: 2_000, ..ProptestConfig::default() })]
 
@@ -190,5 +207,58 @@ proptest! {
         operations in proptest::collection::vec(operation(), 1..250)
     ) {
         World::new().run(operations);
+    }
+
+    #[test]
+    fn an_admitted_request_is_never_refused_its_end_however_full_the_spool_is(
+        steps in proptest::collection::vec((0..10_u8, 0..1_000_usize, any::<usize>()), 1..400)
+    ) {
+        // No emergency region above the high-water mark, so that only reserved room can serve.
+        let directory = directory();
+        let tight = SpoolSettings {
+            capacity_bytes: 48 * 1024,
+            high_water_percent: 100,
+            ..small(directory.path())
+        };
+        let (mut spool, _) = open(&tight);
+        let mut tickets: Vec<(String, Ticket)> = Vec::new();
+        let mut refused = 0;
+        for (count, (what, length, pick)) in steps.into_iter().enumerate() {
+            match what {
+                0..5 => match spool.admit(&sized_admitted(count, length)) {
+                    Ok(ticket) => tickets.push((format!("{count}"), ticket)),
+                    Err(SpoolError::Full) => refused += 1,
+                    Err(other) => panic!("{other}"),
+                },
+                5..8 if !tickets.is_empty() => {
+                    let at = pick % tickets.len();
+                    let (request_id, ticket) = &mut tickets[at];
+                    let mut progress = progress(request_id, 1);
+                    progress.upstream_id = "u".repeat(length);
+                    ticket.progress(&progress).unwrap();
+                }
+                8 if !tickets.is_empty() => {
+                    let (request_id, ticket) = tickets.swap_remove(pick % tickets.len());
+                    finish_at_length(&request_id, ticket);
+                }
+                9 if pick % 20 == 0 => {
+                    drop(std::mem::take(&mut tickets));
+                    wait(spool.close()).unwrap();
+                    drop(spool);
+                    let (again, recovered) = open(&tight);
+                    spool = again;
+                    let open = recovered.open.into_iter();
+                    tickets.extend(open.map(|open| (open.admitted.request_id, open.ticket)));
+                }
+                _ => {
+                    // May be refused, but must not take what is owed.
+                    let _ = spool.note_slice(&slice(i64::try_from(pick % 50).unwrap(), 1, 0));
+                }
+            }
+        }
+        let is_full = spool.status().is_full;
+        tickets.into_iter().for_each(|(request_id, ticket)| finish_at_length(&request_id, ticket));
+        prop_assert!(spool.status().bytes <= 48 * 1024);
+        prop_assert!(refused > 0 || !is_full || spool.status().progress_skipped > 0);
     }
 }

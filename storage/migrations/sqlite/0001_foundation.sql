@@ -136,7 +136,7 @@ CREATE TABLE usage_record (
     input_tokens     BIGINT NOT NULL,
     output_tokens    BIGINT NOT NULL,
     ended_us         BIGINT NOT NULL,
-    transaction_id   BIGINT NOT NULL, -- 0 when it cost nothing
+    transaction_id   BIGINT NOT NULL, -- 0 when its whole batch cost nothing
     event            TEXT   NOT NULL, -- hex of usage.v1.UsageEvent
     PRIMARY KEY (data_plane, incarnation, partition_no, seq)
 );

@@ -109,7 +109,9 @@ fn moment_after(now: Timestamp, text: &str) -> Option<Timestamp> {
         Some(days) => SignedDuration::try_from_hours(days.checked_mul(24)?)?,
         None => text.parse().ok()?,
     };
-    span.is_positive().then(|| now.checked_add(span).ok()).flatten()
+    let at = now.checked_add(span).ok().filter(|_| span.is_positive())?;
+    // Nobody means the microsecond at which a command was typed.
+    Timestamp::from_second(at.as_second()).ok()
 }
 
 #[cfg(test)]

@@ -23,9 +23,6 @@ pub(crate) struct DataPlane {
     pub(crate) cell: String,
     /// Threads that serve clients; absent: one per processor.
     pub(crate) cores: Option<NonZeroUsize>,
-    /// Oldest configuration that is still served while the control plane is away.
-    #[serde(with = "human::duration")]
-    pub(crate) max_config_age: Duration,
     /// Sizes, counts and times beyond which a request is refused or given up.
     pub(crate) limits: Limits,
     /// Money in flight.
@@ -41,7 +38,6 @@ impl Default for DataPlane {
             name: "local".to_owned(),
             cell: "local".to_owned(),
             cores: None,
-            max_config_age: Duration::from_secs(24 * 60 * 60),
             limits: Limits::default(),
             money: Money::default(),
             spool: Spool::default(),
@@ -156,8 +152,8 @@ impl Default for Money {
         Self {
             output_window_tokens: NonZeroU64::MIN.saturating_add(255),
             wait_max: Duration::from_millis(300),
-            report_every: Duration::from_secs(1),
-            idle_release_after: Duration::from_secs(60),
+            report_every: Duration::from_secs(5),
+            idle_release_after: Duration::from_secs(30),
         }
     }
 }

@@ -45,9 +45,9 @@ pub(crate) struct Database {
 pub(crate) struct ControlPlane {
     /// The admin API.
     pub(crate) admin_listen: SocketAddr,
-    /// Feed and escrow, for data planes of other processes.
+    /// Feed and escrow, for data planes of other processes; accepted by `up`, which needs no such listener.
     pub(crate) fleet_listen: SocketAddr,
-    /// Console and status page.
+    /// Console and status page; accepted, so that one file serves every version.
     pub(crate) console_listen: SocketAddr,
     /// What operators authenticate with.
     pub(crate) operator_token_file: Option<PathBuf>,

@@ -1,3 +1,6 @@
+//! Precedence, errors, and that `config.example.yaml` tells the truth.
+
+use super::secrets::SecretsError;
 use super::*;
 use serde_json::Value as Json;
 use std::os::unix::fs::PermissionsExt;
@@ -168,6 +171,45 @@ fn sizes_and_times_survive_being_written() {
     config.data_plane.limits.stream_timeout = Duration::from_secs(90 * 60);
     let text = serde_yaml_ng::to_string(&config).expect("YAML");
     assert_eq!(load(&text, &[]).expect("what was written can be read"), config, "{text}");
+}
+
+/// The crates have defaults of their own, for their tests; operators read those of the example.
+#[test]
+fn the_defaults_are_those_that_the_roles_have() {
+    let plane = DataPlane::default();
+    let limits = ::data_plane::Limits::default();
+    let pace = ::data_plane::Pace::default();
+    let purse = ::data_plane::purse::PurseSettings::new("x");
+    let spool = links::spool::SpoolSettings::new("x");
+    let size = |bytes: u64| usize::try_from(bytes).expect("fits");
+    assert_eq!(size(plane.limits.body_bytes), limits.body_bytes);
+    assert_eq!(size(plane.limits.head_bytes), limits.head_bytes);
+    assert_eq!(plane.limits.json_depth.get(), limits.json_depth);
+    assert_eq!(size(plane.limits.answer_bytes), limits.answer_bytes);
+    assert_eq!(size(plane.limits.event_bytes), limits.event_bytes);
+    assert_eq!(plane.limits.choices.get(), limits.choices);
+    assert_eq!(plane.limits.attempts.get(), limits.attempts);
+    assert_eq!(size(plane.limits.app_bytes), limits.app_bytes);
+    assert_eq!(plane.limits.connections.get(), limits.connections);
+    assert_eq!(plane.limits.head_timeout, pace.head);
+    assert_eq!(plane.limits.body_timeout, pace.body);
+    assert_eq!(plane.limits.connect_timeout, pace.connect);
+    assert_eq!(plane.limits.first_token_timeout, pace.first_token);
+    assert_eq!(plane.limits.between_tokens_timeout, pace.between_tokens);
+    assert_eq!(plane.limits.stream_timeout, pace.stream);
+    assert_eq!(plane.limits.answer_timeout, pace.answer);
+    assert_eq!(plane.limits.stream_headers_wait, pace.keep_alive);
+    assert_eq!(plane.limits.cooldown, pace.cooldown);
+    assert_eq!(plane.limits.cooldown_max, pace.cooldown_max);
+    assert_eq!(plane.money.wait_max, purse.wait_max);
+    assert_eq!(plane.money.report_every, purse.report_every);
+    assert_eq!(plane.money.idle_release_after, purse.idle_release_after);
+    assert_eq!(plane.spool.segment_bytes, spool.segment_bytes);
+    assert_eq!(plane.spool.capacity_bytes, spool.capacity_bytes);
+    assert_eq!(plane.spool.sync_interval, spool.sync_interval);
+    assert_eq!(plane.spool.high_water_percent, spool.high_water_percent);
+    let consumer = billing::consumer::ConsumerSettings::default();
+    assert_eq!(Billing::default().batch_events.get(), consumer.batch);
 }
 
 fn in_directory(dir: &TempDir) -> Config {

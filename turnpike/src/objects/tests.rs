@@ -1,3 +1,5 @@
+//! `apply` documents: the demo's, what round-trips, and what is said of wrong ones.
+
 use super::*;
 use crate::output;
 use admin::object::Object as Arm;

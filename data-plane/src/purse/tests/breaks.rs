@@ -90,7 +90,8 @@ fn ended(charge: i64) -> UsageEvent {
 #[tokio::test]
 async fn a_restart_over_the_spool_knows_what_was_granted_and_spent() {
     let (world, _desk) = World::warm(quiet(), 100).await;
-    let admitted = Admitted { request_id: "r".to_owned(), org_uid: WALLET.org().0, ..Admitted::default() };
+    let admitted =
+        Admitted { request_id: "r".to_owned(), org_uid: WALLET.org().0, ..Admitted::default() };
     let ticket = world.spool.admit(&admitted).unwrap();
     let settled = world.hold(1, 30).await.unwrap().settle(nano(12));
     ticket.finish(ended(settled.charged.get())).unwrap();
@@ -107,7 +108,8 @@ async fn a_restart_over_the_spool_knows_what_was_granted_and_spent() {
 #[tokio::test]
 async fn the_billed_mark_reaches_the_spool() {
     let (world, desk) = World::by_hand(quiet()).await;
-    let admitted = Admitted { request_id: "r".to_owned(), org_uid: WALLET.org().0, ..Admitted::default() };
+    let admitted =
+        Admitted { request_id: "r".to_owned(), org_uid: WALLET.org().0, ..Admitted::default() };
     world.spool.admit(&admitted).unwrap().finish(ended(0)).unwrap();
     assert_eq!(world.spool.status().unbilled_events, 1);
     desk.send(ToDataPlane::Billed(vec![(Partition::of(WALLET.org()), 2)])).await;

@@ -2,7 +2,7 @@
 
 use super::desk::ByItself;
 use super::world::{WALLET, World, hold, nano, quiet, soon};
-use crate::purse::{HoldRefused, PurseSettings};
+use crate::purse::{HoldRefused, Purse, PurseSettings};
 use domain::money::Nano;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -42,32 +42,34 @@ async fn of_200_requests_on_a_wallet_worth_50_exactly_50_are_admitted() {
     assert!(books.denials <= 20, "{} denials: one is an answer to all", books.denials);
 }
 
+/// Sends requests one after another, and looks at what is held during each. Returns what they were charged.
+async fn one_client(purse: Purse, desk: ByItself, client: i64) -> Nano {
+    let mut charged = Nano::ZERO;
+    for round in 0..20 {
+        let Ok(mut held) = hold(&purse, None, 20, COST).await else {
+            continue;
+        };
+        if round % 3 == 0 {
+            held.try_top_up(nano(client));
+        }
+        // Before the desk is looked at: what it has granted can only grow meanwhile.
+        let inflight = purse.gauges().inflight;
+        let granted = desk.0.lock().accounts[&WALLET].1.granted;
+        assert!(inflight <= granted, "{inflight} held of {granted}");
+        tokio::task::yield_now().await;
+        charged = charged.plus(held.settle(nano((client + round) % 25)).charged).unwrap();
+    }
+    charged
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_runs_never_holds_more_than_was_granted() {
     let desk = ByItself::with(&[(WALLET, 40 * COST)]);
     let mut world = World::start(PurseSettings { renew_below_percent: 50, ..quiet() });
     desk.serve(soon(world.listener.accept()).await.unwrap());
     let mut crowd = JoinSet::new();
-    for client in 0..40_i64 {
-        let (purse, desk) = (world.purse.clone(), desk.clone());
-        crowd.spawn(async move {
-            let mut charged = Nano::ZERO;
-            for round in 0..20_i64 {
-                let Ok(mut held) = hold(&purse, None, 20, COST).await else {
-                    continue;
-                };
-                if round % 3 == 0 {
-                    held.try_top_up(nano(client));
-                }
-                // Before the desk is looked at: what it has granted can only grow meanwhile.
-                let inflight = purse.gauges().inflight;
-                let granted = desk.0.lock().accounts[&WALLET].1.granted;
-                assert!(inflight <= granted, "{inflight} held of {granted}");
-                tokio::task::yield_now().await;
-                charged = charged.plus(held.settle(nano((client + round) % 25)).charged).unwrap();
-            }
-            charged
-        });
+    for client in 0..40 {
+        crowd.spawn(one_client(world.purse.clone(), desk.clone(), client));
     }
     let mut charged = Nano::ZERO;
     while let Some(ended) = soon(crowd.join_next()).await {
@@ -91,12 +93,29 @@ async fn one_want_asks_for_all_who_wait_and_each_is_served_in_its_turn() {
     desk.grant(want, 40, 10_000).await;
     soon(first).await.unwrap().unwrap().settle(nano(40));
     let want = desk.want().await;
-    assert_eq!((want.need, want.want), (nano(10), nano(9 * 40 + 40)), "for all nine, and as before");
+    assert_eq!(
+        (want.need, want.want),
+        (nano(10), nano(9 * 40 + 40)),
+        "for all nine, and as before"
+    );
     desk.grant(want, 40 + 9 * 40, 10_000).await;
     for other in others {
         soon(other).await.unwrap().unwrap().settle(nano(40));
     }
     desk.expect_nothing().await;
+}
+
+#[tokio::test]
+async fn a_newcomer_takes_nothing_before_those_who_wait() {
+    let (world, mut desk) = World::warm(quiet(), 30).await;
+    let first = world.hold_soon(None, 40, 40);
+    let want = desk.want().await;
+    let newcomer = world.hold_soon(None, 20, 20);
+    desk.expect_nothing().await;
+    assert_eq!(world.purse.gauges().holds, 0, "it would fit, but it is not its turn");
+    desk.grant(want, 60, 0).await;
+    let held = [soon(first).await, soon(newcomer).await];
+    held.into_iter().for_each(|held| held.unwrap().unwrap().release());
 }
 
 #[tokio::test]

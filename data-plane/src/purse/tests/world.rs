@@ -42,6 +42,7 @@ pub(super) async fn until(is_true: impl Fn() -> bool) {
 pub(super) fn quiet() -> PurseSettings {
     PurseSettings {
         wait_max: PATIENCE,
+        answer_within: PATIENCE,
         report_every: Duration::from_secs(3600),
         renew_below_percent: 0,
         renew_pause: Duration::from_secs(3600),
@@ -119,6 +120,7 @@ impl World {
         let connection = soon(self.listener.accept()).await.unwrap();
         let desk = ByHand::new(connection);
         desk.welcome(&[]).await;
+        until(|| *self.purse.0.was_welcomed.borrow()).await;
         desk
     }
 
@@ -159,7 +161,11 @@ impl World {
     }
 }
 
-/// As a pipeline asks: all that is wanted if it is free, else all that is free, if it is enough.
+/// As a pipeline chooses: all that is wanted if it is free, else all that is free, if it is enough.
+pub(super) fn hold_of(free: Nano, minimum: Nano, wanted: Nano) -> Option<Nano> {
+    (free >= minimum).then(|| free.min(wanted))
+}
+
 pub(super) async fn hold(
     purse: &Purse,
     budget: Option<KeyUid>,
@@ -167,6 +173,6 @@ pub(super) async fn hold(
     wanted: i64,
 ) -> Result<PurseHold, HoldRefused> {
     let (minimum, wanted) = (nano(minimum), nano(wanted));
-    let choose = move |free: Nano| (free >= minimum).then(|| free.min(wanted));
+    let choose = move |free: Nano| hold_of(free, minimum, wanted);
     purse.hold(HoldOrder { org: ORG, budget, minimum, wanted, choose: &choose }).await
 }

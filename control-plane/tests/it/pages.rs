@@ -1,0 +1,76 @@
+//! Lists, page by page.
+
+use crate::harness::{Rig, told};
+use crate::samples;
+use control_plane::AdminLimits;
+use proto::admin::v1::{
+    CreatePlanRequest, CreatePriceBookRequest, ListOrgsRequest, ListPlansRequest,
+    ListPriceBooksRequest, Plan, PriceBook,
+};
+use tonic::Code;
+
+#[tokio::test]
+async fn pages_give_every_object_once_in_order_of_name() {
+    let rig = Rig::start().await;
+    for number in 0..7 {
+        let plan = Plan { name: format!("plan-{number}"), ..samples::plan() };
+        let request = CreatePlanRequest { plan: Some(plan), validate_only: false };
+        rig.plans().create_plan(request).await.unwrap();
+    }
+    let mut names = Vec::new();
+    let mut sizes = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = ListPlansRequest { page_size: 3, page_token };
+        let page = rig.plans().list_plans(request).await.unwrap().into_inner();
+        sizes.push(page.plans.len());
+        names.extend(page.plans.into_iter().map(|plan| plan.name));
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(sizes, [3, 3, 1]);
+    let expected: Vec<String> = (0..7).map(|number| format!("plan-{number}")).collect();
+    assert_eq!(names, expected);
+}
+
+#[tokio::test]
+async fn a_page_is_bounded_in_bytes_but_never_empty() {
+    let limits = AdminLimits { page_bytes_max: 1, ..AdminLimits::default() };
+    let rig = Rig::start_with(limits).await;
+    for name in ["a", "b"] {
+        let price_book = PriceBook { name: name.to_owned(), ..samples::price_book() };
+        let mut price_book = price_book;
+        price_book.spec.as_mut().unwrap().entries.truncate(0);
+        let request = CreatePriceBookRequest { price_book: Some(price_book), validate_only: false };
+        rig.price_books().create_price_book(request).await.unwrap();
+    }
+    let request = ListPriceBooksRequest::default();
+    let first = rig.price_books().list_price_books(request).await.unwrap().into_inner();
+    assert_eq!(first.price_books.len(), 1);
+    let request = ListPriceBooksRequest { page_token: first.next_page_token, ..Default::default() };
+    let second = rig.price_books().list_price_books(request).await.unwrap().into_inner();
+    assert_eq!(second.price_books[0].name, "b");
+    assert_eq!(second.next_page_token, "");
+}
+
+#[tokio::test]
+async fn a_page_token_of_another_list_or_of_nobody_is_refused() {
+    let rig = Rig::start().await;
+    for name in ["a", "b"] {
+        let plan = Plan { name: name.to_owned(), ..samples::plan() };
+        let request = CreatePlanRequest { plan: Some(plan), validate_only: false };
+        rig.plans().create_plan(request).await.unwrap();
+    }
+    let request = ListPlansRequest { page_size: 1, ..Default::default() };
+    let page = rig.plans().list_plans(request).await.unwrap().into_inner();
+    for page_token in [page.next_page_token, "junk".to_owned()] {
+        let request = ListOrgsRequest { page_token, ..Default::default() };
+        let refused = told(rig.orgs().list_orgs(request).await);
+        assert_eq!(refused.code, Code::InvalidArgument);
+        assert_eq!(refused.fields, ["page_token"]);
+    }
+    let request = ListPlansRequest { page_size: -1, ..Default::default() };
+    assert_eq!(told(rig.plans().list_plans(request).await).fields, ["page_size"]);
+}
