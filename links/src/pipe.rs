@@ -62,7 +62,7 @@ impl Stream for PipeListener {
 }
 
 impl PipeConnector {
-    /// A channel that connects when it is first used, and again after each break.
+    /// A channel that connects when it is first used, and again after each break. Must be called inside a tokio runtime.
     #[must_use]
     pub fn channel(&self) -> Channel {
         let connector = self.clone();

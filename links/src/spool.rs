@@ -2,7 +2,8 @@
 //! billed (DESIGN part 7).
 //!
 //! In reading order: what can be set and what is refused, the bytes, the files, what the log adds up to, the writer and
-//! its room, the thread that syncs, how a restart reads it all, and what callers hold. Shipping and billing are not here.
+//! its room, the thread that syncs, what may be deleted, how a restart reads it all, and what callers hold. Shipping and
+//! billing are not here.
 
 mod settings;
 mod error;
@@ -19,6 +20,7 @@ mod shorten;
 mod log;
 mod room;
 mod syncing;
+mod trimming;
 
 mod replay;
 mod scan;

@@ -29,7 +29,8 @@ impl Default for TcpSettings {
     }
 }
 
-/// A channel to `http://host:port` that connects when it is first used, and again after each break.
+/// A channel to `http://host:port` that connects when it is first used, and again after each break. Must be called inside a
+/// tokio runtime.
 ///
 /// # Errors
 /// When the address is not a URL.

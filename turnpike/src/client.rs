@@ -40,6 +40,7 @@ pub(crate) struct Remote {
     pub(crate) admin_token_file: Option<PathBuf>,
     /// How many seconds an answer may take
     #[arg(long, value_name = "SECONDS", default_value_t = 60, help_heading = "Connection")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) timeout: u64,
 }
 

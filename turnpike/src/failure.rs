@@ -66,9 +66,15 @@ impl Failure {
     /// What a call's status means to the one who typed the command.
     pub(crate) fn from_status(address: &str, status: &Status) -> Self {
         match status.code() {
-            Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => {
-                Self::unreachable(address, status)
-            }
+            Code::Unavailable => Self::unreachable(address, status),
+            Code::DeadlineExceeded | Code::Cancelled => Self {
+                exit: Exit::Unreachable,
+                message: format!(
+                    "the control plane at {address} did not answer in time ({}); it may still do what was asked; \
+                     allow it more time with --timeout",
+                    innermost(status)
+                ),
+            },
             Code::Unknown if status.source().is_some() => Self::unreachable(address, status),
             Code::Unauthenticated if status.message().contains(TOKEN_VARIABLE) => {
                 Self::failed(reason(status))

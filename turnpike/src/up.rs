@@ -18,6 +18,7 @@ use billing::desk::Desk;
 use control_plane::{AdminLimits, ControlPlane, ControlPlaneSettings, Secret};
 use data_dir::DataDir;
 use domain::key::Pepper;
+use links::tcp::TcpSettings;
 use links::usage::UsageSource;
 use planes::Planes;
 use std::net::SocketAddr;
@@ -27,7 +28,6 @@ use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 
 /// Threads of the runtime that control plane and billing share.
@@ -114,7 +114,7 @@ async fn serve(config: &Config, is_demo: bool) -> anyhow::Result<()> {
         end("fleet", fleet),
         end("admin", admin.task),
     );
-    planes.close().await;
+    planes.close(LAST_WORDS).await;
     if let Some(simulator) = simulator {
         simulator.shutdown().await;
     }
@@ -166,8 +166,8 @@ async fn serve_admin(
     let routes = control.admin_router();
     let stopped = stop.clone().cancelled_owned();
     let task = tokio::spawn(async move {
-        let incoming = TcpListenerStream::new(listener);
-        let server = tonic::transport::Server::builder().add_routes(routes);
+        let incoming = links::tcp::incoming(listener);
+        let server = links::tcp::server(TcpSettings::default()).add_routes(routes);
         if let Err(error) = server.serve_with_incoming_shutdown(incoming, stopped).await {
             tracing::error!(%error, "the admin API stopped");
         }

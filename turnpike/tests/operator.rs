@@ -87,8 +87,7 @@ impl Gateway {
 
     fn json(&self, arguments: &[&str]) -> Json {
         let printed = self.data(&[arguments, &["-o", "json"]].concat(), "");
-        serde_json::from_str(&printed)
-            .unwrap_or_else(|error| panic!("{arguments:?}: {error}: {printed}"))
+        serde_json::from_str(&printed).expect(&printed)
     }
 
     /// What a command that fails says.

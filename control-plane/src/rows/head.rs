@@ -1,6 +1,6 @@
 //! The one row whose update serialises every change.
 
-use super::{from_database, to_database};
+use super::from_database;
 use crate::errors::Failure;
 use domain::id::Revision;
 use sqlx::{AnyConnection, Row as _};
@@ -46,8 +46,7 @@ pub(crate) async fn mint(connection: &mut AnyConnection, uids: usize) -> Result<
 
 /// The newest revision.
 pub(crate) async fn head(connection: &mut AnyConnection) -> Result<Revision, Failure> {
-    let row = sqlx::query("SELECT generation, rev FROM config_head WHERE id = $1")
-        .bind(to_database(1))
+    let row = sqlx::query("SELECT generation, rev FROM config_head WHERE id = 1")
         .fetch_one(connection)
         .await?;
     Ok(Revision {

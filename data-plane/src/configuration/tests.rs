@@ -1,3 +1,5 @@
+//! Snapshots and deltas apply in place; what is revoked is not found any more.
+
 use super::*;
 use crate::limits;
 use domain::config::Plan;

@@ -1,3 +1,5 @@
+//! No interleaving of requests gets more than a plan allows, and a refusal takes nothing.
+
 use super::*;
 use domain::id::{KeyUid, OrgUid};
 use domain::jurisdiction::Allowed;

@@ -1,10 +1,11 @@
 //! Headers and snapshot → `Caller`: who asks, and under which plan. 401 or 403, and nothing is touched.
 
+use crate::configuration::Configuration;
 use crate::error::{ApiError, ErrorType};
 use crate::keys::KeyEntry;
 use crate::plane::DataPlaneParts;
 use domain::config::{Entity, Plan};
-use domain::key::{KEY_LENGTH_MAX, digest, is_well_formed};
+use domain::key::{KEY_LENGTH_MAX, KeyDigest, digest, is_well_formed};
 use domain::snapshot::Org;
 use domain::time::Timestamp;
 use http::header::AUTHORIZATION;
@@ -79,8 +80,16 @@ pub(crate) fn authenticate(
     if secret.len() > KEY_LENGTH_MAX || !is_well_formed(secret) {
         return Err(AuthenticateError::Malformed);
     }
-    let entry =
-        configuration.key(&digest(&parts.pepper, secret)).ok_or(AuthenticateError::Unknown)?;
+    caller(configuration, &digest(&parts.pepper, secret), now)
+}
+
+/// Whoever a digest stands for, by the configuration of this moment.
+pub(crate) fn caller(
+    configuration: &Configuration,
+    digest: &KeyDigest,
+    now: Timestamp,
+) -> Result<Caller, AuthenticateError> {
+    let entry = configuration.key(digest).ok_or(AuthenticateError::Unknown)?;
     if entry.key.disabled {
         return Err(AuthenticateError::Disabled);
     }

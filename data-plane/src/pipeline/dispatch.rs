@@ -4,10 +4,11 @@ use crate::body::text::Text;
 use crate::error::{ApiError, ErrorType};
 use crate::metric;
 use crate::pipeline::admission::Admission;
+use crate::pipeline::authenticate::caller;
 use crate::pipeline::attempt::{AttemptError, Opened, UpstreamAnswer, UpstreamStream, attempt};
 use crate::pipeline::head::head;
 use crate::pipeline::route::candidate;
-use crate::plane::Core;
+use crate::plane::{Core, now};
 use crate::respond::Client;
 use crate::upstream::health::Rest;
 use bytes::Bytes;
@@ -186,16 +187,17 @@ async fn try_all(
 
 /// Asked again before each attempt: key, upstream and jurisdiction may have changed since the request was routed.
 fn is_still_allowed(core: &Core, admission: &Admission, index: usize) -> bool {
-    if admission.is_withdrawn() {
+    let configuration = &core.plane.parts.configuration;
+    let Ok(caller) = caller(configuration, &admission.caller.key.key.digest, now()) else {
         return false;
-    }
-    let snapshot = core.plane.parts.configuration.snapshot();
+    };
     let Some(planned) = admission.plan.candidates.get(index) else {
         return false;
     };
+    let snapshot = configuration.snapshot();
     snapshot.models.get(&admission.plan.model.name).is_some_and(|model| {
         let route = model.routes.iter().find(|route| route.upstream == planned.upstream.name);
-        route.is_some_and(|route| candidate(&snapshot, &admission.caller, route).is_some())
+        route.is_some_and(|route| candidate(&snapshot, &caller, route).is_some())
     })
 }
 

@@ -1,3 +1,5 @@
+//! Each request that was left open gets one end, charged what its last progress had metered.
+
 use super::*;
 use crate::purse::{Purse, PurseSettings};
 use links::spool::{Spool, SpoolSettings};

@@ -1,3 +1,5 @@
+//! Counts agree with the vocabulary and with the published formula.
+
 use super::*;
 use serde_json::json;
 

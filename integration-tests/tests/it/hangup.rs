@@ -33,13 +33,13 @@ async fn a_client_that_hangs_up_stops_its_upstream_and_pays_for_what_it_got() {
 async fn a_client_that_leaves_before_a_whole_answer_pays_for_it_once() {
     let gateway = Gateway::demo().start().await;
     let mut body = say(5);
-    body["x_simulator"]["pace_ms"] = 200.into();
+    body["x_simulator"]["fault"] = "slow_first_token".into();
+    body["x_simulator"]["delay_ms"] = 2_000.into();
     let before = gateway.admin().reconciled().await;
     {
         let client = gateway.client();
         let asking = client.chat(gateway.api_key(), body);
-        let reader = gateway.simulator().reader();
-        let mut reader = reader;
+        let mut reader = gateway.simulator().reader();
         tokio::select! {
             reply = asking => panic!("answered before it could leave: {reply:?}"),
             () = async {

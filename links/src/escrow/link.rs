@@ -30,7 +30,8 @@ pub struct EscrowLink {
 type Connection = Option<mpsc::Sender<SyncRequest>>;
 
 impl EscrowLink {
-    /// Connects; `hello` is asked anew for each connection. Must be called inside a tokio runtime.
+    /// Connects. `hello` is asked anew for each attempt and must not block; the messages must be taken all the time. Must be
+    /// called inside a tokio runtime.
     #[must_use]
     pub fn start(
         channel: Channel,

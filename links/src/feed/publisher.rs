@@ -84,7 +84,8 @@ impl FeedPublisher {
         self.shared.roster.all_at(revision).await;
     }
 
-    /// Ends all subscriptions and takes no more, so that a server can stop. Data planes come back by themselves.
+    /// Ends all subscriptions and takes no more: a server that is asked to stop waits for them. Data planes come back by
+    /// themselves.
     pub fn close(&self) {
         self.shared.closing.end(Status::unavailable("the control plane is stopping"));
     }

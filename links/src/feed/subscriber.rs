@@ -66,7 +66,7 @@ impl FeedSubscriber {
         Self { updates, unreadable: Vec::new(), acks, reject_bytes, _task: task }
     }
 
-    /// The next update. Safe to cancel.
+    /// The next update. It counts as had from now on and is not handed out again, acked or not. Safe to cancel.
     pub async fn next(&mut self) -> FeedUpdate {
         match self.updates.recv().await {
             Some(received) => {

@@ -137,9 +137,13 @@ impl Books {
         Some(segment)
     }
 
-    /// Counts an event that was given this number: its charge, and the next number.
-    pub(super) fn count(&mut self, partition: Partition, seq: u64, event: &UsageEvent) {
+    /// Counts a number that was given to an event.
+    pub(super) fn number(&mut self, partition: Partition, seq: u64) {
         self.next.raise(partition, seq.saturating_add(1));
+    }
+
+    /// Counts what an event charges.
+    pub(super) fn charge(&mut self, event: &UsageEvent) {
         let charge = Nano::saturating(i128::from(event.charge_nano)).or_zero();
         let wallet = Account::Wallet(OrgUid(event.org_uid));
         let budget = Account::from_uids(event.org_uid, event.key_uid);

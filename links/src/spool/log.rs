@@ -186,8 +186,9 @@ impl Log {
         self.encode(Kind::Ended, ended);
         self.append()?;
         self.unsynced_ends.extend_from_slice(&self.frame);
+        self.books.number(partition, seq);
         if let Some(event) = &ended.event {
-            self.books.count(partition, seq, event);
+            self.books.charge(event);
             self.ages.push(partition, seq, event.ended_us);
         }
         if let Some(number) = self.books.close(slot) {
@@ -221,35 +222,6 @@ impl Log {
         self.append()?;
         self.books.learn(mark);
         Ok(self.appended)
-    }
-
-    /// Takes in the billed marks, and takes out the segments that nobody needs.
-    pub(super) fn trim(&mut self, marks: &[(Partition, u64)]) -> Vec<PathBuf> {
-        for (partition, billed) in marks {
-            let given_out = self.books.next().get(*partition).unwrap_or(0);
-            self.billed.raise(*partition, given_out.min(*billed));
-        }
-        self.ages.forget(&self.billed);
-        let mut removed = Vec::new();
-        while let Some(at) = self.trimmable() {
-            if let Some(segment) = self.segments.remove(at) {
-                self.bytes = self.bytes.saturating_sub(segment.length);
-                removed.push(segment.path);
-            }
-        }
-        removed
-    }
-
-    /// The oldest segment, if it is billed, no open request began in it, and the next one stands for it. Segments of
-    /// earlier incarnations, found damaged, wait for an operator.
-    fn trimmable(&self) -> Option<usize> {
-        let at = self.segments.iter().position(|of| of.incarnation == self.incarnation)?;
-        let segment = self.segments.get(at)?;
-        let successor = self.segments.get(at.saturating_add(1))?;
-        let is_free = segment.pins == 0
-            && self.billed.covers(&segment.next_at_end)
-            && successor.synced >= successor.first;
-        is_free.then_some(at)
     }
 
     /// What may be read at or after an offset of a segment.

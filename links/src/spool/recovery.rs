@@ -7,7 +7,7 @@ use super::files::{self, Listed, Spare, failed};
 use super::frame;
 use super::log::{Log, Segment};
 use super::replay::{MissingEvents, Replay};
-use super::scan::Scanned;
+use super::scan::{Depth, Scanned, begins_with_checkpoint};
 use super::{SpoolError, SpoolSettings};
 use domain::id::Partition;
 use std::fs::File;
@@ -45,9 +45,12 @@ pub(super) fn restore(
     let mut replay = Replay::new();
     let listed = files::list(&settings.directory)?;
     let next_number = listed.last().map_or(1, |last| last.number.saturating_add(1));
+    let newest = listed.iter().rposition(begins_with_checkpoint);
     let mut scanned = Vec::new();
-    for listed in listed {
-        scanned.push(Scanned::scan(listed, data_plane, &mut replay)?);
+    for (at, listed) in listed.into_iter().enumerate() {
+        let is_replaced = newest.is_some_and(|newest| at < newest);
+        let depth = if is_replaced { Depth::Skim } else { Depth::Full };
+        scanned.push(Scanned::scan(listed, depth, data_plane, &mut replay)?);
     }
     let unused = scanned.iter().rev().take_while(|scanned| scanned.is_unused()).count();
     let spares = scanned.split_off(scanned.len().saturating_sub(unused));

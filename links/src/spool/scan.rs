@@ -2,12 +2,22 @@
 
 use super::SpoolError;
 use super::files::{Listed, failed};
-use super::frame::{self, Found, SegmentHeader};
+use super::frame::{self, Found, Kind, SegmentHeader};
 use super::marks::Marks;
 use super::replay::{Replay, decode};
 use proto::usage::v1::spool_record::Record;
 use std::fs::{File, OpenOptions};
 use std::io::Read;
+use std::os::unix::fs::FileExt;
+
+/// How closely a file is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// A later checkpoint replaces what it adds up to.
+    Skim,
+    /// Each record counts.
+    Full,
+}
 
 /// A file that was read, its records applied.
 #[derive(Debug)]
@@ -35,6 +45,7 @@ impl Scanned {
     /// Reads the file and applies its records up to the first that is not whole.
     pub(super) fn scan(
         listed: Listed,
+        depth: Depth,
         data_plane: &str,
         replay: &mut Replay,
     ) -> Result<Self, SpoolError> {
@@ -52,7 +63,7 @@ impl Scanned {
             SegmentHeader::Blank => {}
             SegmentHeader::Ours { synced } => {
                 scanned.synced = synced;
-                scanned.apply_frames(&bytes, data_plane, replay)?;
+                scanned.apply_frames(&bytes, depth, data_plane, replay)?;
             }
             SegmentHeader::Newer { version } => return Err(scanned.too_new(version)),
             SegmentHeader::Unreadable => {
@@ -94,6 +105,7 @@ impl Scanned {
     fn apply_frames(
         &mut self,
         bytes: &[u8],
+        depth: Depth,
         data_plane: &str,
         replay: &mut Replay,
     ) -> Result<(), SpoolError> {
@@ -101,15 +113,18 @@ impl Scanned {
         loop {
             match frame::read(bytes, offset) {
                 Found::Frame { record, next } => {
-                    if !self.apply(record, data_plane, replay)? {
+                    let is_first = self.first == 0;
+                    let is_taken = if is_first {
+                        self.begin(record, frame::bytes(next), data_plane, replay)?
+                    } else {
+                        self.apply(record, depth, replay)
+                    };
+                    if !is_taken {
                         self.stop = Some("a record is not what a spool contains");
                         return Ok(());
                     }
                     offset = next;
                     self.end = frame::bytes(next);
-                    if self.first == 0 {
-                        self.first = self.end;
-                    }
                 }
                 Found::End => return Ok(()),
                 Found::Cut { .. } | Found::Bad => {
@@ -120,22 +135,35 @@ impl Scanned {
         }
     }
 
-    /// Returns false for a record that cannot stand here.
-    fn apply(
+    /// Takes in the checkpoint that a segment begins with. Returns false for anything else.
+    fn begin(
         &mut self,
         record: &[u8],
+        next: u64,
         data_plane: &str,
         replay: &mut Replay,
     ) -> Result<bool, SpoolError> {
         let Ok(record) = decode(record) else { return Ok(false) };
-        if let Some(Record::Checkpoint(checkpoint)) = &record.record {
-            if checkpoint.data_plane != data_plane {
-                return Err(self.of_another(&checkpoint.data_plane, data_plane));
-            }
-            self.incarnation = Some(checkpoint.incarnation);
+        let Some(Record::Checkpoint(checkpoint)) = &record.record else { return Ok(false) };
+        if checkpoint.data_plane != data_plane {
+            return Err(self.of_another(&checkpoint.data_plane, data_plane));
         }
-        let is_ordered = self.incarnation.is_some();
-        Ok(is_ordered && replay.apply(record, self.listed.number).is_ok())
+        let incarnation = checkpoint.incarnation;
+        let is_taken = replay.apply(record, self.listed.number).is_ok();
+        if is_taken {
+            self.incarnation = Some(incarnation);
+            self.first = next;
+        }
+        Ok(is_taken)
+    }
+
+    fn apply(&self, record: &[u8], depth: Depth, replay: &mut Replay) -> bool {
+        let number = self.listed.number;
+        let outcome = match depth {
+            Depth::Skim => replay.skim(record, number),
+            Depth::Full => decode(record).and_then(|record| replay.apply(record, number)),
+        };
+        outcome.is_ok()
     }
 
     fn of_another(&self, found: &str, expected: &str) -> SpoolError {
@@ -168,6 +196,24 @@ impl Scanned {
         }
         None
     }
+}
+
+/// Whether a file begins with a whole checkpoint, by reading no more than that.
+pub(super) fn begins_with_checkpoint(listed: &Listed) -> bool {
+    let Ok(file) = File::open(&listed.path) else { return false };
+    let mut head = [0; frame::SEGMENT_HEADER_BYTES + frame::FRAME_HEADER_BYTES];
+    if file.read_exact_at(&mut head, 0).is_err() {
+        return false;
+    }
+    let Found::Cut { length } = frame::read(&head, frame::SEGMENT_HEADER_BYTES) else {
+        return false;
+    };
+    let is_within = file.metadata().is_ok_and(|of| frame::bytes(length) <= of.len());
+    let mut checkpoint = vec![0; if is_within { length } else { 0 }];
+    let read = file.read_exact_at(&mut checkpoint, frame::bytes(frame::SEGMENT_HEADER_BYTES));
+    let Found::Frame { record, .. } = frame::read(&checkpoint, 0) else { return false };
+    let is_ours = matches!(frame::read_segment_header(&head), SegmentHeader::Ours { .. });
+    read.is_ok() && is_ours && record.first() == Some(&Kind::Checkpoint.key())
 }
 
 fn written(bytes: &[u8]) -> u64 {

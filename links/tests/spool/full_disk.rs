@@ -78,7 +78,8 @@ fn finish(request_id: &str, ticket: Ticket) {
 }
 
 #[test]
-fn on_a_full_disk_every_running_request_ends_new_ones_are_refused_and_it_goes_on_when_there_is_room() {
+fn on_a_full_disk_every_running_request_ends_new_ones_are_refused_and_it_goes_on_when_there_is_room()
+ {
     let disk = Mounted::tmpfs(512);
     let (spool, _) = open(&settings(&disk));
     let early: Vec<_> = (0..3)
@@ -167,11 +168,8 @@ fn progress_never_takes_the_room_of_an_end_and_is_skipped_instead() {
 #[test]
 fn above_the_high_water_mark_admissions_end_although_the_disk_has_room() {
     let disk = Mounted::tmpfs(1024);
-    let high = SpoolSettings {
-        capacity_bytes: 64 * 1024,
-        high_water_percent: 50,
-        ..settings(&disk)
-    };
+    let high =
+        SpoolSettings { capacity_bytes: 64 * 1024, high_water_percent: 50, ..settings(&disk) };
     let (spool, _) = open(&high);
     let running = admit_all(&spool, 0);
     assert!(spool.status().bytes <= 32 * 1024);

@@ -172,7 +172,7 @@ pub(crate) fn frames(bytes: &[u8]) -> Vec<Frame> {
 
 /// Up to where a segment is marked as synced.
 pub(crate) fn synced_mark(bytes: &[u8]) -> usize {
-    u64::from_le_bytes(bytes[16..24].try_into().unwrap()) as usize
+    usize::try_from(u64::from_le_bytes(bytes[16..24].try_into().unwrap())).unwrap()
 }
 
 /// What is left when the process is killed now: all that was written.

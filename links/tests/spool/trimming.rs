@@ -1,8 +1,8 @@
 //! Trimming deletes what is billed, and nothing that somebody still needs.
 
 use super::support::{
-    admitted, close_and_read, directory, event, open, progress, request, request_ids, slice, small,
-    used_segments, wait,
+    admitted, close_and_read, directory, event, killed_now, open, progress, request, request_ids,
+    slice, small, used_segments, wait,
 };
 use domain::id::{OrgUid, Partition};
 use proto::usage::v1::SliceMark;
@@ -59,6 +59,33 @@ fn a_segment_in_which_an_open_request_began_is_kept_until_its_end() {
     wait(spool.flush()).unwrap();
     spool.trim(&[(partition, 102)]);
     assert_eq!(used_segments(directory.path()).len(), 1);
+}
+
+#[test]
+fn after_a_restart_the_segments_of_open_requests_are_still_kept_until_their_ends() {
+    let directory = directory();
+    let (spool, _) = open(&small(directory.path()));
+    let partition = Partition::of(OrgUid(ORG));
+    let requests = |from: u64, until: u64| {
+        for count in from..until {
+            request(&spool, &format!("{count}"), ORG, 1);
+        }
+    };
+    requests(0, 100);
+    let ticket = spool.admit(&admitted("long", ORG)).unwrap();
+    let began_in = used_segments(directory.path()).pop().unwrap();
+    requests(100, 200);
+    let copy = killed_now(directory.path());
+    drop(ticket);
+
+    let (spool, mut recovered) = open(&small(copy.path()));
+    assert_eq!(recovered.slices[0].spent_nano, 200);
+    spool.trim(&[(partition, 201)]);
+    let oldest = used_segments(copy.path()).remove(0);
+    assert_eq!(oldest.file_name(), began_in.file_name());
+    recovered.open.remove(0).ticket.finish(event("long", ORG, 1)).unwrap();
+    spool.trim(&[(partition, 202)]);
+    assert_eq!(used_segments(copy.path()).len(), 1);
 }
 
 #[test]

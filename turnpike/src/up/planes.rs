@@ -19,7 +19,7 @@ use std::num::NonZeroUsize;
 use std::thread::available_parallelism;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Server};
 
@@ -50,6 +50,8 @@ pub(super) struct Planes {
     pub(super) configuration: Configuration,
     pub(super) spool: Spool,
     plane: DataPlane,
+    /// Keeps the money; its last word goes into the spool.
+    keeper: JoinHandle<()>,
 }
 
 impl Planes {
@@ -71,7 +73,7 @@ impl Planes {
             move || purse.hello()
         };
         let (link, messages) = EscrowLink::start(channel.clone(), hello);
-        tokio::spawn(purse.clone().run(link, messages, stop.clone()));
+        let keeper = tokio::spawn(purse.clone().run(link, messages, stop.clone()));
         let configuration = Configuration::new();
         let hello = FeedHello {
             data_plane: name.clone(),
@@ -90,7 +92,7 @@ impl Planes {
             seal_key: secrets.seal_key,
         });
         listener.serve(&plane)?;
-        Ok(Self { address, configuration, spool, plane })
+        Ok(Self { address, configuration, spool, plane, keeper })
     }
 
     /// Refuses new requests and lets running ones end; those that take longer are ended.
@@ -110,8 +112,11 @@ impl Planes {
         }
     }
 
-    /// Syncs and unlocks the spool.
-    pub(super) async fn close(self) {
+    /// Waits for the last word about money, then syncs and unlocks the spool.
+    pub(super) async fn close(self, patience: Duration) {
+        if timeout(patience, self.keeper).await.is_err() {
+            tracing::warn!("money was not given back in time; the next start still has it");
+        }
         if let Err(error) = self.spool.close().await {
             tracing::error!(%error, "the spool did not close well");
         }

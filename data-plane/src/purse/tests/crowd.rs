@@ -4,6 +4,7 @@ use super::desk::ByItself;
 use super::world::{WALLET, World, hold, nano, quiet, soon};
 use crate::purse::{HoldRefused, Purse, PurseSettings};
 use domain::money::Nano;
+use links::escrow::DenialReason;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -121,12 +122,17 @@ async fn a_newcomer_takes_nothing_before_those_who_wait() {
 #[tokio::test]
 async fn one_denial_answers_all_who_waited_when_it_was_asked_for() {
     let (world, mut desk) = World::by_hand(quiet()).await;
-    let crowd: Vec<_> = (0..10).map(|_| world.hold_soon(None, 10, 40)).collect();
+    let first = world.hold_soon(None, 10, 40);
     let want = desk.want().await;
-    desk.deny(want, links::escrow::DenialReason::Insufficient, 3).await;
-    for waiting in crowd {
-        let refused = soon(waiting).await.unwrap().err();
-        assert_eq!(refused, Some(HoldRefused::InsufficientBalance));
+    let others: Vec<_> = (0..9).map(|_| world.hold_soon(None, 10, 40)).collect();
+    desk.expect_nothing().await;
+    desk.deny(want, DenialReason::Insufficient, 3).await;
+    let broke = Some(HoldRefused::InsufficientBalance);
+    assert_eq!(soon(first).await.unwrap().err(), broke);
+    let want = desk.want().await;
+    desk.deny(want, DenialReason::Insufficient, 3).await;
+    for other in others {
+        assert_eq!(soon(other).await.unwrap().err(), broke);
     }
     desk.expect_nothing().await;
 }
