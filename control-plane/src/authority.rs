@@ -98,7 +98,7 @@ impl Authority {
         let task = tokio::spawn(async move { this.run(steps, validate_only).await });
         task.await.unwrap_or_else(|died| {
             tracing::error!(error = %died, "a change of the configuration died");
-            Err(Failure::ShuttingDown.into())
+            Err(if died.is_panic() { Failure::Died } else { Failure::ShuttingDown }.into())
         })
     }
 

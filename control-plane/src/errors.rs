@@ -137,6 +137,11 @@ pub enum Failure {
     /// The operating system gives no random numbers.
     #[error("no random numbers can be had from the operating system")]
     NoRandomness,
+    /// A defect of ours.
+    #[error(
+        "the change died of a defect, which the log tells; read the object before trying again"
+    )]
+    Died,
     /// The process is ending.
     #[error("the control plane is shutting down; try again once it is back")]
     ShuttingDown,

@@ -214,7 +214,12 @@ async fn open_stream(
             match verdict {
                 None => {}
                 Some(Ok(())) => {
-                    return Ok(Opened::Stream(UpstreamStream { content_type, reader, body, first }));
+                    return Ok(Opened::Stream(UpstreamStream {
+                        content_type,
+                        reader,
+                        body,
+                        first,
+                    }));
                 }
                 Some(Err(error)) => return Err(error),
             }

@@ -5,8 +5,8 @@ use crate::error::ApiError;
 use crate::pipeline::admission::Admission;
 use crate::pipeline::admit::unpaid;
 use crate::pipeline::authenticate::AuthenticateError;
-use crate::purse::HoldRefused;
 use crate::pipeline::settle;
+use crate::purse::HoldRefused;
 use domain::money::Nano;
 use domain::tokens::{Quantities, TokenClass};
 

@@ -40,7 +40,11 @@ fn faulty(fault: &str) -> Value {
 async fn a_body_that_cannot_be_used_is_400_and_its_field_is_named() {
     let gateway = Gateway::demo().start().await;
     let key = gateway.api_key();
-    let deep = format!(r#"{{"model":"demo/chat","messages":[{{}}],"x":{}1{}}}"#, "[".repeat(200), "]".repeat(200));
+    let deep = format!(
+        r#"{{"model":"demo/chat","messages":[{{}}],"x":{}1{}}}"#,
+        "[".repeat(200),
+        "]".repeat(200)
+    );
     let table: [(&[u8], &str); 14] = [
         (b"", "JSON object"),
         (b"not json", "JSON object"),
@@ -114,7 +118,9 @@ async fn what_a_key_may_not_do_is_403_and_what_is_not_there_404() {
     };
     let forbidden = |names| Row { status: 403, error_type: "permission_denied", names };
     check(&gateway.chat(key, asking("demo/cn-only")).await, &forbidden("jurisdiction"));
-    let narrow = admin.json(&["key", "create", "--org", "demo", "--models", "demo/long", "-o", "json"]).await;
+    let narrow = admin
+        .json(&["key", "create", "--org", "demo", "--models", "demo/long", "-o", "json"])
+        .await;
     let narrow = narrow["secret"].as_str().unwrap();
     gateway.knows(narrow).await;
     check(&gateway.chat(narrow, asking("demo/chat")).await, &forbidden("may not use the model"));
@@ -146,7 +152,8 @@ async fn money_that_is_not_there_is_402_with_its_reason() {
     assert_eq!(check(&reply, &row("top it up"))["metadata"]["reason"], "insufficient_balance");
     assert_eq!(reply.header("x-should-retry"), Some("false"));
 
-    let budgeted = NewOrg { credit: "1.00 USD", key_budget: "0.000001 USD", ..NewOrg::named("budgeted") };
+    let budgeted =
+        NewOrg { credit: "1.00 USD", key_budget: "0.000001 USD", ..NewOrg::named("budgeted") };
     let budgeted = gateway.create_org(budgeted).await;
     let reply = gateway.chat(&budgeted.key, say(1)).await;
     assert_eq!(check(&reply, &row("budget"))["metadata"]["reason"], "key_budget");
@@ -215,9 +222,12 @@ async fn upstreams_that_fail_are_502_503_or_504() {
 
 #[tokio::test]
 async fn a_stream_that_breaks_ends_with_an_error_event_and_nothing_after_it() {
-    let settings = Gateway::builder().env("TURNPIKE__DATA_PLANE__LIMITS__BETWEEN_TOKENS_TIMEOUT", "1s");
+    let settings =
+        Gateway::builder().env("TURNPIKE__DATA_PLANE__LIMITS__BETWEEN_TOKENS_TIMEOUT", "1s");
     let gateway = settings.start().await;
-    for (fault, code) in [("cut", 502), ("malformed_chunk", 502), ("error_mid", 502), ("stall", 504)] {
+    for (fault, code) in
+        [("cut", 502), ("malformed_chunk", 502), ("error_mid", 502), ("stall", 504)]
+    {
         let mut body = faulty(fault);
         body["x_simulator"]["at"] = 2.into();
         let stream = gateway.stream(gateway.api_key(), body).await;

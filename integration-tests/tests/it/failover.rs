@@ -14,7 +14,8 @@ fn first_attempt(fault: &str) -> Value {
 
 fn attempts(bill: &Value) -> Vec<(String, u64, String)> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let attempt = |a: &Value| (text(&a["upstream"]), a["status"].as_u64().unwrap_or(0), text(&a["error"]));
+    let attempt =
+        |a: &Value| (text(&a["upstream"]), a["status"].as_u64().unwrap_or(0), text(&a["error"]));
     bill["attempts"].as_array().unwrap().iter().map(attempt).collect()
 }
 

@@ -4,7 +4,12 @@ use integration_tests::{Event, Gateway, eventually, nano, say};
 use serde_json::Value;
 
 fn line<'a>(bill: &'a Value, class: &str) -> &'a Value {
-    bill["lines"].as_array().unwrap().iter().find(|line| line["class"] == class).unwrap_or(&Value::Null)
+    bill["lines"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|line| line["class"] == class)
+        .unwrap_or(&Value::Null)
 }
 
 #[tokio::test]
@@ -87,8 +92,7 @@ async fn an_upstream_that_reports_nothing_is_counted() {
 async fn an_upstream_that_reports_the_impossible_is_not_believed() {
     let gateway = Gateway::demo().start().await;
     let mut body = say(20);
-    body["x_simulator"]["usage"] =
-        serde_json::json!({"prompt_tokens": 1_000_000, "completion_tokens": 1_000_000, "total_tokens": 2_000_000});
+    body["x_simulator"]["usage"] = serde_json::json!({"prompt_tokens": 1_000_000, "completion_tokens": 1_000_000, "total_tokens": 2_000_000});
     let reply = gateway.chat(gateway.api_key(), body).await;
     let bill = gateway.admin().bill(reply.request_id()).await;
     assert_eq!(bill["usage_anomaly"], true, "{bill}");

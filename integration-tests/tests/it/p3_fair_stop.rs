@@ -20,7 +20,11 @@ fn read(bill: &Value) -> Bill {
         let line = lines.iter().find(|line| line["class"] == class);
         line.map_or(0, |line| nano(&line["quantity"]))
     };
-    Bill { input: quantity("input"), output: quantity("output"), charge: nano(&bill["charge_nano"]) }
+    Bill {
+        input: quantity("input"),
+        output: quantity("output"),
+        charge: nano(&bill["charge_nano"]),
+    }
 }
 
 #[tokio::test]
@@ -47,7 +51,10 @@ async fn a_stream_stops_after_the_last_event_that_its_balance_covers() {
         assert_eq!(output, delivered, "balance {balance}");
         assert_eq!(charge, input * INPUT_NANO + output * OUTPUT_NANO, "balance {balance}");
         assert!(charge <= balance, "{charge} of {balance}");
-        assert!(charge + OUTPUT_NANO > balance, "{charge} of {balance}: one more token was covered");
+        assert!(
+            charge + OUTPUT_NANO > balance,
+            "{charge} of {balance}: one more token was covered"
+        );
         assert_eq!(gateway.admin().balance(&org.name).await.posted, balance - charge);
     }
     gateway.admin().reconciled().await;

@@ -28,11 +28,21 @@ fn corpus() -> Vec<String> {
         format!(r#"{{"model":{MODEL},{messages}}}"#),
         format!("{{\r\n\t\"model\" :\t{MODEL} ,\r\n {messages}\r\n}}\r\n"),
         format!("  \n{{{messages},\"model\":{MODEL}}}\n\n"),
-        format!(r#"{{"big":123456789012345678901234567890,"one":1.0,"e":1e2,"neg":-0,"model":{MODEL},{messages}}}"#),
-        format!(r#"{{"model":{MODEL},{messages},"temperature":0.70000000000000007,"seed":9007199254740993}}"#),
-        format!(r#"{{"x":1,"x":2,"x":{{"model":"no","stream":true}},"model":{MODEL},{messages},"x":3}}"#),
-        format!(r#"{{"model":{MODEL},"messages":[{{"role":"user","content":"\u0068\u00e9\ud83d\ude00 \/ \" \\ 日本語"}}]}}"#),
-        format!(r#"{{"model":{MODEL},{messages},"":null,"nested":[[[[{{"a":[]}}]]]],"unicode\u0020key":"\u0000"}}"#),
+        format!(
+            r#"{{"big":123456789012345678901234567890,"one":1.0,"e":1e2,"neg":-0,"model":{MODEL},{messages}}}"#
+        ),
+        format!(
+            r#"{{"model":{MODEL},{messages},"temperature":0.70000000000000007,"seed":9007199254740993}}"#
+        ),
+        format!(
+            r#"{{"x":1,"x":2,"x":{{"model":"no","stream":true}},"model":{MODEL},{messages},"x":3}}"#
+        ),
+        format!(
+            r#"{{"model":{MODEL},"messages":[{{"role":"user","content":"\u0068\u00e9\ud83d\ude00 \/ \" \\ 日本語"}}]}}"#
+        ),
+        format!(
+            r#"{{"model":{MODEL},{messages},"":null,"nested":[[[[{{"a":[]}}]]]],"unicode\u0020key":"\u0000"}}"#
+        ),
         format!(
             r#"{{"model":{MODEL},"messages":[{{"role":"user","content":[{{"type":"text","text":"see"}},{{"type":"image_url","image_url":{{"url":"data:image/png;base64,{picture}"}}}}]}}]}}"#
         ),
@@ -61,15 +71,25 @@ async fn a_stream_is_changed_only_by_asking_its_upstream_for_usage() {
     let table = [
         (
             format!(r#"{{"model":{MODEL},"stream":true,{rest}}}"#),
-            format!(r#"{{"stream_options":{{"include_usage":true}},"model":{UPSTREAM_MODEL},"stream":true,{rest}}}"#),
+            format!(
+                r#"{{"stream_options":{{"include_usage":true}},"model":{UPSTREAM_MODEL},"stream":true,{rest}}}"#
+            ),
         ),
         (
-            format!(r#"{{"model":{MODEL},"stream":true,"stream_options":{{"include_usage":false}},{rest}}}"#),
-            format!(r#"{{"model":{UPSTREAM_MODEL},"stream":true,"stream_options":{{"include_usage":true}},{rest}}}"#),
+            format!(
+                r#"{{"model":{MODEL},"stream":true,"stream_options":{{"include_usage":false}},{rest}}}"#
+            ),
+            format!(
+                r#"{{"model":{UPSTREAM_MODEL},"stream":true,"stream_options":{{"include_usage":true}},{rest}}}"#
+            ),
         ),
         (
-            format!(r#"{{"model":{MODEL},"stream":true,"stream_options":{{"include_usage":true}},{rest}}}"#),
-            format!(r#"{{"model":{UPSTREAM_MODEL},"stream":true,"stream_options":{{"include_usage":true}},{rest}}}"#),
+            format!(
+                r#"{{"model":{MODEL},"stream":true,"stream_options":{{"include_usage":true}},{rest}}}"#
+            ),
+            format!(
+                r#"{{"model":{UPSTREAM_MODEL},"stream":true,"stream_options":{{"include_usage":true}},{rest}}}"#
+            ),
         ),
     ];
     for (body, expected) in table {
@@ -87,7 +107,9 @@ async fn a_stream_is_changed_only_by_asking_its_upstream_for_usage() {
 /// The stream without the event that holds nothing but usage.
 fn without_usage(stream: &str) -> String {
     let events = stream.split_inclusive("\n\n");
-    let kept = events.filter(|event| !event.contains(r#""choices":[],"usage""#) && !event.contains(r#""usage":{"#));
+    let kept = events.filter(|event| {
+        !event.contains(r#""choices":[],"usage""#) && !event.contains(r#""usage":{"#)
+    });
     let kept: String = kept.collect();
     assert!(kept.len() < stream.len(), "the upstream was asked for usage, and sent none: {stream}");
     kept
@@ -134,7 +156,8 @@ async fn the_cost_is_added_to_usage_where_it_was_asked_for() {
         let bill = gateway.admin().bill(reply.request_id()).await;
         let charge = integration_tests::nano(&bill["charge_nano"]);
         let usage = if streams {
-            let event = reply.text().split("\n\n").find(|event| event.contains("\"cost\"")).unwrap();
+            let event =
+                reply.text().split("\n\n").find(|event| event.contains("\"cost\"")).unwrap();
             let json: Value = serde_json::from_str(event.strip_prefix("data: ").unwrap()).unwrap();
             json["usage"].clone()
         } else {

@@ -12,7 +12,8 @@ fn adds_up(bill: &Value) {
     let sum: i64 = lines.iter().map(|line| nano(&line["amount_nano"])).sum();
     assert_eq!(sum, nano(&bill["charge_nano"]) + nano(&bill["uncollected_nano"]), "{bill}");
     for line in lines {
-        let exact = i128::from(nano(&line["quantity"])) * i128::from(nano(&line["unit_nano_per_million"]));
+        let exact =
+            i128::from(nano(&line["quantity"])) * i128::from(nano(&line["unit_nano_per_million"]));
         let amount = i128::from(nano(&line["amount_nano"])) * MILLION;
         assert!((exact - amount).abs() < MILLION, "{line}");
     }
@@ -43,8 +44,15 @@ async fn every_class_that_an_upstream_reports_is_a_line_of_the_bill() {
     let reply = gateway.chat(gateway.api_key(), asking("demo/chat", usage)).await;
     let bill = gateway.admin().bill(reply.request_id()).await;
     adds_up(&bill);
-    let expected =
-        [("input", 528), ("cache_read", 301), ("cache_write_5m", 103), ("audio_in", 57), ("image_in", 11), ("output", 43), ("reasoning", 17)];
+    let expected = [
+        ("input", 528),
+        ("cache_read", 301),
+        ("cache_write_5m", 103),
+        ("audio_in", 57),
+        ("image_in", 11),
+        ("output", 43),
+        ("reasoning", 17),
+    ];
     for (class, count) in expected {
         assert_eq!(quantity(&bill, class), count, "{class}: {bill}");
     }
@@ -57,13 +65,17 @@ async fn beyond_a_threshold_every_token_costs_the_higher_price() {
     let gateway = Gateway::demo().start().await;
     let mut units = Vec::new();
     for input in [200_000, 200_001] {
-        let mut body = asking("demo/long", json!({"prompt_tokens": input, "completion_tokens": 10, "total_tokens": input + 10}));
+        let mut body = asking(
+            "demo/long",
+            json!({"prompt_tokens": input, "completion_tokens": 10, "total_tokens": input + 10}),
+        );
         body["messages"][0]["content"] = "word ".repeat(50_000).into();
         let reply = gateway.chat(gateway.api_key(), body).await;
         let bill = gateway.admin().bill(reply.request_id()).await;
         adds_up(&bill);
         assert_eq!(quantity(&bill, "input"), input);
-        let line = bill["lines"].as_array().unwrap().iter().find(|line| line["class"] == "input").unwrap();
+        let line =
+            bill["lines"].as_array().unwrap().iter().find(|line| line["class"] == "input").unwrap();
         units.push(nano(&line["unit_nano_per_million"]));
     }
     assert!(units[1] > units[0], "{units:?}");

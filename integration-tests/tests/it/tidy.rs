@@ -71,7 +71,7 @@ fn no_folder_is_a_grab_bag() {
 fn crates_depend_in_one_direction() {
     let packages = packages();
     let known: BTreeSet<&str> = DEPENDENCIES.iter().map(|(name, _)| *name).collect();
-    let found: BTreeSet<&str> = packages.iter().map(|package| name(package)).collect();
+    let found: BTreeSet<&str> = packages.iter().map(name).collect();
     assert_eq!(found, known, "a new crate gets a row in DEPENDENCIES");
     for package in &packages {
         let (_, allowed) = DEPENDENCIES.iter().find(|row| row.0 == name(package)).unwrap();

@@ -4,7 +4,9 @@ use super::support::{directory, drain, open, request, request_ids, small, wait};
 use domain::id::Partition;
 use std::future::Future;
 use std::pin::pin;
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 
 fn poll_once<T>(future: std::pin::Pin<&mut impl Future<Output = T>>) -> Poll<T> {
     future.poll(&mut Context::from_waker(Waker::noop()))
@@ -25,6 +27,35 @@ fn no_event_is_delivered_before_it_is_synced() {
             assert_eq!(request_ids(&next.await.unwrap()), ["a"]);
         }
         assert!(poll_once(pin!(reader.next_batch(10))).is_pending());
+    });
+}
+
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_reader_with_nothing_to_read_does_nothing_until_a_sync_wakes_it() {
+    let directory = directory();
+    let (spool, _) = open(&small(directory.path()));
+    request(&spool, "a", 1, 1);
+    wait(async {
+        let mut reader = spool.reader();
+        let mut next = pin!(reader.next_batch(10));
+        let wakes = Arc::new(Wakes::default());
+        let waker = Waker::from(Arc::clone(&wakes));
+        assert!(next.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        // Had it asked for a read, that would be done before this one.
+        tokio::task::spawn_blocking(|| ()).await.unwrap();
+        assert_eq!(wakes.0.load(Ordering::SeqCst), 0);
+        spool.flush().await.unwrap();
+        assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
+        assert_eq!(request_ids(&next.await.unwrap()), ["a"]);
     });
 }
 
