@@ -6,7 +6,9 @@ use crate::rows;
 use domain::escrow::wallet::Wallet;
 use domain::id::Account;
 use domain::money::{Currency, Nano};
-use storage::{StorageError, Write};
+use sqlx::AssertSqlSafe;
+use std::collections::HashSet;
+use storage::{Statement, StorageError, Write};
 use thiserror::Error;
 
 /// An account that cannot be opened or changed that way.
@@ -208,4 +210,54 @@ pub(crate) async fn charge(
     .execute(&mut **write)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Takes charges out of accounts that hold as much, as nearly all do. The uids of those that did come back; the others are
+/// as they were, and not locked.
+pub(crate) async fn charge_covered(
+    write: &mut Write,
+    charges: &[((i64, i64), Nano)],
+) -> Result<HashSet<(i64, i64)>, StorageError> {
+    let mut charged = HashSet::with_capacity(charges.len());
+    for charges in storage::chunks(charges) {
+        let values = storage::values(write, charges.len(), 3);
+        let text = format!(
+            "UPDATE account SET posted = posted - charge.column3, held = held - charge.column3
+             FROM (VALUES {values}) AS charge
+             WHERE org_uid = charge.column1 AND key_uid = charge.column2 AND held >= charge.column3
+             RETURNING org_uid, key_uid"
+        );
+        let bind = |statement: Statement, ((org, key), amount): &((i64, i64), Nano)| {
+            statement.bind(*org).bind(*key).bind(amount.get())
+        };
+        let statement = charges.iter().fold(sqlx::query(AssertSqlSafe(text)), bind);
+        for row in statement.fetch_all(&mut **write).await? {
+            charged.insert((rows::integer(&row, "org_uid")?, rows::integer(&row, "key_uid")?));
+        }
+    }
+    Ok(charged)
+}
+
+/// The currencies of accounts that there are.
+pub(crate) async fn currencies(
+    write: &mut Write,
+    accounts: &[Account],
+) -> Result<Vec<(Account, Currency)>, StorageError> {
+    let mut found = Vec::with_capacity(accounts.len());
+    for accounts in storage::chunks(accounts) {
+        let values = storage::values(write, accounts.len(), 2);
+        let text = format!(
+            "SELECT org_uid, key_uid, currency FROM (VALUES {values}) AS asked
+             JOIN account ON org_uid = asked.column1 AND key_uid = asked.column2"
+        );
+        let bind = |statement: Statement, account: &Account| {
+            let (org, key) = account.uids();
+            statement.bind(org).bind(key)
+        };
+        let statement = accounts.iter().fold(sqlx::query(AssertSqlSafe(text)), bind);
+        for row in statement.fetch_all(&mut **write).await? {
+            found.push((rows::account(&row)?, rows::currency(&row, "currency")?));
+        }
+    }
+    Ok(found)
 }

@@ -7,10 +7,9 @@ use crate::rows;
 use domain::id::OrgUid;
 use domain::money::Nano;
 use domain::time::Timestamp;
-use storage::{StorageError, Write};
-
-/// Lots that one statement reads. Nearly always the first is enough.
-const PAGE: i64 = 8;
+use sqlx::AssertSqlSafe;
+use std::collections::BTreeMap;
+use storage::{Statement, StorageError, Write};
 
 /// Opens the lot of a top-up. `posted` is the wallet's balance with it: what was below zero before is paid back first.
 pub(crate) async fn open(
@@ -35,41 +34,76 @@ pub(crate) async fn open(
     Ok(())
 }
 
-/// Takes an amount from the oldest lots. What they do not hold was used on credit.
+/// Takes amounts from the oldest lots of wallets. What they do not hold was used on credit.
 pub(crate) async fn consume(
     write: &mut Write,
-    org: OrgUid,
-    amount: Nano,
+    amounts: &BTreeMap<OrgUid, Nano>,
 ) -> Result<(), StorageError> {
-    let mut left = amount;
-    while left.is_positive() {
-        let open = sqlx::query(
-            "SELECT id, remaining FROM lot WHERE org_uid = $1 AND remaining > 0
-             ORDER BY id LIMIT $2",
-        )
-        .bind(org.0)
-        .bind(PAGE)
-        .fetch_all(&mut **write)
-        .await?;
-        if open.is_empty() {
-            break;
-        }
-        for lot in open {
-            let taken = rows::nano(&lot, "remaining")?.min(left);
-            if taken.is_positive() {
-                take(write, rows::integer(&lot, "id")?, taken).await?;
-                left = left.saturating_minus(taken);
+    let mut left: BTreeMap<OrgUid, Nano> =
+        amounts.iter().filter(|(_, amount)| amount.is_positive()).map(|(k, v)| (*k, *v)).collect();
+    // Nearly always the oldest lot is enough, and one round does it.
+    while !left.is_empty() {
+        let oldest = oldest(write, &left).await?;
+        let taken: Vec<(i64, Nano)> = oldest
+            .iter()
+            .filter_map(|lot| Some((lot.id, lot.remaining.min(*left.get(&lot.org)?))))
+            .collect();
+        take(write, &taken).await?;
+        let before = std::mem::take(&mut left);
+        for lot in oldest {
+            let wanted = before.get(&lot.org).copied().unwrap_or_default();
+            let missing = wanted.saturating_minus(lot.remaining);
+            if missing.is_positive() {
+                left.insert(lot.org, missing);
             }
         }
     }
     Ok(())
 }
 
-async fn take(write: &mut Write, lot: i64, amount: Nano) -> Result<(), StorageError> {
-    sqlx::query("UPDATE lot SET remaining = remaining - $2 WHERE id = $1 AND remaining >= $2")
-        .bind(lot)
-        .bind(amount.get())
-        .execute(&mut **write)
-        .await?;
+struct Lot {
+    id: i64,
+    org: OrgUid,
+    remaining: Nano,
+}
+
+/// The oldest lot of each org in which something remains.
+async fn oldest(
+    write: &mut Write,
+    orgs: &BTreeMap<OrgUid, Nano>,
+) -> Result<Vec<Lot>, StorageError> {
+    let orgs: Vec<i64> = orgs.keys().map(|org| org.0).collect();
+    let mut lots = Vec::with_capacity(orgs.len());
+    for orgs in storage::chunks(&orgs) {
+        let list = storage::values(write, 1, orgs.len());
+        let text = format!(
+            "SELECT id, org_uid, remaining FROM lot WHERE id IN
+             (SELECT MIN(id) FROM lot WHERE org_uid IN {list} AND remaining > 0 GROUP BY org_uid)"
+        );
+        let statement = sqlx::query(AssertSqlSafe(text));
+        let statement = orgs.iter().fold(statement, |statement, org| statement.bind(*org));
+        for row in statement.fetch_all(&mut **write).await? {
+            lots.push(Lot {
+                id: rows::integer(&row, "id")?,
+                org: OrgUid(rows::integer(&row, "org_uid")?),
+                remaining: rows::nano(&row, "remaining")?,
+            });
+        }
+    }
+    Ok(lots)
+}
+
+async fn take(write: &mut Write, taken: &[(i64, Nano)]) -> Result<(), StorageError> {
+    for taken in storage::chunks(taken) {
+        let values = storage::values(write, taken.len(), 2);
+        let text = format!(
+            "UPDATE lot SET remaining = remaining - taken.column2
+             FROM (VALUES {values}) AS taken WHERE id = taken.column1"
+        );
+        let bind = |statement: Statement, (lot, amount): &(i64, Nano)| {
+            statement.bind(*lot).bind(amount.get())
+        };
+        taken.iter().fold(sqlx::query(AssertSqlSafe(text)), bind).execute(&mut **write).await?;
+    }
     Ok(())
 }

@@ -86,3 +86,10 @@ pub(crate) fn stored(number: u64) -> i64 {
 pub(crate) fn length(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
 }
+
+/// Bytes as a column holds them. `hex::encode` goes through characters one by one.
+pub(crate) fn hex_text(bytes: &[u8]) -> String {
+    let mut text = vec![0; bytes.len().saturating_mul(2)];
+    hex::encode_to_slice(bytes, &mut text)
+        .map_or_else(|_| hex::encode(bytes), |()| String::from_utf8(text).unwrap_or_default())
+}

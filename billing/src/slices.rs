@@ -7,7 +7,9 @@ use crate::rows;
 use domain::escrow::wallet::SliceTotals;
 use domain::id::Account;
 use domain::money::{AmountOutOfRange, Nano};
-use storage::{StorageError, Write};
+use sqlx::AssertSqlSafe;
+use std::collections::HashSet;
+use storage::{Statement, StorageError, Write};
 
 /// One life of one data plane.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -128,28 +130,46 @@ pub(crate) async fn save(
     Ok(())
 }
 
-/// Counts a charge that the slice covers wholly with money that the account holds, as nearly all do. Returns whether it
-/// did; if not, nothing was changed.
-pub(crate) async fn settle_covered(
+/// A charge to one slice.
+pub(crate) type SliceCharge<'a> = (&'a Holder, Account, Nano);
+
+/// Counts charges that slices cover wholly with money that the account holds, as nearly all do. Returns those that none
+/// did: they were not counted.
+pub(crate) async fn settle_covered<'a>(
     write: &mut Write,
-    holder: &Holder,
-    account: Account,
-    charge: Nano,
-) -> Result<bool, StorageError> {
+    charges: &[SliceCharge<'a>],
+) -> Result<Vec<SliceCharge<'a>>, StorageError> {
+    let mut uncovered = Vec::new();
+    for charges in storage::chunks(charges) {
+        let values = storage::values(write, charges.len(), 5);
+        let text = format!(
+            "UPDATE slice SET settled = settled + charge.column5 FROM (VALUES {values}) AS charge
+             WHERE data_plane = charge.column1 AND incarnation = charge.column2
+             AND org_uid = charge.column3 AND key_uid = charge.column4
+             AND released + settled + unbacked + charge.column5 <= granted
+             RETURNING data_plane, incarnation, org_uid, key_uid"
+        );
+        let statement = charges.iter().fold(sqlx::query(AssertSqlSafe(text)), bind_charge);
+        let mut covered = HashSet::with_capacity(charges.len());
+        for row in statement.fetch_all(&mut **write).await? {
+            let incarnation = rows::integer(&row, "incarnation")?.cast_unsigned();
+            let holder = Holder { data_plane: rows::text(&row, "data_plane")?, incarnation };
+            covered.insert((holder, rows::account(&row)?));
+        }
+        let is_covered = |charge: &SliceCharge<'_>| covered.contains(&(charge.0.clone(), charge.1));
+        uncovered.extend(charges.iter().filter(|charge| !is_covered(charge)));
+    }
+    Ok(uncovered)
+}
+
+fn bind_charge(statement: Statement, (holder, account, amount): &SliceCharge<'_>) -> Statement {
     let (org, key) = account.uids();
-    let done = sqlx::query(
-        "UPDATE slice SET settled = settled + $5
-         WHERE data_plane = $1 AND incarnation = $2 AND org_uid = $3 AND key_uid = $4
-         AND released + settled + unbacked + $5 <= granted",
-    )
-    .bind(holder.data_plane.as_str())
-    .bind(holder.incarnation_column())
-    .bind(org)
-    .bind(key)
-    .bind(charge.get())
-    .execute(&mut **write)
-    .await?;
-    Ok(done.rows_affected() == 1)
+    statement
+        .bind(holder.data_plane.clone())
+        .bind(holder.incarnation_column())
+        .bind(org)
+        .bind(key)
+        .bind(amount.get())
 }
 
 #[cfg(test)]

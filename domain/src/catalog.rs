@@ -7,7 +7,7 @@ mod costs;
 mod check;
 mod references;
 
-pub(crate) use costs::{Cost, Costs};
+pub(crate) use costs::{Cost, CostIndex, Costs};
 
 use crate::config::{Entity, FxRate, Key, Kind, MarkupRule, Model, Org, Plan, PriceBook, Upstream};
 use crate::money::Currency;

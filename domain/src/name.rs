@@ -69,7 +69,13 @@ impl Glob {
     #[must_use]
     pub fn specificity(&self) -> usize {
         let literal = self.0.bytes().filter(|b| *b != b'*').count();
-        literal.saturating_mul(2).saturating_add(usize::from(!self.0.contains('*')))
+        literal.saturating_mul(2).saturating_add(usize::from(!self.is_open()))
+    }
+
+    /// Whether it leaves anything open; if not, it matches just one name.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.0.contains('*')
     }
 
     /// Checks that it could match a name.

@@ -19,8 +19,7 @@ pub fn workspace() -> PathBuf {
 }
 
 /// Where cargo put the running test, which is where it shall put the binary: target folder, then profile.
-#[must_use]
-pub fn build_output_folder() -> PathBuf {
+fn build_output_folder() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     test.ancestors().nth(2).unwrap().to_owned()
 }

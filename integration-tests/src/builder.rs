@@ -96,12 +96,16 @@ impl GatewayBuilder {
 }
 
 impl Setup {
+    pub(crate) fn spawn(&self) -> Process {
+        let data_dir = self.data_dir.to_str().unwrap();
+        let arguments = ["up", "--demo", "--data-dir", data_dir];
+        Process::spawn(&arguments, &self.variables, self.folder.path())
+    }
+
     /// One life: a process that is ready, or how it ended before it was.
     pub(crate) async fn launch(&self) -> Result<(Process, DemoEnv), Exited> {
         let before = demo_env::edition(&self.data_dir);
-        let data_dir = self.data_dir.to_str().unwrap();
-        let arguments = ["up", "--demo", "--data-dir", data_dir];
-        let mut process = Process::spawn(&arguments, &self.variables, self.folder.path());
+        let mut process = self.spawn();
         let face = eventually("turnpike up is ready", async || {
             if let Some(exited) = process.has_ended() {
                 return Some(Err(exited));

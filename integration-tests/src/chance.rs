@@ -22,9 +22,4 @@ impl Chance {
     pub fn within(&mut self, range: Range<u64>) -> u64 {
         self.0.random_range(range)
     }
-
-    /// True in so many of a hundred cases.
-    pub fn percent(&mut self, of_hundred: u64) -> bool {
-        self.within(0..100) < of_hundred
-    }
 }

@@ -6,15 +6,15 @@ use crate::client::Client;
 use crate::demo_env::DemoEnv;
 use crate::events::EventStream;
 use crate::http::{Reply, Request};
-use crate::patience::PATIENCE;
 use crate::process::{Exited, Process};
 use crate::simulator::SimulatorClient;
 use rustix::process::Signal;
 use serde_json::Value;
 use std::path::Path;
 use std::time::Duration;
+use tokio::time::sleep;
 
-/// DESIGN part 4: `up` drains and exits 0 within this time. Some slack for a machine that is busy with other tests.
+/// DESIGN part 4: `up` drains and exits 0 within this time.
 const STOP: Duration = Duration::from_secs(10);
 
 /// A gateway, ready to serve. Killed when dropped.
@@ -26,15 +26,9 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// The demo as it comes.
+    /// `turnpike up --demo`, as it comes or with settings.
     #[must_use]
     pub fn demo() -> GatewayBuilder {
-        GatewayBuilder::default()
-    }
-
-    /// The demo with settings; another name for the same, where settings follow.
-    #[must_use]
-    pub fn builder() -> GatewayBuilder {
         GatewayBuilder::default()
     }
 
@@ -141,6 +135,14 @@ impl Gateway {
         self.redirect_upstreams().await;
     }
 
+    /// Begins another life and ends it at once after a while, wherever its start has got to.
+    pub async fn restart_and_kill9(&mut self, after: Duration) {
+        assert!(self.process.has_ended().is_some(), "kill or stop it first");
+        self.process = self.setup.spawn();
+        sleep(after).await;
+        self.kill9().await;
+    }
+
     /// SIGTERM; it must end well and in time.
     pub async fn stop(&mut self) {
         self.signal(Signal::TERM);
@@ -156,11 +158,6 @@ impl Gateway {
     /// Waits for the process to end.
     pub async fn ended_within(&mut self, within: Duration) -> Exited {
         self.process.end(within).await
-    }
-
-    /// Waits for the process to end, however long a slow machine takes.
-    pub async fn ended(&mut self) -> Exited {
-        self.process.end(PATIENCE).await
     }
 
     /// The demo's upstreams are called the same wherever they are.

@@ -80,12 +80,6 @@ impl Request {
             .header("content-type", "application/json")
     }
 
-    /// With another method.
-    #[must_use]
-    pub fn method(self, method: &'static str) -> Self {
-        Self { method, ..self }
-    }
-
     /// With an API key.
     #[must_use]
     pub fn bearer(self, key: &str) -> Self {

@@ -32,7 +32,7 @@ mod disk;
 mod patience;
 mod chance;
 
-pub use binary::{build_output_folder, cargo, workspace};
+pub use binary::{cargo, workspace};
 pub use builder::GatewayBuilder;
 pub use process::Exited;
 

@@ -16,6 +16,12 @@ pub struct DatabaseSettings {
     pub busy_timeout: Duration,
     /// How long a transaction may wait for its connection.
     pub acquire_timeout: Duration,
+    /// KiB of pages that the writer keeps in memory, once it has used as many.
+    pub writer_cache_kib: u32,
+    /// The same for each reader.
+    pub reader_cache_kib: u32,
+    /// Pages of 4 KiB that the log may have before they are moved to the database's file.
+    pub checkpoint_pages: u32,
 }
 
 impl Default for DatabaseSettings {
@@ -24,6 +30,9 @@ impl Default for DatabaseSettings {
             readers: 4,
             busy_timeout: Duration::from_secs(5),
             acquire_timeout: Duration::from_secs(30),
+            writer_cache_kib: 32 * 1024,
+            reader_cache_kib: 4 * 1024,
+            checkpoint_pages: 4000,
         }
     }
 }
@@ -57,8 +66,10 @@ impl Database {
     /// As [`Database::open`].
     pub async fn open_with(url: &str, settings: DatabaseSettings) -> Result<Self, StorageError> {
         sqlx::any::install_default_drivers();
-        let writer = pool(url, "rwc", 1, settings).await?;
-        let readers = pool(url, "rw", settings.readers.max(1), settings).await?;
+        let writer = pool(1, settings.writer_cache_kib, settings);
+        let readers = pool(settings.readers.max(1), settings.reader_cache_kib, settings);
+        let writer = writer.connect_with(options(url, "rwc")?).await?;
+        let readers = readers.connect_with(options(url, "rw")?).await?;
         Ok(Self { writer, readers })
     }
 
@@ -101,35 +112,32 @@ impl Database {
     }
 }
 
-async fn pool(
-    url: &str,
-    mode: &'static str,
-    connections: u32,
-    settings: DatabaseSettings,
-) -> Result<AnyPool, StorageError> {
-    let options = AnyConnectOptions::from_str(&format!("{url}?mode={mode}"))?;
-    let busy_ms = settings.busy_timeout.as_millis();
-    let pool = AnyPoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(settings.acquire_timeout)
-        .test_before_acquire(false)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .after_connect(move |connection, _| Box::pin(prepare(connection, busy_ms)))
-        .connect_with(options.disable_statement_logging())
-        .await?;
-    Ok(pool)
+fn options(url: &str, mode: &'static str) -> Result<AnyConnectOptions, StorageError> {
+    Ok(AnyConnectOptions::from_str(&format!("{url}?mode={mode}"))?.disable_statement_logging())
 }
 
-/// `FULL` syncs the log at every commit: a commit that was told survives a power cut.
-async fn prepare(connection: &mut AnyConnection, busy_ms: u128) -> Result<(), sqlx::Error> {
+fn pool(connections: u32, cache_kib: u32, settings: DatabaseSettings) -> AnyPoolOptions {
+    let busy_ms = settings.busy_timeout.as_millis();
+    let checkpoint_pages = settings.checkpoint_pages;
+    // `FULL` syncs the log at every commit: a commit that was told survives a power cut.
     let pragmas = format!(
         "PRAGMA busy_timeout = {busy_ms};
          PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;
          PRAGMA foreign_keys = ON;
-         PRAGMA temp_store = MEMORY;"
+         PRAGMA cache_size = -{cache_kib};
+         PRAGMA wal_autocheckpoint = {checkpoint_pages};"
     );
+    AnyPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(settings.acquire_timeout)
+        .test_before_acquire(false)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .after_connect(move |connection, _| Box::pin(prepare(connection, pragmas.clone())))
+}
+
+async fn prepare(connection: &mut AnyConnection, pragmas: String) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(AssertSqlSafe(pragmas)).execute(connection).await?;
     Ok(())
 }

@@ -11,5 +11,5 @@ mod error;
 
 pub use database::{Database, DatabaseSettings};
 pub use error::StorageError;
-pub use insert::{Insert, Statement};
+pub use insert::{Insert, Statement, chunks, values};
 pub use transaction::{Read, Write};

@@ -13,7 +13,7 @@ use crate::cli::UpOptions;
 use crate::config::{Config, Secrets};
 use crate::output;
 use anyhow::{Context, bail};
-use billing::consumer::Consumer;
+use billing::consumer::{Consumer, ConsumerSettings};
 use billing::desk::Desk;
 use control_plane::{AdminLimits, ControlPlane, ControlPlaneSettings, Secret};
 use data_dir::DataDir;
@@ -79,7 +79,7 @@ async fn serve(config: &Config, is_demo: bool) -> anyhow::Result<()> {
     let desk = Desk::start(database.clone(), escrow, stop.clone());
     let planes = Planes::start(config, &secrets, channel, &stop)?;
     let source = UsageSource::spool(planes.spool.clone());
-    let consumer = Consumer::start(database.clone(), source, stop.clone());
+    let consumer = start_consumer(config, &database, source, &stop);
     let simulator = if is_demo { Some(demo::start_simulator(config).await?) } else { None };
     let addresses = Addresses {
         clients: planes.address,
@@ -143,6 +143,17 @@ async fn start_control_plane(
     ControlPlane::start(settings, database.clone(), stop.clone())
         .await
         .context("the control plane does not start")
+}
+
+fn start_consumer(
+    config: &Config,
+    database: &Database,
+    source: UsageSource,
+    stop: &CancellationToken,
+) -> JoinHandle<()> {
+    let batch = config.billing.batch_events.get();
+    let settings = ConsumerSettings { batch, ..ConsumerSettings::default() };
+    Consumer::start_with(settings, database.clone(), source, stop.clone())
 }
 
 /// The admin listener and its task.

@@ -4,13 +4,14 @@ use super::billable::{Billable, Unbillable};
 use super::marks::{Arrival, Marks};
 use super::settle::{self, Charges};
 use super::{poison, record};
-use crate::{metric, rows};
+use crate::{accounts, metric, rows};
 use domain::id::{Account, Partition};
 use domain::money::{AmountOutOfRange, Currency};
 use domain::time::Timestamp;
 use proto::usage::v1::UsageEnvelope;
-use std::collections::HashMap;
-use storage::{Database, StorageError, Write};
+use sqlx::AssertSqlSafe;
+use std::collections::{HashMap, HashSet};
+use storage::{Database, Statement, StorageError, Write};
 use thiserror::Error;
 
 /// What became of a batch.
@@ -90,11 +91,12 @@ pub(crate) async fn apply_with(
     let Arrived { fresh, mut refused, duplicates } = arrive(&mut marks, batch);
     let mut billables = Vec::with_capacity(fresh.len());
     for envelope in fresh {
-        match read(&mut write, known, envelope).await? {
+        match Billable::read(envelope) {
             Ok(billable) => billables.push(billable),
             Err(reason) => refused.push((envelope, reason)),
         }
     }
+    refused.extend(sort_out(&mut write, known, &mut billables).await?);
     post(&mut write, &mut billables, now).await?;
     poison::keep(&mut write, &refused).await?;
     marks.save(&mut write).await?;
@@ -131,19 +133,48 @@ fn arrive<'a>(marks: &mut Marks, batch: &'a [UsageEnvelope]) -> Arrived<'a> {
     arrived
 }
 
-async fn read<'a>(
+/// Takes out the events that can be read, but not be charged: of accounts that are not there, and of requests that are
+/// billed already from another place.
+pub(crate) async fn sort_out<'a>(
     write: &mut Write,
     known: &mut KnownAccounts,
-    envelope: &'a UsageEnvelope,
-) -> Result<Result<Billable<'a>, Unbillable>, StorageError> {
-    let billable = match Billable::read(envelope) {
-        Ok(billable) => billable,
-        Err(reason) => return Ok(Err(reason)),
-    };
-    Ok(match known.check(write, &billable).await? {
-        None => Ok(billable),
-        Some(reason) => Err(reason),
-    })
+    batch: &mut Vec<Billable<'a>>,
+) -> Result<Vec<(&'a UsageEnvelope, Unbillable)>, StorageError> {
+    known.look_up(write, batch).await?;
+    let mut billed = billed_requests(write, batch).await?;
+    let mut refused = Vec::new();
+    batch.retain(|billable| {
+        let request_id = &billable.event.request_id;
+        let outcome = match known.check(billable) {
+            Ok(()) if request_id.is_empty() || billed.insert(request_id.clone()) => Ok(()),
+            Ok(()) => Err(Unbillable::ToldTwice(request_id.clone())),
+            Err(reason) => Err(reason),
+        };
+        let is_billable = outcome.is_ok();
+        refused.extend(outcome.err().map(|reason| (billable.envelope, reason)));
+        is_billable
+    });
+    Ok(refused)
+}
+
+/// Which requests of these events are billed already, though their places were never seen.
+async fn billed_requests(
+    write: &mut Write,
+    batch: &[Billable<'_>],
+) -> Result<HashSet<String>, StorageError> {
+    let mut billed = HashSet::new();
+    for batch in storage::chunks(batch) {
+        let list = storage::values(write, 1, batch.len());
+        let text = format!("SELECT request_id FROM usage_record WHERE request_id IN {list}");
+        let bind = |statement: Statement, billable: &Billable<'_>| {
+            statement.bind(billable.event.request_id.clone())
+        };
+        let statement = batch.iter().fold(sqlx::query(AssertSqlSafe(text)), bind);
+        for row in statement.fetch_all(&mut **write).await? {
+            billed.insert(rows::text(&row, "request_id")?);
+        }
+    }
+    Ok(billed)
 }
 
 /// Charges, posts and records events, none of which was applied before.
@@ -178,45 +209,34 @@ pub(crate) struct KnownAccounts(HashMap<Account, Currency>);
 const KNOWN_MAX: usize = 100_000;
 
 impl KnownAccounts {
-    /// Why an event cannot be charged, if it cannot.
-    pub(crate) async fn check(
+    /// Looks the accounts of events up, unless they are known.
+    pub(crate) async fn look_up(
         &mut self,
         write: &mut Write,
-        billable: &Billable<'_>,
-    ) -> Result<Option<Unbillable>, StorageError> {
-        let charged = billable.currency;
-        for account in billable.accounts() {
-            match self.currency(write, account).await? {
-                None => return Ok(Some(Unbillable::UnknownAccount(account))),
-                Some(kept) if kept != charged => {
-                    return Ok(Some(Unbillable::Currency { account, kept, charged }));
-                }
-                Some(_) => {}
-            }
-        }
-        Ok(None)
-    }
-
-    async fn currency(
-        &mut self,
-        write: &mut Write,
-        account: Account,
-    ) -> Result<Option<Currency>, StorageError> {
-        if let Some(currency) = self.0.get(&account) {
-            return Ok(Some(*currency));
-        }
-        let (org, key) = account.uids();
-        let row = sqlx::query("SELECT currency FROM account WHERE org_uid = $1 AND key_uid = $2")
-            .bind(org)
-            .bind(key)
-            .fetch_optional(&mut **write)
-            .await?;
-        let Some(row) = row else { return Ok(None) };
-        let currency = rows::currency(&row, "currency")?;
+        events: &[Billable<'_>],
+    ) -> Result<(), StorageError> {
         if self.0.len() >= KNOWN_MAX {
             self.0.clear();
         }
-        self.0.insert(account, currency);
-        Ok(Some(currency))
+        let unknown: HashSet<Account> = events
+            .iter()
+            .flat_map(Billable::accounts)
+            .filter(|account| !self.0.contains_key(account))
+            .collect();
+        let unknown: Vec<Account> = unknown.into_iter().collect();
+        self.0.extend(accounts::currencies(write, &unknown).await?);
+        Ok(())
+    }
+
+    /// Why an event cannot be charged, if it cannot.
+    pub(crate) fn check(&self, billable: &Billable<'_>) -> Result<(), Unbillable> {
+        let charged = billable.currency;
+        for account in billable.accounts() {
+            let kept = *self.0.get(&account).ok_or(Unbillable::UnknownAccount(account))?;
+            if kept != charged {
+                return Err(Unbillable::Currency { account, kept, charged });
+            }
+        }
+        Ok(())
     }
 }

@@ -24,6 +24,9 @@ pub(crate) enum Unbillable {
     UnknownAccount(Account),
     #[error("the account {account:?} is kept in {kept}, not in {charged}")]
     Currency { account: Account, kept: Currency, charged: Currency },
+    /// A damaged spool may tell of the end of a request again, under another number.
+    #[error("the request {0} is billed already, from another place")]
+    ToldTwice(String),
     #[error("the ledger refused it: {0}")]
     Refused(String),
 }

@@ -1,7 +1,7 @@
 //! Events that cannot be applied: kept raw, in the transaction that moved the mark over them, and applied by their place
 //! once they can be. Nothing is ever skipped silently.
 
-use super::apply::{ApplyError, KnownAccounts, post};
+use super::apply::{ApplyError, KnownAccounts, post, sort_out};
 use super::billable::{Billable, Unbillable};
 use super::marks::{Arrival, Marks};
 use crate::rows;
@@ -92,12 +92,13 @@ async fn retry(
 ) -> Result<bool, StorageError> {
     let Ok(billable) = Billable::read(envelope) else { return Ok(false) };
     let mut write = database.write().await?;
-    let is_unknown = KnownAccounts::default().check(&mut write, &billable).await?.is_some();
-    if is_unknown || !take(&mut write, envelope).await? {
+    let mut batch = vec![billable];
+    sort_out(&mut write, &mut KnownAccounts::default(), &mut batch).await?;
+    if batch.is_empty() || !take(&mut write, envelope).await? {
         write.rollback().await?;
         return Ok(false);
     }
-    match post(&mut write, &mut [billable], now).await {
+    match post(&mut write, &mut batch, now).await {
         Ok(()) => {
             write.commit().await?;
             Ok(true)

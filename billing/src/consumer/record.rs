@@ -80,9 +80,7 @@ impl Postings {
         idempotency_key: String,
         at: Timestamp,
     ) -> Result<i64, StorageError> {
-        for (org, amount) in &self.wallets {
-            lots::consume(write, *org, *amount).await?;
-        }
+        lots::consume(write, &self.wallets).await?;
         if self.pairs.is_empty() {
             return Ok(0);
         }
@@ -131,7 +129,7 @@ pub(crate) async fn insert(
                 .bind(rows::stored(quantities.output_total()))
                 .bind(rows::stored(event.ended_us))
                 .bind(transaction)
-                .bind(hex::encode(event.encode_to_vec()))
+                .bind(rows::hex_text(&event.encode_to_vec()))
         })
         .await
 }

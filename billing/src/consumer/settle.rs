@@ -1,11 +1,11 @@
 //! What a batch does to accounts and slices.
 //!
-//! Accounts come first, ascending, one update each that assumes what nearly always holds: that each slice covers its
-//! charges. Where one does not, the account is put right at the end: what is free pays, the rest falls short.
+//! Accounts come first, by a statement that assumes what nearly always holds: that each slice covers its charges. Where
+//! one does not, the account is put right at the end: what is free pays, the rest falls short.
 
 use super::apply::ApplyError;
 use super::billable::Billable;
-use crate::slices::{self, Holder};
+use crate::slices::{self, Holder, SliceCharge};
 use crate::{accounts, metric};
 use domain::id::Account;
 use domain::money::{AmountOutOfRange, Nano};
@@ -45,42 +45,37 @@ impl Charges {
 
     /// Takes the charges out of their accounts and slices. Returns what fell short.
     pub(crate) async fn settle(&self, write: &mut Write) -> Result<BySlice, ApplyError> {
-        let mut covered = Vec::with_capacity(self.accounts.len());
-        for (uids, charges) in &self.accounts {
-            let account = Account::from_uids(uids.0, uids.1);
-            covered.push(accounts::charge(write, account, charges.total, charges.total).await?);
+        let totals: Vec<((i64, i64), Nano)> =
+            self.accounts.iter().map(|(uids, charges)| (*uids, charges.total)).collect();
+        let charged = accounts::charge_covered(write, &totals).await?;
+        let mut uncovered: BTreeMap<(i64, i64), Vec<SliceCharge<'_>>> = BTreeMap::new();
+        for (uids, _) in totals.iter().filter(|(uids, _)| !charged.contains(uids)) {
+            accounts::lock(write, Account::from_uids(uids.0, uids.1)).await?;
+            uncovered.insert(*uids, Vec::new());
+        }
+        for charge in slices::settle_covered(write, &self.slices()).await? {
+            uncovered.entry(charge.1.uids()).or_default().push(charge);
         }
         let mut shortfalls = BySlice::new();
-        for ((uids, charges), was_charged) in self.accounts.iter().zip(covered) {
+        for (uids, uncovered) in uncovered {
             let account = Account::from_uids(uids.0, uids.1);
-            shortfalls.extend(settle_slices(write, account, charges, was_charged).await?);
+            let total = self.accounts.get(&uids).map_or(Nano::ZERO, |charges| charges.total);
+            if charged.contains(&uids) {
+                uncharge(write, account, total).await?;
+            }
+            shortfalls.extend(settle_uncovered(write, account, total, &uncovered).await?);
         }
         Ok(shortfalls)
     }
-}
 
-/// Settles the slices of an account that was charged as if all were covered, or not at all. Returns what fell short.
-async fn settle_slices(
-    write: &mut Write,
-    account: Account,
-    charges: &AccountCharges,
-    was_charged: bool,
-) -> Result<BySlice, ApplyError> {
-    let mut uncovered = BTreeMap::new();
-    for (holder, charge) in &charges.slices {
-        if !slices::settle_covered(write, holder, account, *charge).await? {
-            uncovered.insert(holder, *charge);
+    fn slices(&self) -> Vec<SliceCharge<'_>> {
+        let mut slices = Vec::new();
+        for (uids, charges) in &self.accounts {
+            let account = Account::from_uids(uids.0, uids.1);
+            slices.extend(charges.slices.iter().map(|(holder, charge)| (holder, account, *charge)));
         }
+        slices
     }
-    if was_charged && uncovered.is_empty() {
-        return Ok(BySlice::new());
-    }
-    if was_charged {
-        uncharge(write, account, charges.total).await?;
-    }
-    let missing = settle_uncovered(write, account, &uncovered).await?;
-    let shortfall = charge_again(write, account, charges.total, &missing).await?;
-    Ok(spread(account, &missing, shortfall))
 }
 
 /// Puts an account back to what it was before it was charged as if everything were covered.
@@ -102,44 +97,33 @@ async fn charge(
     }
 }
 
-/// Settles slices whose charges exceed them. Returns for each how much of its charge the account does not hold.
+/// Charges an account of which some slices are charged more than it holds for them. Returns what was not free either.
 async fn settle_uncovered(
     write: &mut Write,
     account: Account,
-    uncovered: &BTreeMap<&Holder, Nano>,
-) -> Result<Vec<(Holder, Nano)>, ApplyError> {
+    total: Nano,
+    uncovered: &[SliceCharge<'_>],
+) -> Result<BySlice, ApplyError> {
+    let row = accounts::lock(write, account).await?.ok_or(ApplyError::Unsound(account))?;
     let mut missing = Vec::with_capacity(uncovered.len());
-    for (holder, charge) in uncovered {
-        let mut slice = slices::read(write, holder, account).await?;
+    for (holder, account, charge) in uncovered {
+        let mut slice = slices::read(write, holder, *account).await?;
         let covered = slice.settle(*charge)?;
-        slices::save(write, holder, account, slice).await?;
+        slices::save(write, holder, *account, slice).await?;
         missing.push(((*holder).clone(), charge.saturating_minus(covered)));
     }
-    Ok(missing)
-}
-
-/// Charges an account of whose charges a part is not held. Returns what was not free either.
-async fn charge_again(
-    write: &mut Write,
-    account: Account,
-    total: Nano,
-    missing: &[(Holder, Nano)],
-) -> Result<Nano, ApplyError> {
-    let missing = missing.iter().fold(Nano::ZERO, |sum, (_, part)| sum.saturating_plus(*part));
-    let row = accounts::lock(write, account).await?.ok_or(ApplyError::Unsound(account))?;
-    let shortfall = missing.saturating_minus(row.wallet.free()).or_zero();
+    let all_missing = missing.iter().fold(Nano::ZERO, |sum, (_, part)| sum.saturating_plus(*part));
+    let shortfall = all_missing.saturating_minus(row.wallet.free()).or_zero();
     let paid = total.saturating_minus(shortfall);
-    charge(write, account, paid, total.saturating_minus(missing)).await?;
-    if missing.is_positive() {
-        tracing::error!(
-            ?account,
-            missing_nano = missing.get(),
-            shortfall_nano = shortfall.get(),
-            "charges exceed what was granted: a grant was lost, the company bears what is not free"
-        );
-        metric::shortfall(shortfall.get());
-    }
-    Ok(shortfall)
+    charge(write, account, paid, total.saturating_minus(all_missing)).await?;
+    tracing::error!(
+        ?account,
+        missing_nano = all_missing.get(),
+        shortfall_nano = shortfall.get(),
+        "charges exceed what was granted: a grant was lost, the company bears what is not free"
+    );
+    metric::shortfall(shortfall.get());
+    Ok(spread(account, &missing, shortfall))
 }
 
 /// Spreads a shortfall over the slices that caused it.

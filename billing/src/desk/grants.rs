@@ -1,13 +1,13 @@
 //! Grants: many wants, one transaction, accounts first.
 
 use super::learned::prove_granted;
-use crate::slices::{self, Holder};
+use crate::slices::{self, Holder, Slice};
 use crate::{accounts, rows};
 use domain::escrow::wallet::{self, Ask, Wallet};
 use domain::id::Account;
 use domain::money::Nano;
 use links::escrow::Want;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use storage::{Database, StorageError, Write};
 
 /// A want and who has it.
@@ -40,74 +40,75 @@ pub(super) async fn serve(
     asked: &[Asked],
     data_planes: u32,
 ) -> Result<Vec<Answer>, StorageError> {
-    let mut write = database.write().await?;
-    let mut wallets = lock(&mut write, asked).await?;
-    let before = wallets.clone();
+    let mut till = Till::open(database.write().await?, asked).await?;
     let mut answers = Vec::with_capacity(asked.len());
     for asked in asked {
-        answers.push(match wallets.get_mut(&asked.want.account.uids()) {
-            Some(wallet) => answer(&mut write, wallet, asked, data_planes).await?,
-            None => Answer::Unknown,
-        });
+        answers.push(till.answer(asked, data_planes).await?);
     }
     // What nothing came of need not be made durable; it was true all the same.
-    if wallets == before {
-        write.rollback().await?;
+    if till.is_changed {
+        till.write.commit().await?;
     } else {
-        write.commit().await?;
+        till.write.rollback().await?;
     }
     Ok(answers)
 }
 
-async fn lock(
-    write: &mut Write,
-    asked: &[Asked],
-) -> Result<BTreeMap<(i64, i64), Wallet>, StorageError> {
-    let mut accounts: Vec<(i64, i64)> =
-        asked.iter().map(|asked| asked.want.account.uids()).collect();
-    accounts.sort_unstable();
-    accounts.dedup();
-    let mut wallets = BTreeMap::new();
-    for (org, key) in accounts {
-        if let Some(row) = accounts::lock(write, Account::from_uids(org, key)).await? {
-            wallets.insert((org, key), row.wallet);
-        }
-    }
-    Ok(wallets)
+/// Accounts that are locked, and a transaction on them.
+struct Till {
+    write: Write,
+    wallets: BTreeMap<(i64, i64), Wallet>,
+    is_changed: bool,
 }
 
-async fn answer(
-    write: &mut Write,
-    wallet: &mut Wallet,
-    asked: &Asked,
-    data_planes: u32,
-) -> Result<Answer, StorageError> {
-    let Asked { holder, want } = asked;
-    let mut slice = slices::read(write, holder, want.account).await?;
-    let before = slice;
-    let backed = prove_granted(holder, want.account, &mut slice, want.granted_seen, *wallet);
-    wallet.held = wallet.held.saturating_plus(backed);
+impl Till {
+    async fn open(mut write: Write, asked: &[Asked]) -> Result<Self, StorageError> {
+        let accounts: BTreeSet<(i64, i64)> =
+            asked.iter().map(|asked| asked.want.account.uids()).collect();
+        let mut wallets = BTreeMap::new();
+        for (org, key) in accounts {
+            if let Some(row) = accounts::lock(&mut write, Account::from_uids(org, key)).await? {
+                wallets.insert((org, key), row.wallet);
+            }
+        }
+        Ok(Self { write, wallets, is_changed: false })
+    }
+
+    async fn answer(&mut self, asked: &Asked, data_planes: u32) -> Result<Answer, StorageError> {
+        let Asked { holder, want } = asked;
+        let account = want.account;
+        let Some(wallet) = self.wallets.get_mut(&account.uids()) else {
+            return Ok(Answer::Unknown);
+        };
+        let mut slice = slices::read(&mut self.write, holder, account).await?;
+        let before = slice;
+        let mut more = prove_granted(holder, account, &mut slice, want.granted_seen, *wallet);
+        wallet.held = wallet.held.saturating_plus(more);
+        let granted = grant(*wallet, want, slice, data_planes);
+        if let Some(amount) = granted {
+            slice.totals.granted = slice.totals.granted.saturating_plus(amount);
+            wallet.held = wallet.held.saturating_plus(amount);
+            more = more.saturating_plus(amount);
+        }
+        let free = wallet.free();
+        if slice != before {
+            accounts::hold(&mut self.write, account, more).await?;
+            slices::save(&mut self.write, holder, account, slice).await?;
+            self.is_changed = true;
+        }
+        if granted.is_some() {
+            return Ok(Answer::Granted { granted_total: slice.totals.granted, free });
+        }
+        let holders = other_holders(&mut self.write, asked).await?;
+        Ok(Answer::Short { free, holders, is_underway: slice.totals.granted > want.granted_seen })
+    }
+}
+
+/// How much to grant. Nothing that would take the slice's total out of its range: it could not be told any more.
+fn grant(wallet: Wallet, want: &Want, slice: Slice, data_planes: u32) -> Option<Nano> {
     let ask = Ask { need: want.need, want: want.want };
-    // A total that left its range could not be told any more.
-    let granted = wallet::grant(wallet.free(), ask, data_planes)
-        .and_then(|amount| Some((amount, slice.totals.granted.plus(amount).ok()?)));
-    if let Some((amount, total)) = granted {
-        slice.totals.granted = total;
-        wallet.held = wallet.held.saturating_plus(amount);
-    }
-    if slice != before {
-        let more = granted.map_or(Nano::ZERO, |(amount, _)| amount).saturating_plus(backed);
-        accounts::hold(write, want.account, more).await?;
-        slices::save(write, holder, want.account, slice).await?;
-    }
-    match granted {
-        Some((_, granted_total)) => Ok(Answer::Granted { granted_total, free: wallet.free() }),
-        None => Ok(Answer::Short {
-            free: wallet.free(),
-            holders: other_holders(write, asked).await?,
-            is_underway: slice.totals.granted > want.granted_seen,
-        }),
-    }
+    wallet::grant(wallet.free(), ask, data_planes)
+        .filter(|amount| slice.totals.granted.plus(*amount).is_ok())
 }
 
 async fn other_holders(write: &mut Write, asked: &Asked) -> Result<Vec<Holder>, StorageError> {

@@ -167,7 +167,7 @@ fn compare(number: i64, transaction: &Transaction, report: &mut Report) {
         match expected.remove(pair) {
             Some(expected) => report.compare(row, "amount", expected, i128::from(*amount)),
             None => {
-                report.differ(row(), "amount", "nothing".to_owned(), format!("{amount} {pair}"))
+                report.differ(row(), "amount", "nothing".to_owned(), format!("{amount} {pair}"));
             }
         }
     }

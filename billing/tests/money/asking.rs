@@ -15,7 +15,8 @@ async fn a_bill_is_found_by_either_id_and_adds_up() {
     let world = World::new().await;
     world.credit(1, 10_000, "a").await;
     world.grant("dp", wallet(1), 10_000).await;
-    let mut batch = envelopes(&[Shape::new("dp", 1, 1, 700).output(100).uncollected(50).budgeted(11)]);
+    let mut batch =
+        envelopes(&[Shape::new("dp", 1, 1, 700).output(100).uncollected(50).budgeted(11)]);
     let attempt = Attempt { upstream: "demo-a".to_owned(), status: 200, ..Attempt::default() };
     batch[0].event.as_mut().unwrap().attempts.push(attempt);
     apply(&world.database, &batch, NOW).await.unwrap();
@@ -77,7 +78,8 @@ async fn every_record_is_on_one_page_newest_first() {
     ];
     for (org, model, records) in table {
         for page_size in [1, 7, 0, 5000] {
-            let query = UsageQuery { org, model: model.clone(), page_size, ..UsageQuery::default() };
+            let query =
+                UsageQuery { org, model: model.clone(), page_size, ..UsageQuery::default() };
             let ids = all(&world, query.clone()).await;
             assert_eq!(ids.len(), records, "{query:?}");
             let unique: std::collections::BTreeSet<_> = ids.iter().map(|(id, _)| id).collect();

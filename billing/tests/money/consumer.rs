@@ -83,8 +83,7 @@ async fn what_is_written_to_the_spool_is_billed_and_forgotten() {
     pay(&world, &spool, 2, 100_000).await;
     let token = CancellationToken::new();
     let source = UsageSource::spool(spool.clone());
-    let consumer =
-        Consumer::start_with(settings(), world.database.clone(), source, token.clone());
+    let consumer = Consumer::start_with(settings(), world.database.clone(), source, token.clone());
     for number in 1..=1000 {
         end(&spool, number, 1 + i64::from(number % 2 == 0), number % 90);
         if number % 100 == 0 {
@@ -94,7 +93,10 @@ async fn what_is_written_to_the_spool_is_billed_and_forgotten() {
     until("all is billed", async || spool.status().unbilled_events == 0).await;
     assert_eq!(records(&world).await, 1000);
     assert_eq!(spool.status().open_requests, 0);
-    assert!(world.number("SELECT COUNT(*) FROM ledger_transaction").await < 500, "many share a commit");
+    assert!(
+        world.number("SELECT COUNT(*) FROM ledger_transaction").await < 500,
+        "many share a commit"
+    );
     world.assert_sound().await;
     token.cancel();
     consumer.await.unwrap();
@@ -199,10 +201,8 @@ async fn poison_is_tried_again_by_itself() {
     let source = UsageSource::spool(spool.clone());
     let often = ConsumerSettings { poison_interval: Duration::from_millis(5), ..settings() };
     let consumer = Consumer::start_with(often, world.database.clone(), source, token.clone());
-    until("it is kept", async || {
-        world.number("SELECT COUNT(*) FROM usage_poison").await == 1
-    })
-    .await;
+    until("it is kept", async || world.number("SELECT COUNT(*) FROM usage_poison").await == 1)
+        .await;
     world.add_org(4, "").await;
     until("it is applied", async || records(&world).await == 1).await;
     assert_eq!(world.number("SELECT COUNT(*) FROM usage_poison").await, 0);
@@ -211,14 +211,14 @@ async fn poison_is_tried_again_by_itself() {
     consumer.await.unwrap();
 }
 
-/// A tmpfs of 4 MiB: tests run as root.
+/// A tmpfs of 32 MiB: tests run as root.
 struct SmallDisk(TempDir);
 
 impl SmallDisk {
     fn mount() -> Self {
         let folder = TempDir::new().unwrap();
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"]).arg(folder.path());
+        mount.args(["-t", "tmpfs", "-o", "size=32m", "tmpfs"]).arg(folder.path());
         assert!(mount.status().unwrap().success(), "mount needs root");
         Self(folder)
     }
@@ -240,11 +240,13 @@ async fn a_full_disk_pauses_billing_and_loses_nothing() {
     pay(&world, &spool, 1, 100_000).await;
 
     let ballast = disk.0.path().join("ballast");
-    assert!(fs::write(&ballast, vec![1_u8; 8 << 20]).is_err(), "the ballast takes all that is left");
+    assert!(
+        fs::write(&ballast, vec![1_u8; 64 << 20]).is_err(),
+        "the ballast takes all that is left"
+    );
     let token = CancellationToken::new();
     let source = UsageSource::spool(spool.clone());
-    let consumer =
-        Consumer::start_with(settings(), world.database.clone(), source, token.clone());
+    let consumer = Consumer::start_with(settings(), world.database.clone(), source, token.clone());
     for number in 1..=500 {
         end(&spool, number, 1, 10);
     }

@@ -47,7 +47,12 @@ pub(crate) struct Plane {
 }
 
 impl Open {
-    pub(crate) async fn connect(&self, name: &str, incarnation: u64, slices: &[SliceReport]) -> Plane {
+    pub(crate) async fn connect(
+        &self,
+        name: &str,
+        incarnation: u64,
+        slices: &[SliceReport],
+    ) -> Plane {
         let hello = Hello { data_plane: name.to_owned(), incarnation, slices: slices.to_vec() };
         let (link, messages) = EscrowLink::start(self.connector.channel(), move || hello.clone());
         let mut plane = Plane { link, messages, welcome: Vec::new() };
@@ -113,10 +118,10 @@ async fn a_grant_is_what_is_wanted_or_a_share_but_at_least_what_is_needed() {
     let mut plane = desk.connect("dp", 1, &[]).await;
     let table = [
         // need, want, total granted then, free then
-        (1, 100, 100, 900),    // all that is wanted
-        (1, 5000, 325, 675),   // a quarter of what is free
-        (600, 5000, 925, 75),  // what is needed
-        (75, 75, 1000, 0),     // to the last
+        (1, 100, 100, 900),   // all that is wanted
+        (1, 5000, 325, 675),  // a quarter of what is free
+        (600, 5000, 925, 75), // what is needed
+        (75, 75, 1000, 0),    // to the last
     ];
     for (want_id, (need, want, total, free)) in (1..).zip(table) {
         plane.want(want_id, wallet(1), need, want);
@@ -150,6 +155,25 @@ async fn a_denial_says_why() {
     world.assert_sound().await;
 }
 
+/// Takes in so many answers; returns how many were grants.
+async fn answers(plane: &mut Plane, count: i64) -> i64 {
+    let (mut total, mut granted, mut denied) = (0, 0, 0);
+    while granted + denied < count {
+        match plane.next().await {
+            ToDataPlane::Grant(grant) => {
+                granted += 1;
+                total = grant.granted_total.get();
+            }
+            ToDataPlane::Denial(_) => denied += 1,
+            // Keeps what it has.
+            ToDataPlane::Recall(_) => {}
+            other => panic!("unexpected {other:?}"),
+        }
+    }
+    assert_eq!(total, granted * 9, "each grant adds what was needed");
+    granted
+}
+
 #[tokio::test]
 async fn many_at_once_are_never_granted_more_than_there_is() {
     let world = world(1000).await;
@@ -161,21 +185,7 @@ async fn many_at_once_are_never_granted_more_than_there_is() {
             for want_id in 1..=8 {
                 plane.want(want_id, wallet(1), 9, 9);
             }
-            let (mut total, mut granted, mut denied) = (0, 0, 0);
-            while granted + denied < 8 {
-                match plane.next().await {
-                    ToDataPlane::Grant(grant) => {
-                        granted += 1;
-                        total = grant.granted_total.get();
-                    }
-                    ToDataPlane::Denial(_) => denied += 1,
-                    // Keeps what it has.
-                    ToDataPlane::Recall(_) => {}
-                    other => panic!("unexpected {other:?}"),
-                }
-            }
-            assert_eq!(total, granted * 9, "each grant adds what was needed");
-            granted
+            answers(&mut plane, 8).await
         });
     }
     let mut granted = 0;
@@ -287,6 +297,21 @@ async fn who_proves_a_lost_grant_keeps_it_and_the_customer_is_not_overdrawn() {
     assert_eq!(plane.granted(1).await, (650, 0));
     let slice = "SELECT granted, released, unbacked FROM slice WHERE data_plane = 'dp'";
     assert_eq!(world.table(slice).await, ["650|350|0"]);
+    world.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_want_that_is_denied_can_prove_a_lost_grant_all_the_same() {
+    let world = world(100).await;
+    world.grant("other", wallet(1), 100).await;
+    let desk = open(&world, hasty());
+    let mut plane = desk.connect("dp", 7, &[]).await;
+    let (need, granted_seen) = (nano(10), nano(40));
+    let want = Want { want_id: 1, account: wallet(1), need, want: need, granted_seen };
+    plane.link.send(FromDataPlane::Want(want)).unwrap();
+    assert_eq!(plane.denied(1).await, (DenialReason::InFlight, 0));
+    let slice = "SELECT granted, unbacked FROM slice WHERE data_plane = 'dp'";
+    assert_eq!(world.table(slice).await, ["40|40"]);
     world.assert_sound().await;
 }
 

@@ -12,9 +12,7 @@ use proto::usage::v1::{Outcome, PriceRef, UsageEnvelope, UsageEvent};
 
 /// One nano-unit a token of input, two a token of output.
 pub(crate) fn rates() -> Rates {
-    Rates::NONE
-        .with(TokenClass::Input, nano(1_000_000))
-        .with(TokenClass::Output, nano(2_000_000))
+    Rates::NONE.with(TokenClass::Input, nano(1_000_000)).with(TokenClass::Output, nano(2_000_000))
 }
 
 pub(crate) fn price() -> SellPrice {

@@ -58,7 +58,14 @@ struct Life {
 impl Life {
     async fn begin(desk: &Open, name: &'static str, incarnation: u64) -> Self {
         let connection = desk.connect(name, incarnation, &[]).await;
-        Self { name, incarnation, connection, slices: BTreeMap::new(), wants: 0, events: Vec::new() }
+        Self {
+            name,
+            incarnation,
+            connection,
+            slices: BTreeMap::new(),
+            wants: 0,
+            events: Vec::new(),
+        }
     }
 
     fn reports(&self) -> Vec<SliceReport> {
@@ -102,6 +109,8 @@ impl Life {
             .uncollected(settled.uncollected.get());
         let mut envelope = shape.envelope();
         envelope.incarnation = self.incarnation;
+        let event = envelope.event.as_mut().unwrap();
+        event.request_id = format!("{}-of-{}", event.request_id, self.incarnation);
         self.events.push(envelope);
     }
 
@@ -120,7 +129,10 @@ impl Life {
         }
         self.connection = desk.connect(self.name, self.incarnation, &self.reports()).await;
         for grant in &self.connection.welcome {
-            self.slices.entry(grant.account.org().0).or_default().learn_granted(grant.granted_total);
+            self.slices
+                .entry(grant.account.org().0)
+                .or_default()
+                .learn_granted(grant.granted_total);
         }
     }
 }
@@ -165,13 +177,16 @@ impl Run {
             Step::Spend { plane, org, cost } => self.lives[plane].spend(org, cost),
             Step::Release { plane, org, amount } => self.lives[plane].release(org, amount),
             Step::Bill => self.bill(self.events()).await,
-            Step::BillAgain => self.bill(self.events().into_iter().rev().step_by(2).collect()).await,
+            Step::BillAgain => {
+                self.bill(self.events().into_iter().rev().step_by(2).collect()).await;
+            }
             Step::Credit { org, amount } => self.credit(org, amount).await,
             Step::Restart { plane, forgets } => {
                 self.lives[plane].restart(&self.desk, forgets).await;
             }
             Step::NewLife { plane } => {
-                let (name, incarnation) = (self.lives[plane].name, self.lives[plane].incarnation + 1);
+                let (name, incarnation) =
+                    (self.lives[plane].name, self.lives[plane].incarnation + 1);
                 let newborn = Life::begin(&self.desk, name, incarnation).await;
                 let old = std::mem::replace(&mut self.lives[plane], newborn);
                 self.ended.extend(old.events);
@@ -187,13 +202,15 @@ impl Run {
         let events = self.events();
         self.bill(events.clone()).await;
         for (org, credited) in &self.credited {
-            let of_org = events.iter().filter_map(|e| e.event.as_ref()).filter(|e| e.org_uid == *org);
+            let of_org =
+                events.iter().filter_map(|e| e.event.as_ref()).filter(|e| e.org_uid == *org);
             let charged: i64 = of_org.map(|event| event.charge_nano).sum();
             let amounts = self.world.amounts(wallet(*org)).await;
             assert_eq!(amounts.posted, credited - charged, "nothing lost, nothing twice");
         }
         let columns = "CAST(SUM(shortfall_nano) AS BIGINT)";
-        let short = self.world.number(&format!("SELECT COALESCE({columns}, 0) FROM usage_record")).await;
+        let short =
+            self.world.number(&format!("SELECT COALESCE({columns}, 0) FROM usage_record")).await;
         assert_eq!(short, 0, "every charge was held before");
         assert_eq!(self.world.number("SELECT COUNT(*) FROM slice WHERE unbacked > 0").await, 0);
         self.world.assert_sound().await;
@@ -206,7 +223,10 @@ async fn live(steps: Vec<Step>) {
         run.take(step).await;
         for org in 1..=2 {
             let amounts = run.world.amounts(wallet(org)).await;
-            assert!(0 <= amounts.held && amounts.held <= amounts.posted, "{amounts:?} after {step:?}");
+            assert!(
+                0 <= amounts.held && amounts.held <= amounts.posted,
+                "{amounts:?} after {step:?}"
+            );
         }
     }
     run.finish().await;

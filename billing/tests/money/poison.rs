@@ -81,3 +81,28 @@ async fn what_was_kept_is_applied_once_it_can_be() {
     assert_eq!(world.number("SELECT COUNT(*) FROM usage_poison").await, 0);
     world.assert_sound().await;
 }
+
+#[tokio::test]
+async fn a_request_that_is_told_twice_is_billed_once() {
+    let world = World::new().await;
+    world.credit(1, 1000, "a").await;
+    world.grant("dp", wallet(1), 1000).await;
+    let mut batch = envelopes(&[Shape::new("dp", 1, 1, 10)]);
+    apply(&world.database, &batch, NOW).await.unwrap();
+    // A spool that lost its newest file begins another life and ends the request once more; and so does a third.
+    batch.push(UsageEnvelope { incarnation: 8, ..batch[0].clone() });
+    batch.push(UsageEnvelope { incarnation: 9, ..batch[0].clone() });
+    let applied = apply(&world.database, &batch, NOW).await.unwrap();
+    assert_eq!((applied.applied, applied.duplicates, applied.poisoned), (0, 1, 2));
+    assert_eq!(retry_poison(&world.database, NOW).await.unwrap(), 0);
+    assert_eq!(world.amounts(wallet(1)).await, Amounts { posted: 990, held: 990 });
+    let reasons =
+        world.table("SELECT incarnation, reason FROM usage_poison ORDER BY incarnation").await;
+    assert_eq!(reasons[0], "8|the request req-dp-1 is billed already, from another place");
+    // Twice in one batch.
+    let twice = envelopes(&[Shape::new("dp", 2, 1, 10)]);
+    let twice = [twice[0].clone(), UsageEnvelope { incarnation: 8, seq: 2, ..twice[0].clone() }];
+    let applied = apply(&world.database, &twice, NOW).await.unwrap();
+    assert_eq!((applied.applied, applied.poisoned), (1, 1));
+    world.assert_sound().await;
+}

@@ -107,10 +107,12 @@ async fn every_column_of_a_usage_record() {
     let called = "'usage_record ' || request_id";
     check(&world, "usage_record", "data_plane, seq", &columns, called).await;
     // What fell short is nowhere else but in the postings of the same transaction, and in the budget.
-    tamper(&world, "UPDATE usage_record SET shortfall_nano = shortfall_nano + 1 WHERE seq = 2").await;
+    tamper(&world, "UPDATE usage_record SET shortfall_nano = shortfall_nano + 1 WHERE seq = 2")
+        .await;
     let found = world.differences().await;
     assert!(found.iter().any(|difference| difference.row.starts_with("posting 7/")), "{found:#?}");
-    tamper(&world, "UPDATE usage_record SET shortfall_nano = shortfall_nano - 1 WHERE seq = 2").await;
+    tamper(&world, "UPDATE usage_record SET shortfall_nano = shortfall_nano - 1 WHERE seq = 2")
+        .await;
     let statement = "UPDATE usage_record SET budget_shortfall_nano = budget_shortfall_nano";
     tamper(&world, &format!("{statement} + 1 WHERE budgeted = 1 AND seq = 1")).await;
     let found = world.differences().await;
@@ -122,7 +124,8 @@ async fn every_column_of_a_usage_record() {
 #[tokio::test]
 async fn every_amount_in_an_event() {
     let world = world().await;
-    let changes: [(&str, fn(&mut UsageEvent)); 7] = [
+    type Change = fn(&mut UsageEvent);
+    let changes: [(&str, Change); 7] = [
         ("charge", |event| event.charge_nano += 1),
         ("uncollected", |event| event.uncollected_nano += 1),
         ("quantity", |event| event.lines[0].quantity += 1),
@@ -185,7 +188,10 @@ async fn rows_that_are_missing_or_too_many() {
         ("DELETE FROM usage_poison", "usage_mark dp:7:0"),
         ("DELETE FROM usage_gap", "usage_mark dp:7:0"),
         ("UPDATE usage_gap SET to_seq = to_seq + 1", "usage_mark dp:7:0"),
-        ("UPDATE usage_mark SET next_seq = next_seq + 1 WHERE data_plane = 'dp'", "usage_mark dp:7:0"),
+        (
+            "UPDATE usage_mark SET next_seq = next_seq + 1 WHERE data_plane = 'dp'",
+            "usage_mark dp:7:0",
+        ),
         ("DELETE FROM usage_mark WHERE data_plane = 'other'", "usage_mark other:7:0"),
         ("DELETE FROM slice WHERE data_plane = 'other'", "slice of wallet org-2 on other:7"),
         ("DELETE FROM account WHERE org_uid = 2", "wallet:2"),
@@ -193,7 +199,10 @@ async fn rows_that_are_missing_or_too_many() {
         ("UPDATE usage_record SET transaction_id = 0 WHERE seq = 3", "posting 7/"),
         ("UPDATE usage_record SET transaction_id = 99 WHERE seq = 3", "posting 7/"),
         ("UPDATE posting SET currency = 'TWD' WHERE transaction_id = 7 AND ord = 0", "posting 7/0"),
-        ("UPDATE posting SET debit = 'wallet:3' WHERE transaction_id = 7 AND ord = 1", "posting 7/1"),
+        (
+            "UPDATE posting SET debit = 'wallet:3' WHERE transaction_id = 7 AND ord = 1",
+            "posting 7/1",
+        ),
         ("UPDATE usage_record SET event = 'zz' WHERE seq = 3", "usage_record req-dp-3 "),
         ("UPDATE usage_record SET request_id = 'x' WHERE seq = 3", "usage_record x "),
     ];
@@ -215,7 +224,8 @@ async fn since_leaves_out_what_was_posted_before() {
     assert_eq!((since.events, since.differences.len()), (1, 0));
     let none = reconcile(&world.database, Some(Timestamp(later.0 + 1))).await.unwrap();
     assert_eq!((none.events, none.differences.len()), (0, 0));
-    tamper(&world, "UPDATE posting SET amount = amount + 1 WHERE transaction_id = 7 AND ord = 1").await;
+    tamper(&world, "UPDATE posting SET amount = amount + 1 WHERE transaction_id = 7 AND ord = 1")
+        .await;
     let since = reconcile(&world.database, Some(later)).await.unwrap();
     assert!(!since.differences.is_empty(), "balances are always checked as a whole");
 }

@@ -171,7 +171,8 @@ async fn each_month_has_its_own_revenue() {
     world.grant("dp", wallet(1), 1000).await;
     let mut batch = envelopes(&[Shape::new("dp", 1, 1, 10), Shape::new("dp", 2, 1, 20)]);
     // The last microsecond of November 2026, and the first of December.
-    for (envelope, ended_us) in batch.iter_mut().zip([1_796_083_199_999_999, 1_796_083_200_000_000]) {
+    for (envelope, ended_us) in batch.iter_mut().zip([1_796_083_199_999_999, 1_796_083_200_000_000])
+    {
         envelope.event.as_mut().unwrap().ended_us = ended_us;
     }
     apply(&world.database, &batch, NOW).await.unwrap();

@@ -141,7 +141,7 @@ impl PurseHold {
         let own = held.wallet.hold.amount();
         let all = |free: Nano| (amount <= free).then_some(amount);
         let demand = Demand { minimum: amount, wanted: amount, own, choose: &all };
-        let deadline = Instant::now() + self.purse.settings().wait_max;
+        let deadline = Instant::now() + self.purse.settings().top_up_wait_max;
         let wallet = self.purse.take(&held.wallet.slice, demand, deadline).await?;
         if let Some(budget) = held.budget.as_mut() {
             let taken = self.purse.take(&budget.slice, demand, deadline).await;

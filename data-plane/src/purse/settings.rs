@@ -10,6 +10,8 @@ pub struct PurseSettings {
     pub data_plane: String,
     /// How long a request may wait for money in all.
     pub wait_max: Duration,
+    /// How long a running stream may wait for more of it, behind requests that have not begun: it has more to lose.
+    pub top_up_wait_max: Duration,
     /// For so long after the start, requests wait for the first connection as well; later they do not wait for one.
     pub first_welcome_within: Duration,
     /// A want that was not answered for so long is given up: the control plane could not serve it.
@@ -41,6 +43,7 @@ impl PurseSettings {
         Self {
             data_plane: data_plane.into(),
             wait_max: Duration::from_millis(300),
+            top_up_wait_max: Duration::from_secs(5),
             first_welcome_within: Duration::from_secs(5),
             answer_within: Duration::from_secs(1),
             rounds_max: 4,

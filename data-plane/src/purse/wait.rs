@@ -50,9 +50,19 @@ impl Purse {
         let mut place = Place::join(slice, demand.wanted);
         let taken = match timeout_at(deadline, self.take_in_turn(&mut place, demand)).await {
             Ok(taken) => taken,
-            Err(_) => Err(HoldRefused::Unreachable),
+            Err(_) => Err(self.too_late(slice, demand)),
         };
         taken.or_else(|refused| self.take_what_is_there(slice, demand, refused))
+    }
+
+    /// Waiting in vain for a control plane that is there means that others want the same money: no outage.
+    fn too_late(&self, slice: &SharedSlice, demand: Demand<'_>) -> HoldRefused {
+        let others = slice.lock().inflight().saturating_minus(demand.own);
+        if self.is_connected() && others.is_positive() {
+            HoldRefused::InFlight
+        } else {
+            HoldRefused::Unreachable
+        }
     }
 
     async fn take_in_turn(

@@ -7,6 +7,7 @@ use crate::config::{PriceBook, PriceEntry};
 use crate::markup::RATE_ONE;
 use crate::money::{Currency, divide_half_away};
 use crate::time::Timestamp;
+use std::collections::BTreeMap;
 
 /// An entry of a price book that prices a model on an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,16 +34,38 @@ pub(crate) struct Costs<'a> {
     pub(crate) ties: Vec<(Cost<'a>, Cost<'a>)>,
 }
 
-impl Catalog {
+/// All entries, so arranged that those of a model are found without looking at each.
+#[derive(Debug)]
+pub(crate) struct CostIndex<'a> {
+    by_name: BTreeMap<&'a str, Vec<Cost<'a>>>,
+    by_pattern: Vec<Cost<'a>>,
+}
+
+impl<'a> CostIndex<'a> {
+    pub(crate) fn of(catalog: &'a Catalog) -> Self {
+        let mut index = Self { by_name: BTreeMap::new(), by_pattern: Vec::new() };
+        for book in catalog.price_books.values() {
+            for entry in &book.entries {
+                let cost = Cost { book, entry };
+                if entry.model.is_open() {
+                    index.by_pattern.push(cost);
+                } else {
+                    index.by_name.entry(&entry.model.0).or_default().push(cost);
+                }
+            }
+        }
+        index
+    }
+
     /// What an upstream charges for a model. At each moment the best entry of those already valid applies.
-    pub(crate) fn costs(&self, model: &str, upstream: &str) -> Costs<'_> {
+    pub(crate) fn costs(&self, model: &str, upstream: &str) -> Costs<'a> {
         let candidates = self.candidates(model, upstream);
         let mut dates: Vec<Timestamp> = candidates.iter().map(|c| c.entry.valid_from).collect();
         dates.sort_unstable();
         dates.dedup();
         let mut costs = Costs::default();
         for date in dates {
-            let mut valid: Vec<Cost<'_>> =
+            let mut valid: Vec<Cost<'a>> =
                 candidates.iter().filter(|c| c.entry.valid_from <= date).copied().collect();
             valid.sort_by_key(|cost| std::cmp::Reverse(cost.rank()));
             let mut best = valid.into_iter();
@@ -57,16 +80,18 @@ impl Catalog {
         costs
     }
 
-    fn candidates(&self, model: &str, upstream: &str) -> Vec<Cost<'_>> {
-        let covers = |book: &&PriceBook| {
-            book.upstreams.is_empty() || book.upstreams.iter().any(|name| name == upstream)
+    fn candidates(&self, model: &str, upstream: &str) -> Vec<Cost<'a>> {
+        let covers = |cost: &&Cost<'_>| {
+            let upstreams = &cost.book.upstreams;
+            upstreams.is_empty() || upstreams.iter().any(|name| name == upstream)
         };
-        let books = self.price_books.values().filter(covers);
-        let entries =
-            books.flat_map(|book| book.entries.iter().map(move |entry| Cost { book, entry }));
-        entries.filter(|cost| cost.entry.model.matches(model)).collect()
+        let named = self.by_name.get(model).into_iter().flatten();
+        let matching = self.by_pattern.iter().filter(|cost| cost.entry.model.matches(model));
+        named.chain(matching).filter(covers).copied().collect()
     }
+}
 
+impl Catalog {
     /// How many units of `to` one unit of `from` costs, times 10^10: 1 within a currency, else the rate of the pair, else
     /// the inverse of the rate of the opposite pair.
     pub(crate) fn exchange_e10(&self, from: Currency, to: Currency) -> Option<i64> {

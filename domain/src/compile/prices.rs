@@ -1,7 +1,7 @@
 //! What every buyer pays on a route: cost × (1 + markup) × exchange rate, by date.
 
 use super::Compiled;
-use crate::catalog::{Catalog, Cost, Costs, Violation};
+use crate::catalog::{Catalog, Cost, CostIndex, Costs, Violation};
 use crate::config::{Entity, Kind, MarkupRule, Model, Org};
 use crate::jurisdiction::Jurisdiction;
 use crate::markup::{self, Buyer};
@@ -9,7 +9,7 @@ use crate::money::Currency;
 use crate::price::{DatedCard, Schedule};
 use crate::snapshot::SellPrice;
 use crate::time::Timestamp;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// All that prices are made of.
 pub(super) struct Pricing<'a> {
@@ -17,7 +17,8 @@ pub(super) struct Pricing<'a> {
     revision: u64,
     rules: Vec<MarkupRule>,
     shops: Vec<Shop<'a>>,
-    known: HashMap<PriceName<'a>, &'a SellPrice>,
+    index: CostIndex<'a>,
+    previous: &'a Compiled,
 }
 
 /// A seller with those for whom it has prices.
@@ -27,14 +28,8 @@ struct Shop<'a> {
     orgs_with_rules: Vec<&'a Org>,
 }
 
-#[derive(PartialEq, Eq, Hash)]
-struct PriceName<'a> {
-    model: &'a str,
-    upstream: &'a str,
-    entity: &'a str,
-    audience: &'a str,
-    org: Option<&'a str>,
-}
+/// Who pays a price: entity, audience, org.
+type Payer<'a> = (&'a str, &'a str, Option<&'a str>);
 
 impl<'a> Pricing<'a> {
     pub(super) fn new(catalog: &'a Catalog, revision: u64, previous: &'a Compiled) -> Self {
@@ -43,7 +38,8 @@ impl<'a> Pricing<'a> {
             revision,
             rules: catalog.markup_rules.values().cloned().collect(),
             shops: catalog.entities.values().map(|entity| Shop::of(catalog, entity)).collect(),
-            known: known_prices(previous),
+            index: CostIndex::of(catalog),
+            previous,
         }
     }
 
@@ -57,15 +53,24 @@ impl<'a> Pricing<'a> {
         let Some(place) = self.catalog.upstreams.get(upstream).map(|u| u.jurisdiction) else {
             return Ok(Vec::new());
         };
-        let costs = self.catalog.costs(&model.name, upstream);
+        let costs = self.index.costs(&model.name, upstream);
+        let known = known_prices(self.previous, &model.name, upstream);
+        let mut schedules: BTreeMap<(i64, Currency), Schedule> = BTreeMap::new();
         let mut prices = Vec::new();
         for shop in self.shops.iter().filter(|shop| shop.entity.allowed.permits(place)) {
             for buyer in self.buyers(shop, model, place) {
                 let rule = markup::choose(&self.rules, &buyer);
-                let schedule = self
-                    .schedule(&costs, shop.entity.currency, rule)
-                    .ok_or_else(|| out_of_range(&buyer, upstream, rule))?;
-                prices.push(self.numbered(&buyer, upstream, schedule));
+                // Where no rule applies, nothing is added.
+                let markup_ppm = rule.map_or(0, |rule| rule.markup_ppm);
+                let currency = shop.entity.currency;
+                let schedule = match schedules.get(&(markup_ppm, currency)) {
+                    Some(schedule) => schedule.clone(),
+                    None => self
+                        .schedule(&costs, markup_ppm, currency)
+                        .ok_or_else(|| out_of_range(&buyer, upstream, rule))?,
+                };
+                schedules.entry((markup_ppm, currency)).or_insert_with(|| schedule.clone());
+                prices.push(self.numbered(&buyer, schedule, &known));
             }
         }
         Ok(prices)
@@ -94,14 +99,7 @@ impl<'a> Pricing<'a> {
         audiences.chain(own).collect()
     }
 
-    /// Where no rule applies, nothing is added.
-    fn schedule(
-        &self,
-        costs: &Costs<'_>,
-        currency: Currency,
-        rule: Option<&MarkupRule>,
-    ) -> Option<Schedule> {
-        let markup_ppm = rule.map_or(0, |rule| rule.markup_ppm);
+    fn schedule(&self, costs: &Costs<'_>, markup_ppm: i64, currency: Currency) -> Option<Schedule> {
         let sell = |(from, cost): &(Timestamp, Cost<'_>)| {
             let rate_e10 = self.catalog.exchange_e10(cost.book.currency, currency)?;
             let card = markup::sell_card(&cost.entry.card, markup_ppm, rate_e10)?;
@@ -110,15 +108,15 @@ impl<'a> Pricing<'a> {
         costs.dated.iter().map(sell).collect::<Option<Vec<_>>>().map(Schedule)
     }
 
-    fn numbered(&self, buyer: &Buyer<'_>, upstream: &str, schedule: Schedule) -> SellPrice {
-        let name = PriceName {
-            model: buyer.model,
-            upstream,
-            entity: buyer.entity,
-            audience: buyer.audience,
-            org: buyer.org,
-        };
-        let unchanged = self.known.get(&name).filter(|known| known.schedule == schedule);
+    fn numbered(
+        &self,
+        buyer: &Buyer<'_>,
+        schedule: Schedule,
+        known: &BTreeMap<Payer<'_>, &SellPrice>,
+    ) -> SellPrice {
+        let unchanged = known
+            .get(&(buyer.entity, buyer.audience, buyer.org))
+            .filter(|known| known.schedule == schedule);
         SellPrice {
             entity: buyer.entity.to_owned(),
             audience: buyer.audience.to_owned(),
@@ -143,23 +141,19 @@ impl<'a> Shop<'a> {
     }
 }
 
-fn known_prices(previous: &Compiled) -> HashMap<PriceName<'_>, &SellPrice> {
-    let mut known: HashMap<_, &SellPrice> = HashMap::new();
-    for model in previous.models.values() {
-        for route in &model.routes {
-            for price in &route.prices {
-                let name = PriceName {
-                    model: &model.name,
-                    upstream: &route.upstream,
-                    entity: &price.entity,
-                    audience: &price.audience,
-                    org: price.org.as_deref(),
-                };
-                let latest = known.entry(name).or_insert(price);
-                if price.revision > latest.revision {
-                    *latest = price;
-                }
-            }
+/// What was asked before for a model on an upstream. Of several prices for the same payer the latest counts.
+fn known_prices<'a>(
+    previous: &'a Compiled,
+    model: &str,
+    upstream: &str,
+) -> BTreeMap<Payer<'a>, &'a SellPrice> {
+    let mut known: BTreeMap<_, &SellPrice> = BTreeMap::new();
+    let routes = previous.models.get(model).into_iter().flat_map(|model| &model.routes);
+    for price in routes.filter(|route| route.upstream == upstream).flat_map(|route| &route.prices) {
+        let payer = (price.entity.as_str(), price.audience.as_str(), price.org.as_deref());
+        let latest = known.entry(payer).or_insert(price);
+        if price.revision > latest.revision {
+            *latest = price;
         }
     }
     known

@@ -135,7 +135,7 @@ async fn what_a_key_may_not_do_is_403_and_what_is_not_there_404() {
 
 #[tokio::test]
 async fn a_body_that_is_too_large_is_413() {
-    let settings = Gateway::builder().env("TURNPIKE__DATA_PLANE__LIMITS__BODY_BYTES", "10000");
+    let settings = Gateway::demo().env("TURNPIKE__DATA_PLANE__LIMITS__BODY_BYTES", "10000");
     let gateway = settings.start().await;
     let mut body = say(1);
     body["padding"] = "x".repeat(20_000).into();
@@ -190,7 +190,7 @@ fn whole_bound() -> Value {
 
 #[tokio::test]
 async fn upstreams_that_fail_are_502_503_or_504() {
-    let gateway = Gateway::builder()
+    let gateway = Gateway::demo()
         .env("TURNPIKE__DATA_PLANE__LIMITS__FIRST_TOKEN_TIMEOUT", "1s")
         .env("TURNPIKE__DATA_PLANE__LIMITS__ANSWER_TIMEOUT", "2s")
         .start()
@@ -223,7 +223,7 @@ async fn upstreams_that_fail_are_502_503_or_504() {
 #[tokio::test]
 async fn a_stream_that_breaks_ends_with_an_error_event_and_nothing_after_it() {
     let settings =
-        Gateway::builder().env("TURNPIKE__DATA_PLANE__LIMITS__BETWEEN_TOKENS_TIMEOUT", "1s");
+        Gateway::demo().env("TURNPIKE__DATA_PLANE__LIMITS__BETWEEN_TOKENS_TIMEOUT", "1s");
     let gateway = settings.start().await;
     for (fault, code) in
         [("cut", 502), ("malformed_chunk", 502), ("error_mid", 502), ("stall", 504)]

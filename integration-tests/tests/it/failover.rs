@@ -21,7 +21,7 @@ fn attempts(bill: &Value) -> Vec<(String, u64, String)> {
 
 #[tokio::test]
 async fn an_upstream_that_fails_before_it_said_anything_is_followed_by_the_next() {
-    let gateway = Gateway::builder()
+    let gateway = Gateway::demo()
         .env("TURNPIKE__DATA_PLANE__LIMITS__FIRST_TOKEN_TIMEOUT", "1s")
         .env("TURNPIKE__DATA_PLANE__LIMITS__COOLDOWN", "1ms")
         .env("TURNPIKE__DATA_PLANE__LIMITS__COOLDOWN_MAX", "1ms")
@@ -97,7 +97,7 @@ async fn nothing_is_tried_again_once_the_client_has_seen_a_token() {
 
 #[tokio::test]
 async fn a_stream_gets_keep_alives_while_upstreams_are_tried() {
-    let gateway = Gateway::builder()
+    let gateway = Gateway::demo()
         .env("TURNPIKE__DATA_PLANE__LIMITS__STREAM_HEADERS_WAIT", "200ms")
         .env("TURNPIKE__DATA_PLANE__LIMITS__FIRST_TOKEN_TIMEOUT", "1s")
         .start()

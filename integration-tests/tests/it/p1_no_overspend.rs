@@ -4,9 +4,10 @@
 
 mod crowd;
 
-use crowd::Story;
-use integration_tests::{Balance, Cli, Gateway, PATIENCE, eventually, nano};
+use crowd::{INPUT_NANO, OUTPUT_NANO, Story};
+use integration_tests::{Balance, Cli, Gateway, PATIENCE, eventually, nano, say, units};
 use jiff::Timestamp;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -63,6 +64,33 @@ async fn two_hundred_clients_never_overdraw_a_wallet_worth_fifty_requests() {
     assert_eq!(admin.reconciled().await, u64::try_from(records.len()).unwrap());
 }
 
+#[tokio::test]
+async fn a_request_is_let_in_with_its_least_hold_free_and_not_with_one_nano_unit_less() {
+    let gateway = Gateway::demo().start().await;
+    for (number, is_stream) in [false, true].into_iter().enumerate() {
+        let mut body = say(20);
+        body["stream"] = is_stream.into();
+        let least = least_hold(&body);
+        let rich = gateway.new_org(&format!("rich-{number}"), &usd(least)).await;
+        let answered = gateway.chat(&rich.key, body.clone()).await;
+        assert_eq!(answered.status, 200, "{least}: {}", answered.text());
+
+        let poor = gateway.new_org(&format!("poor-{number}"), &usd(least - 1)).await;
+        let refused = gateway.chat(&poor.key, body).await;
+        assert_eq!((refused.status, &*refused.reason()), (402, "insufficient_balance"));
+    }
+}
+
+/// All of its bytes as the dearest input, and one token of output (DESIGN 6.3).
+fn least_hold(body: &Value) -> i64 {
+    let bytes = i64::try_from(body.to_string().len()).unwrap();
+    bytes * INPUT_NANO + OUTPUT_NANO
+}
+
+fn usd(nano: i64) -> String {
+    format!("{}.{:09} USD", nano / units(1), nano % units(1))
+}
+
 /// Looks at the balance until all is over; returns how often.
 async fn watch(admin: Cli, org: String, is_over: Arc<AtomicBool>) -> u64 {
     let mut looks = 0;
@@ -82,7 +110,7 @@ async fn records(admin: &Cli, org: &str, story: &Story) -> Records {
         (rows.len() >= story.served.len()).then_some(rows)
     })
     .await;
-    let record = |row: &serde_json::Value| {
+    let record = |row: &Value| {
         let ended: Timestamp = row["ended_at"].as_str().unwrap().parse().unwrap();
         let record = Record { charge: nano(&row["charge_nano"]), ended_us: ended.as_microsecond() };
         (row["request_id"].as_str().unwrap().to_owned(), record)
@@ -105,7 +133,7 @@ async fn began(gateway: &Gateway) -> BTreeMap<String, i64> {
         (log.attempts.len() == before && log.running().next().is_none()).then_some(())
     })
     .await;
-    let began = |attempt: &serde_json::Value| {
+    let began = |attempt: &Value| {
         let id = attempt["request_id"].as_str().unwrap().to_owned();
         (id, attempt["began_us"].as_i64().unwrap())
     };

@@ -11,6 +11,8 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 const KILLS: usize = 20;
+/// After so many kills the next start is killed too, while it closes what it found open.
+const STARTS_THAT_ARE_KILLED: usize = 4;
 const IN_FLIGHT_MIN: usize = 50;
 const STREAMING_MIN: usize = 10;
 const CREDIT: &str = "1000.00 USD";
@@ -44,6 +46,9 @@ async fn twenty_kills_under_load_lose_nothing_and_charge_nothing_twice() {
         let cut_off = cut_off(&mut log).await;
         assert!(cut_off >= IN_FLIGHT_MIN * kill, "{cut_off} requests were cut off by {kill} kills");
 
+        if kill % STARTS_THAT_ARE_KILLED == 0 {
+            gateway.restart_and_kill9(Duration::from_millis(chance.within(0..1_500))).await;
+        }
         gateway.restart().await;
         let records = records(&gateway.admin(), &org.name, &log).await;
         every_answer_is_in_the_books(&answered, &records);

@@ -122,7 +122,7 @@ const DAMAGE: [(&str, &str); 6] = [
     ("UPDATE account SET held = held + 1 WHERE key_uid = 0", "demo"),
     ("UPDATE posting SET amount = amount + 1 WHERE debit LIKE 'wallet:%'", "posting"),
     ("UPDATE usage_record SET charge_nano = charge_nano + 1", "req-"),
-    ("UPDATE lot SET remaining = remaining - 1", "demo"),
+    ("UPDATE lot SET remaining = remaining - 1", "lot"),
     ("UPDATE slice SET granted = granted + 1", "slice"),
 ];
 

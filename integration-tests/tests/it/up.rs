@@ -1,6 +1,6 @@
 //! `turnpike up`: starting, refusing to start, stopping, and what a restart keeps.
 
-use integration_tests::{End, Gateway, nano, say, units};
+use integration_tests::{Client, End, Gateway, Request, eventually, nano, say, units};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::fs;
@@ -69,6 +69,29 @@ async fn demo_env_is_for_the_owner_alone_and_says_how_to_come_in() {
     let told = gateway.stdout() + &gateway.stderr();
     let curl = format!("{}/chat/completions", gateway.base_url());
     assert!(told.contains("curl") && told.contains(&curl), "a ready curl line: {told}");
+}
+
+#[tokio::test]
+async fn the_ops_listener_tells_health_readiness_and_metrics() {
+    let mut gateway = Gateway::demo().start().await;
+    let ops = Client::new(gateway.ops_url());
+    let ask = async |path| ops.try_send(&Request::get(path)).await.unwrap();
+    assert_eq!(ask("/healthz").await.status, 200);
+    assert_eq!(ask("/readyz").await.status, 200);
+    gateway.chat(gateway.api_key(), say(2)).await;
+    let metrics = ask("/metrics").await;
+    assert!(metrics.text().contains("turnpike_"), "{}", metrics.text());
+
+    let mut endless = gateway.stream(gateway.api_key(), paced(100_000, 20)).await;
+    endless.next().await.unwrap();
+    gateway.signal(Signal::TERM);
+    eventually("no new requests are wanted", async || {
+        (ask("/readyz").await.status == 503).then_some(())
+    })
+    .await;
+    assert_eq!(ask("/healthz").await.status, 200, "it still drains");
+    endless.drop_connection();
+    assert_eq!(gateway.ended_within(Duration::from_secs(10)).await.code, Some(0));
 }
 
 #[tokio::test]

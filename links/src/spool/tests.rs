@@ -197,13 +197,15 @@ proptest! {
     #[test]
     fn no_checkpoint_is_longer_than_its_bound(
         requests in proptest::collection::vec((0..300_usize, 0..300_usize, any::<bool>()), 0..40),
-        slices in proptest::collection::vec((any::<i64>(), any::<i64>(), any::<i64>()), 0..40),
+        slices in proptest::collection::vec((any::<i64>(), any::<i64>(), 1..i64::MAX), 0..400),
         numbers in proptest::collection::vec((0..64_u32, any::<u64>()), 0..80),
         data_plane in "[a-z]{0,40}",
     ) {
         let mut books = Books::new();
         for (org_uid, key_uid, granted_nano) in slices {
-            books.learn(&SliceMark { org_uid, key_uid, granted_nano, ..SliceMark::default() });
+            let released_nano = granted_nano;
+            let spent_nano = 0;
+            books.learn(&SliceMark { org_uid, key_uid, granted_nano, released_nano, spent_nano });
         }
         for (partition, seq) in numbers {
             let event = UsageEvent {

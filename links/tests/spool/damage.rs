@@ -99,6 +99,15 @@ fn seqs_after(path: &Path, skip: usize) -> Vec<u64> {
 
 #[test]
 fn damage_in_an_older_segment_costs_what_follows_it_there_and_nothing_else() {
+    damage_an_older_segment(false);
+}
+
+#[test]
+fn damage_in_an_older_segment_is_told_even_where_its_mark_was_not_written_back() {
+    damage_an_older_segment(true);
+}
+
+fn damage_an_older_segment(is_mark_lost: bool) {
     let (directory, incarnation) = several_segments();
     let settings = small(directory.path());
     let victim = used_segments(directory.path()).remove(1);
@@ -107,6 +116,9 @@ fn damage_in_an_older_segment_costs_what_follows_it_there_and_nothing_else() {
     damage(&victim, |bytes| {
         let sixth = frames(bytes)[5].start;
         bytes[sixth + 10] ^= 1;
+        if is_mark_lost {
+            bytes[16..32].fill(0);
+        }
     });
 
     for start in 0..3 {

@@ -2,7 +2,7 @@
 
 use super::findings::{Findings, Subject};
 use crate::catalog::Catalog;
-use crate::catalog::costs::Cost;
+use crate::catalog::costs::{Cost, CostIndex};
 use crate::config::{Entity, Kind, Modality, Model, Upstream};
 use crate::money::Currency;
 use crate::tokens::TokenClass;
@@ -10,16 +10,23 @@ use std::collections::BTreeSet;
 
 impl Catalog {
     pub(super) fn check_routes(&self, findings: &mut Findings) {
+        let index = CostIndex::of(self);
         for model in self.models.values() {
             let names: BTreeSet<&str> = model.routes.iter().map(|r| r.upstream.as_str()).collect();
             for upstream in names.into_iter().filter_map(|name| self.upstreams.get(name)) {
-                self.check_route(model, upstream, findings);
+                self.check_route(model, upstream, &index, findings);
             }
         }
     }
 
     /// While nobody sells, a route leads nowhere and needs no price.
-    fn check_route(&self, model: &Model, upstream: &Upstream, findings: &mut Findings) {
+    fn check_route(
+        &self,
+        model: &Model,
+        upstream: &Upstream,
+        index: &CostIndex<'_>,
+        findings: &mut Findings,
+    ) {
         let sellers: Vec<&Entity> =
             self.entities.values().filter(|e| e.allowed.permits(upstream.jurisdiction)).collect();
         if sellers.is_empty() {
@@ -32,7 +39,7 @@ impl Catalog {
             }
             return;
         }
-        let costs = self.costs(&model.name, &upstream.name);
+        let costs = index.costs(&model.name, &upstream.name);
         for (first, other) in &costs.ties {
             refuse_tie(*first, *other, findings);
         }

@@ -15,8 +15,8 @@ const PACE_MS: u64 = 2;
 const TRIES: usize = 200;
 
 /// Prices of `demo/chat` for `global`, in nano-units per token: the dearest that input may meet, and output.
-const INPUT_NANO: i64 = 1_200;
-const OUTPUT_NANO: i64 = 1_800;
+pub(super) const INPUT_NANO: i64 = 1_200;
+pub(super) const OUTPUT_NANO: i64 = 1_800;
 /// What a stream may hold ahead of what it has said: eight windows of output.
 const TOKENS_AHEAD: i64 = 8 * 256;
 
