@@ -39,7 +39,7 @@ async fn every_class_that_an_upstream_reports_is_a_line_of_the_bill() {
     let usage = json!({
         "prompt_tokens": 1_000, "completion_tokens": 60, "total_tokens": 1_060,
         "prompt_tokens_details": {"cached_tokens": 301, "cache_write_tokens": 103, "audio_tokens": 57, "image_tokens": 11},
-        "completion_tokens_details": {"reasoning_tokens": 17},
+        "completion_tokens_details": {"reasoning_tokens": 17, "audio_tokens": 7, "image_tokens": 5},
     });
     let reply = gateway.chat(gateway.api_key(), asking("demo/chat", usage)).await;
     let bill = gateway.admin().bill(reply.request_id()).await;
@@ -50,8 +50,10 @@ async fn every_class_that_an_upstream_reports_is_a_line_of_the_bill() {
         ("cache_write_5m", 103),
         ("audio_in", 57),
         ("image_in", 11),
-        ("output", 43),
+        ("output", 31),
         ("reasoning", 17),
+        ("audio_out", 7),
+        ("image_out", 5),
     ];
     for (class, count) in expected {
         assert_eq!(quantity(&bill, class), count, "{class}: {bill}");
@@ -123,7 +125,7 @@ const DAMAGE: [(&str, &str); 6] = [
     ("UPDATE posting SET amount = amount + 1 WHERE debit LIKE 'wallet:%'", "posting"),
     ("UPDATE usage_record SET charge_nano = charge_nano + 1", "req-"),
     ("UPDATE lot SET remaining = remaining - 1", "lot"),
-    ("UPDATE slice SET granted = granted + 1", "slice"),
+    ("UPDATE slice SET granted = granted + 1", "wallet demo"),
 ];
 
 async fn tamper(gateway: &Gateway, statement: &'static str) {
