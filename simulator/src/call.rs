@@ -54,10 +54,11 @@ impl Call<'_> {
         ends_with_assistant: bool,
     ) -> Result<Script, ApiError> {
         let mut script = raw.map(Script::parse).transpose()?.unwrap_or_default();
-        if let (Some(_), Some(failing)) = (script.fault, script.attempt)
+        if let Some(failing) = script.attempt
+            && (script.fault.is_some() || script.raw.is_some())
             && self.attempts.count(self.headers, self.body) > failing
         {
-            script.fault = None;
+            (script.fault, script.raw) = (None, None);
         }
         if script.fault == Some(Fault::PrefillRefused) && !ends_with_assistant {
             script.fault = None;
@@ -72,6 +73,10 @@ impl Call<'_> {
         stream: bool,
         answer: impl FnOnce(&Script) -> Reply,
     ) -> Plan {
+        if let Some(raw) = &script.raw {
+            let reply = raw.reply();
+            return Plan { script, act: Act::Answer(reply) };
+        }
         let echo = Echo { credential: self.credential(), retry_after: script.retry_after };
         let error = script.fault.filter(|_| !script.filters_stream(stream));
         let act = match (script.fault, error.and_then(|fault| fault.error(&echo))) {

@@ -1,6 +1,6 @@
 //! A scriptable fake provider on the OpenAI wire: tests, the demo and benchmarks talk to it.
 //!
-//! In reading order: what a caller may ask for (`config`, `script`, `fault`), what is said (`text`,
+//! In reading order: what a caller may ask for (`config`, `script`, `fault`, `raw`), what is said (`text`,
 //! `count`, `schema`, `answer`), how it is said (`error`, `reply` and the endpoints), how it reaches
 //! the socket (`player`, `wire`, `step`), what is remembered (`attempts`, `log`), and `server`.
 //! `README.md` beside this crate's manifest lists the script's fields and the log's.
@@ -8,6 +8,7 @@
 mod config;
 mod script;
 mod fault;
+mod raw;
 mod text;
 mod count;
 mod schema;

@@ -12,7 +12,6 @@ use thiserror::Error;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::{
-    fault::Fault,
     log::{Attempt, Ended},
     reply::{Chunk, Move, Moves, Reply},
     script::Script,
@@ -104,7 +103,7 @@ pub(crate) fn perform(
         turns,
         pace: script.pace,
         due: None,
-        ended: ending(script.fault),
+        ended: if script.leaves_answer_whole() { Ended::Complete } else { Ended::Fault },
         is_exhausted: false,
     };
     let frames = stream::unfold(player.begin(), |mut player| async move {
@@ -115,13 +114,6 @@ pub(crate) fn perform(
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
-}
-
-fn ending(fault: Option<Fault>) -> Ended {
-    match fault {
-        Some(fault) if !fault.leaves_answer_whole() => Ended::Fault,
-        _ => Ended::Complete,
-    }
 }
 
 impl Player {
@@ -141,7 +133,10 @@ impl Player {
             match self.upcoming.as_ref()? {
                 Move::Wait(delay) => sleep(*delay).await,
                 Move::Stall => pending().await,
-                Move::Cut => {
+                broken @ (Move::Cut | Move::Reset) => {
+                    if matches!(broken, Move::Reset) {
+                        self.wire.reset_on_close();
+                    }
                     // The head, where nothing followed it yet.
                     self.wire.flushed(self.mark).await;
                     if let Some(attempt) = self.attempt.take() {

@@ -30,6 +30,8 @@ pub(crate) enum Move {
     Stall,
     /// Close the connection inside the body.
     Cut,
+    /// Reset the connection (TCP RST) inside the body.
+    Reset,
 }
 
 /// Bytes that go out in one write.

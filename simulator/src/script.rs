@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use crate::{error::ApiError, fault::Fault};
+use crate::{error::ApiError, fault::Fault, raw::Raw};
 
 /// Far above the longest stream any test needs; keeps a typing error from filling the memory.
 const TOKENS_MAX: u64 = 10_000_000;
@@ -33,6 +33,8 @@ pub(crate) struct Script {
     pub(crate) delay: Duration,
     /// The lock-step name; see `step`.
     pub(crate) step: Option<String>,
+    /// Takes the place of the answer, whatever else is asked for.
+    pub(crate) raw: Option<Raw>,
 }
 
 /// Which usage the answer reports.
@@ -71,6 +73,7 @@ impl Default for Script {
             attempt: None,
             delay: Duration::from_secs(60),
             step: None,
+            raw: None,
         }
     }
 }
@@ -97,6 +100,12 @@ impl Script {
         self.at.unwrap_or(1)
     }
 
+    /// Whether the client gets all that was meant for it, by the letter of the protocol.
+    pub(crate) fn leaves_answer_whole(&self) -> bool {
+        self.fault.is_none_or(Fault::leaves_answer_whole)
+            && self.raw.as_ref().is_none_or(Raw::is_whole)
+    }
+
     /// Whether the answer is a stream which the content filter ends early.
     pub(crate) fn filters_stream(&self, stream: bool) -> bool {
         self.fault == Some(Fault::ContentFilter) && stream && self.at.is_some_and(|at| at > 0)
@@ -114,6 +123,7 @@ impl Script {
             "retry_after" => self.retry_after = Some(read(value)?),
             "attempt" => self.attempt = Some(read(value)?),
             "step" => self.step = Some(read(value)?),
+            "raw" => self.raw = Some(Raw::parse(value.get())?),
             _ => return Err("unknown field".to_owned()),
         }
         Ok(())

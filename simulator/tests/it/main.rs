@@ -11,4 +11,5 @@ mod answers;
 mod endpoints;
 mod faults;
 mod log;
+mod raw;
 mod steps;
