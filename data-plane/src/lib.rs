@@ -9,6 +9,7 @@ mod metric;
 mod error;
 
 mod server;
+mod client_address;
 mod api;
 mod body;
 mod respond;
@@ -26,6 +27,7 @@ pub mod purse;
 pub mod recovery;
 pub mod tokenizer;
 
+pub use client_address::{Network, NotANetwork};
 pub use plane::{DataPlane, DataPlaneParts};
 pub use server::{Listener, StartError};
 pub use settings::{DataPlaneSettings, Limits, Pace};

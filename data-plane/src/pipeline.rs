@@ -20,6 +20,7 @@ pub(crate) mod head;
 
 use crate::body;
 use crate::body::chat::ChatRequest;
+use crate::client_address;
 use crate::error::ApiError;
 use crate::metric;
 use crate::pipeline::admit::AdmitOrder;
@@ -29,6 +30,7 @@ use crate::pipeline::route::{RoutePlan, route};
 use crate::plane::{Core, now};
 use crate::respond::{Client, respond};
 use axum::body::Body;
+use domain::client::ClientDigest;
 use http::{Request, Response};
 use std::sync::Arc;
 
@@ -39,6 +41,7 @@ struct Prepared {
     plan: RoutePlan,
     chat: ChatRequest,
     app: String,
+    client: ClientDigest,
 }
 
 /// Serves one chat completion.
@@ -70,13 +73,15 @@ async fn prepare(
     let caller = authenticate(parts, &head.headers, now())?;
     let plan = route(&snapshot, &caller, &chat, &core.plane)?;
     let app = head::app(&head.headers, limits.app_bytes);
-    Ok(Prepared { request_id, caller, plan, chat, app })
+    let client = client_address::digest(core, &head);
+    Ok(Prepared { request_id, caller, plan, chat, app, client })
 }
 
 /// From admission to settlement. Outlives its client.
 async fn live(core: Arc<Core>, prepared: Prepared, client: Client) {
-    let Prepared { request_id, caller, plan, chat, app } = prepared;
-    let order = AdmitOrder { request_id: request_id.clone(), caller, plan, chat, app };
+    let Prepared { request_id, caller, plan, chat, app, client: asker } = prepared;
+    let order =
+        AdmitOrder { request_id: request_id.clone(), caller, plan, chat, app, client: asker };
     let mut admission = match admit::admit(&core.plane, order).await {
         Ok(admission) => admission,
         Err(refusal) => return head::refuse(&client, refusal.into(), &request_id).await,

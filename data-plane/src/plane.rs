@@ -5,6 +5,7 @@ use crate::purse::Purse;
 use crate::settings::DataPlaneSettings;
 use crate::upstream::client::Upstreams;
 use crate::upstream::health::Health;
+use domain::client::AddressKey;
 use domain::key::Pepper;
 use domain::time::Timestamp;
 use links::spool::Spool;
@@ -37,6 +38,8 @@ pub struct DataPlane {
 pub(crate) struct Shared {
     pub(crate) parts: DataPlaneParts,
     pub(crate) health: Health,
+    /// What client addresses are hashed with.
+    pub(crate) address_key: AddressKey,
     /// Once cancelled no new request is taken.
     pub(crate) draining: CancellationToken,
     /// Once cancelled running streams end, too.
@@ -49,7 +52,9 @@ impl DataPlane {
     pub fn new(parts: DataPlaneParts) -> Self {
         let ending = CancellationToken::new();
         let draining = CancellationToken::new();
-        let shared = Shared { parts, health: Health::default(), draining, ending };
+        let address_key = AddressKey::derive(&parts.pepper);
+        let shared =
+            Shared { parts, health: Health::default(), address_key, draining, ending };
         Self { shared: Arc::new(shared) }
     }
 

@@ -60,6 +60,7 @@ fn interrupted(admitted: Admitted, progress: Option<Progress>, now: Timestamp) -
         streamed: admitted.streamed,
         app: admitted.app,
         budgeted: admitted.budgeted,
+        client_digest: admitted.client_digest,
         ..UsageEvent::default()
     }
 }

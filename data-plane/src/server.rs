@@ -3,6 +3,7 @@
 //! An accept loop of our own, because the ready-made one sets neither head time-outs nor `TCP_NODELAY`.
 
 use crate::api;
+use crate::client_address::{Peer, WithPeer};
 use crate::metric;
 use crate::plane::{Core, DataPlane};
 use crate::settings::DataPlaneSettings;
@@ -123,8 +124,9 @@ async fn accept(core: Arc<Core>, socket: StdListener) -> io::Result<()> {
             () = core.plane.draining.cancelled() => break,
         };
         match stream {
-            Ok((stream, _)) => {
-                let connection = serve(core.clone(), router.clone(), stream);
+            Ok((stream, address)) => {
+                let service = WithPeer::new(router.clone(), Peer(address.ip()));
+                let connection = serve(core.clone(), service, stream);
                 tokio::spawn(async move {
                     metric::connections(1.0);
                     connection.await;
@@ -143,12 +145,12 @@ async fn accept(core: Arc<Core>, socket: StdListener) -> io::Result<()> {
     std::future::pending().await
 }
 
-async fn serve(core: Arc<Core>, router: axum::Router, stream: TcpStream) {
+async fn serve(core: Arc<Core>, service: WithPeer<axum::Router>, stream: TcpStream) {
     let settings = &core.plane.parts.settings;
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
-    let service = TowerToHyperService::new(router);
+    let service = TowerToHyperService::new(service);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(settings.pace.head)

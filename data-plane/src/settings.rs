@@ -1,5 +1,6 @@
 //! What can be set on a data plane, with its defaults. Where the values come from is the binary's business.
 
+use crate::client_address::Network;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -89,6 +90,8 @@ impl Default for Pace {
 pub struct DataPlaneSettings {
     /// Where clients connect. Port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Proxies in front of us, whose word on who asks (`X-Forwarded-For`) is believed.
+    pub trusted_proxies: Vec<Network>,
     /// Threads that serve clients, each with its own listener, runtime and upstream connections.
     pub cores: usize,
     /// Tokens of output that a stream holds ahead of what was delivered.

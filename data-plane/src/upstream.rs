@@ -1,5 +1,7 @@
-//! Upstreams as one core sees them: connections of its own, prepared addresses and credentials; and, shared by all cores,
-//! which of them failed lately.
+//! Upstreams as one core sees them: connections of its own, prepared addresses and credentials; what of their words may be
+//! written down or shown; and, shared by all cores, which of them failed lately.
 
 pub(crate) mod client;
+pub(crate) mod words;
+pub(crate) mod refusal;
 pub(crate) mod health;

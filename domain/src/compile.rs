@@ -104,6 +104,7 @@ fn compile_org(org: &config::Org) -> Org {
         audience: org.audience.clone(),
         allowed: org.allowed.clone(),
         disabled: org.disabled,
+        store_content: org.store_content,
     }
 }
 

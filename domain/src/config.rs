@@ -258,6 +258,8 @@ pub struct Org {
     pub credit_limit: Nano,
     /// May not do anything.
     pub disabled: bool,
+    /// Wants its prompts and completions kept, for as long as the operator keeps such.
+    pub store_content: bool,
 }
 
 /// An API key; never its secret.

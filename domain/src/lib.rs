@@ -16,6 +16,7 @@ pub mod price;
 pub mod markup;
 
 pub mod key;
+pub mod client;
 pub mod limits;
 
 pub mod config;

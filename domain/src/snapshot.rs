@@ -100,6 +100,8 @@ pub struct Org {
     pub allowed: Allowed,
     /// May not do anything.
     pub disabled: bool,
+    /// Wants its prompts and completions kept.
+    pub store_content: bool,
 }
 
 /// A key, as far as a data plane needs to know.

@@ -11,6 +11,12 @@ pub const MINUTE_US: u64 = 60_000_000;
 const MINUTES_PER_DAY: u64 = 24 * 60;
 
 impl Timestamp {
+    /// The number of whole UTC days since the epoch.
+    #[must_use]
+    pub const fn day(self) -> u64 {
+        self.minute() / MINUTES_PER_DAY
+    }
+
     /// The number of whole minutes since the epoch: the fixed window of rate limits.
     #[must_use]
     pub const fn minute(self) -> u64 {

@@ -99,6 +99,7 @@ fn org() -> Org {
         audience: "global".to_owned(),
         allowed: Allowed::Any,
         disabled: true,
+        store_content: true,
     }
 }
 

@@ -3,6 +3,7 @@
 //! Data planes serve clients on threads of their own; control plane and billing share a runtime, so that they never steal
 //! from the path. What each role does is its own crate's business.
 
+mod core_dumps;
 mod data_dir;
 mod demo;
 mod ops;
@@ -46,6 +47,7 @@ pub(crate) fn run(config: Config, options: UpOptions) -> anyhow::Result<()> {
         );
     }
     telemetry::start(&config.log)?;
+    core_dumps::forbid();
     let data_dir = DataDir::take(&config.data_dir)?;
     let runtime = Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)

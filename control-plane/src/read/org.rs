@@ -24,6 +24,7 @@ pub(super) fn read(identity: Identity<'_>, spec: &OrgSpec) -> Result<Org, Vec<Vi
             allowed: allowed?,
             credit_limit: credit_limit?.unwrap_or(Nano::ZERO),
             disabled: spec.disabled,
+            store_content: spec.store_content,
         })
     })
 }

@@ -43,6 +43,7 @@ fn org(uid: i64, name: &str) -> Change {
         audience: "public".to_owned(),
         allowed: Allowed::Any,
         disabled: false,
+        store_content: false,
     })
 }
 

@@ -12,6 +12,7 @@ use crate::pipeline::settle;
 use crate::plane::Shared;
 use crate::purse::PurseHold;
 use crate::transcript::{Spoken, Transcript};
+use crate::upstream::words;
 use domain::price::Rates;
 use domain::tokens::{Metered, Provenance, Quantities, TokenClass};
 use domain::usage::Outcome;
@@ -62,12 +63,12 @@ impl Meter {
     /// Takes what a piece of the answer told.
     pub(crate) fn learn(&mut self, facts: &Facts) {
         if self.upstream_id.is_empty()
-            && let Some(id) = &facts.id
+            && let Some(id) = facts.id.as_deref().and_then(words::id)
         {
-            self.upstream_id.clone_from(id);
+            self.upstream_id = id.to_owned();
         }
         if let Some(reason) = &facts.finish_reason {
-            self.finish_reason.clone_from(reason);
+            self.finish_reason = words::finish_reason(reason).to_owned();
         }
         // Some upstreams report growing totals in every chunk: the last one counts, none is added.
         self.reported = facts.usage.or(self.reported);

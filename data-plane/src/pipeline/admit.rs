@@ -9,6 +9,7 @@ use crate::pipeline::head::rate_headers;
 use crate::pipeline::route::RoutePlan;
 use crate::plane::{Shared, now};
 use crate::purse::{HoldOrder, HoldRefused, PurseHold};
+use domain::client::ClientDigest;
 use domain::money::Nano;
 use domain::time::Timestamp;
 use http::{HeaderMap, StatusCode};
@@ -33,6 +34,7 @@ pub(crate) struct AdmitOrder {
     pub(crate) plan: RoutePlan,
     pub(crate) chat: ChatRequest,
     pub(crate) app: String,
+    pub(crate) client: ClientDigest,
 }
 
 /// Why a request is not admitted. Nothing of it is left behind.
@@ -176,7 +178,7 @@ fn tokens_estimate(plan: &RoutePlan) -> u64 {
 }
 
 fn record(order: &AdmitOrder, held: Nano, admitted_at: Timestamp) -> usage::Admitted {
-    let AdmitOrder { request_id, caller, plan, chat, app } = order;
+    let AdmitOrder { request_id, caller, plan, chat, app, client } = order;
     usage::Admitted {
         request_id: request_id.clone(),
         org_uid: caller.org.uid.0,
@@ -190,5 +192,6 @@ fn record(order: &AdmitOrder, held: Nano, admitted_at: Timestamp) -> usage::Admi
         streamed: chat.stream,
         app: app.clone(),
         budgeted: caller.key.key.budgeted,
+        client_digest: client.0.to_vec(),
     }
 }

@@ -7,6 +7,7 @@ use crate::pipeline::route::Candidate;
 use crate::plane::Core;
 use crate::transcript::Transcript;
 use crate::upstream::client::SendError;
+use crate::upstream::refusal::Refusal;
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
@@ -51,7 +52,7 @@ pub(crate) enum AttemptError {
     /// It failed: 5xx, our credential, its model.
     Failed { status: StatusCode },
     /// It refuses this very request, and so would others.
-    Refused { status: StatusCode, body: Bytes },
+    Refused { status: StatusCode, refusal: Refusal },
     /// Nothing came in time.
     Silent,
     /// What came is no answer.
@@ -114,7 +115,7 @@ pub(crate) async fn attempt(
     let response = timeout_at(deadline, sent).await.map_err(|_| AttemptError::Silent)??;
     let limits = &core.plane.parts.settings.limits;
     if !response.status().is_success() {
-        return Err(refused(response, deadline).await);
+        return Err(refused(response, &admission.chat.body, deadline).await);
     }
     let content_type = content_type(response.headers());
     if streams && content_type.as_bytes().starts_with(b"text/event-stream") {
@@ -128,10 +129,15 @@ fn content_type(headers: &HeaderMap) -> HeaderValue {
     headers.get(CONTENT_TYPE).cloned().unwrap_or_else(json)
 }
 
-/// Bytes of an error text that are read at most; nobody is shown more.
+/// Bytes of an error text that are read at most.
 const ERROR_BYTES_MAX: usize = 64 << 10;
 
-async fn refused(response: Response<Incoming>, deadline: Instant) -> AttemptError {
+/// The upstream's own text ends here: only what `Refusal` takes of it goes on.
+async fn refused(
+    response: Response<Incoming>,
+    request: &[u8],
+    deadline: Instant,
+) -> AttemptError {
     let status = response.status();
     let retry_after = retry_after(response.headers());
     match status {
@@ -141,8 +147,9 @@ async fn refused(response: Response<Incoming>, deadline: Instant) -> AttemptErro
         | StatusCode::PAYLOAD_TOO_LARGE
         | StatusCode::UNSUPPORTED_MEDIA_TYPE
         | StatusCode::UNPROCESSABLE_ENTITY => {
-            let body = collect(response.into_body(), deadline, ERROR_BYTES_MAX).await;
-            AttemptError::Refused { status, body: body.unwrap_or_default() }
+            let text = collect(response.into_body(), deadline, ERROR_BYTES_MAX).await;
+            let refusal = Refusal::read(&text.unwrap_or_default(), request);
+            AttemptError::Refused { status, refusal }
         }
         _ => AttemptError::Failed { status },
     }

@@ -1,6 +1,5 @@
 //! Plan → an upstream's answer. The only loop that tries again; it commits to an upstream at its first event.
 
-use crate::body::text::Text;
 use crate::error::{ApiError, ErrorType};
 use crate::metric;
 use crate::pipeline::admission::Admission;
@@ -11,11 +10,11 @@ use crate::pipeline::route::candidate;
 use crate::plane::{Core, now};
 use crate::respond::Client;
 use crate::upstream::health::Rest;
+use crate::upstream::refusal::Refusal;
 use bytes::Bytes;
 use domain::usage::Outcome;
 use http::{HeaderValue, StatusCode};
 use proto::usage::v1 as usage;
-use serde::Deserialize;
 use std::time::{Duration, Instant};
 use thiserror::Error;
 
@@ -89,27 +88,20 @@ fn upstream_error(last: &AttemptError) -> ApiError {
             let message = "the upstream of this model did not begin to answer in time";
             ApiError::new(StatusCode::GATEWAY_TIMEOUT, ErrorType::Timeout, message).retry(false)
         }
-        AttemptError::Refused { status, body } => refused(*status, body),
+        AttemptError::Refused { status, refusal } => refused(*status, refusal),
     }
 }
 
-#[derive(Deserialize)]
-struct Envelope<'a> {
-    #[serde(borrow)]
-    error: Refusal<'a>,
-}
-
-#[derive(Deserialize)]
-struct Refusal<'a> {
-    #[serde(borrow, default)]
-    code: Option<Text<'a>>,
-}
-
-/// The upstream's verdict on the request in our own words: its own might quote credentials or another's data.
-fn refused(status: StatusCode, body: &Bytes) -> ApiError {
-    let code = serde_json::from_slice::<Envelope<'_>>(body).ok().and_then(|e| e.error.code);
-    let bad = |kind, message: &str| ApiError::new(StatusCode::BAD_REQUEST, kind, message);
-    match code.as_deref() {
+/// The upstream's verdict on the request, with so much of its own words as may be shown.
+fn refused(status: StatusCode, refusal: &Refusal) -> ApiError {
+    let bad = |kind, message: &str| {
+        let message = match &refusal.message {
+            Some(said) => format!("{message}. It says: {said}"),
+            None => message.to_owned(),
+        };
+        ApiError::new(StatusCode::BAD_REQUEST, kind, message)
+    };
+    let error = match refusal.code.as_deref() {
         Some("context_length_exceeded") => bad(
             ErrorType::ContextLengthExceeded,
             "the messages are longer than the context of this model: shorten them or choose another model",
@@ -128,7 +120,12 @@ fn refused(status: StatusCode, body: &Bytes) -> ApiError {
             "the upstream of this model does not accept this request: check its parameters",
         )
         .with("upstream_status", status.as_u16()),
-    }
+    };
+    let told = [("upstream_code", &refusal.code), ("field", &refusal.param)];
+    told.into_iter().fold(error, |error, (name, said)| match said {
+        Some(said) => error.with(name, said.as_str()),
+        None => error,
+    })
 }
 
 /// Tries candidates until one commits.

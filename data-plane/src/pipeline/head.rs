@@ -11,11 +11,17 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body_util::BodyExt;
 use std::time::Duration;
 
-/// The application that asks, as it names itself: its title, else its address.
+/// The application that asks, as it names itself: its title, else its address without what may tell of a person.
 pub(crate) fn app(headers: &HeaderMap, bytes_max: usize) -> String {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let named = text("x-title").or_else(|| text("http-referer")).or_else(|| text("referer"));
+    let address = || text("http-referer").or_else(|| text("referer")).map(without_query);
+    let named = text("x-title").or_else(address);
     named.unwrap_or_default().chars().take(bytes_max).filter(|c| !c.is_control()).collect()
+}
+
+/// A query or a fragment is what one visitor asked for, not who the application is.
+fn without_query(address: &str) -> &str {
+    address.split(['?', '#']).next().unwrap_or_default()
 }
 
 /// New requests are refused once a stop was asked for.

@@ -71,6 +71,7 @@ pub(crate) fn conclude(admission: &mut Admission, outcome: Outcome, status: Stat
         budgeted: record.budgeted,
         usage_anomaly,
         finish_reason: std::mem::take(&mut admission.meter.finish_reason),
+        client_digest: record.client_digest.clone(),
     };
     metric::settled(outcome, event.charge_nano, event.uncollected_nano);
     if let Err(error) = ticket.finish(event) {

@@ -31,6 +31,7 @@ fn admitted(request_id: &str, hold_nano: i64, budgeted: bool) -> Admitted {
         streamed: true,
         app: "app".to_owned(),
         budgeted,
+        client_digest: vec![7; 16],
     }
 }
 

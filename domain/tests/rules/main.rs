@@ -7,6 +7,7 @@ mod names;
 mod jurisdictions;
 #[cfg(test)]
 mod keys;
+mod clients;
 
 mod tokens;
 mod prices;

@@ -116,6 +116,7 @@ pub(crate) fn org(uid: i64, name: &str, entity: &str, audience: &str) -> Org {
         allowed: Allowed::Any,
         credit_limit: Nano::ZERO,
         disabled: false,
+        store_content: false,
     }
 }
 

@@ -129,6 +129,7 @@ fn an_org_pays_its_own_price_else_its_audiences_else_cannot_use_the_route() {
         audience: audience.to_owned(),
         allowed: Allowed::Any,
         disabled: false,
+        store_content: false,
     };
     let table = [
         (buyer("acme", "sg", "global"), Some(3)),

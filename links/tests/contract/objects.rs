@@ -23,6 +23,7 @@ pub(crate) fn org(uid: i64) -> Change {
         audience: "retail".into(),
         allowed: Allowed::Any,
         disabled: false,
+        store_content: false,
     })
 }
 

@@ -1,6 +1,7 @@
 //! Settings of the data plane: listener, limits, money in flight, spool.
 
 use super::human;
+use data_plane::Network;
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::{NonZeroU64, NonZeroUsize};
@@ -17,6 +18,8 @@ const GIB: u64 = 1 << 30;
 pub(crate) struct DataPlane {
     /// Where clients connect.
     pub(crate) listen: SocketAddr,
+    /// Proxies in front of it, whose `X-Forwarded-For` is believed.
+    pub(crate) trusted_proxies: Vec<Network>,
     /// What it is called by the control plane and in its spool; unique and lasting.
     pub(crate) name: String,
     /// The cell it belongs to.
@@ -35,6 +38,7 @@ impl Default for DataPlane {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            trusted_proxies: Vec::new(),
             name: "local".to_owned(),
             cell: "local".to_owned(),
             cores: None,

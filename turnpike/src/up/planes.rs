@@ -141,6 +141,7 @@ fn settings(config: &Config) -> DataPlaneSettings {
     let cores = from.cores.or_else(|| available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     DataPlaneSettings {
         listen: from.listen,
+        trusted_proxies: from.trusted_proxies.clone(),
         cores,
         output_window_tokens: from.money.output_window_tokens.get(),
         limits: limits(config),

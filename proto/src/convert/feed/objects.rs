@@ -175,6 +175,7 @@ impl From<&Org> for v1::Org {
             audience: org.audience.clone(),
             allowed: Some((&org.allowed).into()),
             disabled: org.disabled,
+            store_content: org.store_content,
         }
     }
 }
@@ -191,6 +192,7 @@ impl TryFrom<v1::Org> for Org {
             audience: org.audience,
             allowed: allowed(org.allowed)?,
             disabled: org.disabled,
+            store_content: org.store_content,
         })
     }
 }
