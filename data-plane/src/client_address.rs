@@ -178,7 +178,9 @@ mod tests {
             let address: IpAddr = address.parse().expect("an address");
             assert_eq!(network(text).holds(address), holds, "{text} {address}");
         }
-        for text in ["", "10", "10.0.0.0/33", "::/129", "10.0.0.0/-1", "example.com", "10.0.0.0/8/8"] {
+        for text in
+            ["", "10", "10.0.0.0/33", "::/129", "10.0.0.0/-1", "example.com", "10.0.0.0/8/8"]
+        {
             assert!(text.parse::<Network>().is_err(), "{text}");
         }
     }

@@ -53,8 +53,7 @@ impl DataPlane {
         let ending = CancellationToken::new();
         let draining = CancellationToken::new();
         let address_key = AddressKey::derive(&parts.pepper);
-        let shared =
-            Shared { parts, health: Health::default(), address_key, draining, ending };
+        let shared = Shared { parts, health: Health::default(), address_key, draining, ending };
         Self { shared: Arc::new(shared) }
     }
 

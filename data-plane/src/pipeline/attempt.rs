@@ -133,11 +133,7 @@ fn content_type(headers: &HeaderMap) -> HeaderValue {
 const ERROR_BYTES_MAX: usize = 64 << 10;
 
 /// The upstream's own text ends here: only what `Refusal` takes of it goes on.
-async fn refused(
-    response: Response<Incoming>,
-    request: &[u8],
-    deadline: Instant,
-) -> AttemptError {
+async fn refused(response: Response<Incoming>, request: &[u8], deadline: Instant) -> AttemptError {
     let status = response.status();
     let retry_after = retry_after(response.headers());
     match status {

@@ -132,8 +132,7 @@ fn tells_something(shown: &str) -> bool {
 mod tests {
     use super::*;
 
-    const REQUEST: &str =
-        r#"{"model":"demo/chat","temperature":9.5,"messages":[{"role":"user","content":"Zyzzyva"}],"zap_mode":1}"#;
+    const REQUEST: &str = r#"{"model":"demo/chat","temperature":9.5,"messages":[{"role":"user","content":"Zyzzyva"}],"zap_mode":1}"#;
 
     fn read(code: &str, param: &str, message: &str) -> Refusal {
         let error = serde_json::json!({"code": code, "param": param, "message": message});
@@ -169,7 +168,10 @@ mod tests {
             ("Incorrect API key provided: sk-abcDEF123", "Incorrect API key provided: …"),
             ("The organization org-AbCdEfGh is not allowed.", "The organization … is not allowed."),
             ("Invalid request to 10.0.0.12:8443 for you", "Invalid request to …:8443 for you"),
-            ("The account 123456789012 is not allowed to do this", "The account … is not allowed to do this"),
+            (
+                "The account 123456789012 is not allowed to do this",
+                "The account … is not allowed to do this",
+            ),
             ("The request of alice@example.com is not valid", "The request of … is not valid"),
             ("Invalid value: 'dear diary'", "Invalid value: '… …'"),
         ];
