@@ -6,7 +6,7 @@ pub(crate) mod openai;
 pub(crate) mod sse;
 pub(crate) mod usage;
 
-use domain::tokens::Quantities;
+use domain::tokens::{Quantities, TokenClass};
 
 /// What an upstream reported, in our classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +14,27 @@ pub(crate) struct Reported {
     pub(crate) quantities: Quantities,
     /// The numbers contradict each other, or are none.
     pub(crate) is_odd: bool,
+}
+
+impl Reported {
+    /// What counts when a stream reports more than once. Totals grow, so nothing is added: of input and of output the
+    /// larger total counts, with the classes that it came with. A side that is not spoken of is no contradiction; one
+    /// that shrinks is.
+    pub(crate) fn then(self, later: Self) -> Self {
+        let mut quantities = later.quantities;
+        let mut is_odd = self.is_odd || later.is_odd;
+        for classes in [&TokenClass::INPUT[..], &TokenClass::OUTPUT, &[TokenClass::WebSearch]] {
+            let total = |of: &Quantities| classes.iter().map(|class| of.get(*class)).sum::<u64>();
+            let (before, now) = (total(&self.quantities), total(&later.quantities));
+            if before > now {
+                is_odd |= now > 0;
+                classes
+                    .iter()
+                    .for_each(|class| quantities.set(*class, self.quantities.get(*class)));
+            }
+        }
+        Self { quantities, is_odd }
+    }
 }
 
 /// Whose words a piece of an answer is.

@@ -1,6 +1,6 @@
 //! The harness: starts the built `turnpike` as an operator does, and speaks to it as a client does, over real sockets.
 //!
-//! In reading order: the binary and its processes, a running gateway, the command line and what it says about money, the
+//! In reading order: the binary and its processes, a running gateway, the command line and what it says about money, customers, the
 //! client's side, the simulator, and small helps. What must hold is the tests' business.
 
 #![expect(
@@ -21,6 +21,7 @@ mod cli;
 mod money;
 mod books;
 mod org;
+mod account;
 
 mod http;
 mod client;
@@ -39,6 +40,7 @@ pub use process::Exited;
 pub use demo_env::DemoEnv;
 pub use gateway::Gateway;
 
+pub use account::{Account, Bill};
 pub use books::Balance;
 pub use cli::{Cli, Output};
 pub use money::{nano, units};

@@ -13,8 +13,10 @@ use std::ops::Range;
 /// Path below an upstream's base URL.
 pub(crate) const CHAT_PATH: &str = "/chat/completions";
 
-/// The data of the event that ends a stream.
-pub(crate) const DONE: &[u8] = b"[DONE]";
+/// Whether it is the data of the event that ends a stream.
+pub(crate) fn is_done(data: &[u8]) -> bool {
+    data.trim_ascii() == b"[DONE]"
+}
 
 /// What the upstream calls the model, and the output bound if money is short.
 pub(crate) struct Changes<'a> {

@@ -8,15 +8,18 @@ use memchr::memchr2;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Event {
     pub(crate) raw: Bytes,
-    /// The value of its `data` lines; none for comments and empty lines.
+    /// The value of its `data` lines; none for comments and for what has no data or empty data, which is no event.
     pub(crate) data: Option<Bytes>,
 }
 
-/// Cuts a stream into events.
+/// Cuts a stream into events. However large an event is and however small its frames are, each byte is looked at a fixed
+/// number of times: a sender cannot make a reader work for the square of what it sends.
 #[derive(Debug, Default)]
 pub(crate) struct EventReader {
     current: Bytes,
-    /// Start of the line up to which `current` was searched.
+    /// Where the line begins whose end is looked for.
+    line: usize,
+    /// Before this place it does not end.
     searched: usize,
 }
 
@@ -27,8 +30,8 @@ impl EventReader {
             self.current = frame;
             return;
         }
-        let mut joined = BytesMut::with_capacity(self.current.len() + frame.len());
-        joined.extend_from_slice(&self.current);
+        // After the first time the buffer is ours alone, and grows in place.
+        let mut joined = BytesMut::from(std::mem::take(&mut self.current));
         joined.extend_from_slice(&frame);
         self.current = joined.freeze();
     }
@@ -36,15 +39,32 @@ impl EventReader {
     /// The next whole event, if it is there.
     pub(crate) fn next(&mut self) -> Option<Event> {
         loop {
-            let rest = self.current.get(self.searched..)?;
-            let (line, ending) = line(rest)?;
-            self.searched += line + ending;
-            if line == 0 {
-                let raw = self.current.split_to(self.searched);
-                self.searched = 0;
+            let (end, next_line) = self.line_end()?;
+            let is_blank = end == self.line;
+            (self.line, self.searched) = (next_line, next_line);
+            if is_blank {
+                let raw = self.current.split_to(next_line);
+                (self.line, self.searched) = (0, 0);
                 let data = data(&raw);
                 return Some(Event { raw, data });
             }
+        }
+    }
+
+    /// Where the current line ends, and where the next one begins. A line whose `\r` is the last byte seen may still get
+    /// its `\n`, so it has not ended; a blank one has, because its event is over either way.
+    fn line_end(&mut self) -> Option<(usize, usize)> {
+        let found = memchr2(b'\n', b'\r', self.current.get(self.searched..)?);
+        let Some(found) = found else {
+            self.searched = self.current.len();
+            return None;
+        };
+        let end = self.searched + found;
+        self.searched = end;
+        match (self.current.get(end), self.current.get(end + 1)) {
+            (Some(b'\r'), Some(b'\n')) => Some((end, end + 2)),
+            (Some(b'\r'), None) if end > self.line => None,
+            _ => Some((end, end + 1)),
         }
     }
 
@@ -55,24 +75,10 @@ impl EventReader {
 
     /// What is left when the stream has ended: an event that was never closed.
     pub(crate) fn rest(&mut self) -> Option<Event> {
-        self.searched = 0;
+        (self.line, self.searched) = (0, 0);
         let raw = std::mem::take(&mut self.current);
         let data = data(&raw);
         (!raw.is_empty()).then_some(Event { raw, data })
-    }
-}
-
-/// Length of the first line and of its ending. A line whose `\r` is the last byte seen may still get its `\n`, so it has
-/// not ended; a blank one has, because its event is over either way.
-fn line(bytes: &[u8]) -> Option<(usize, usize)> {
-    let length = memchr2(b'\n', b'\r', bytes)?;
-    if bytes.get(length) == Some(&b'\n') {
-        return Some((length, 1));
-    }
-    match bytes.get(length + 1) {
-        Some(b'\n') => Some((length, 2)),
-        Some(_) => Some((length, 1)),
-        None => (length == 0).then_some((0, 1)),
     }
 }
 
@@ -91,7 +97,7 @@ fn data(raw: &Bytes) -> Option<Bytes> {
         }
         at += length + 1;
     }
-    found
+    found.filter(|data| !data.is_empty())
 }
 
 fn value(line: &[u8]) -> Option<&[u8]> {

@@ -79,10 +79,12 @@ impl Counter {
 
 /// Maps the text of a `usage` object. `None` when it is null or tells nothing.
 pub(crate) fn read(text: &str) -> Option<Reported> {
-    let usage: Usage = match serde_json::from_str::<Option<Usage>>(text) {
-        Ok(usage) => usage?,
-        Err(_) => return Some(Reported { quantities: Quantities::NONE, is_odd: true }),
+    // A list would be read by its order.
+    let read = text.starts_with(['{', 'n']).then(|| serde_json::from_str::<Option<Usage>>(text));
+    let Some(Ok(usage)) = read else {
+        return Some(Reported { quantities: Quantities::NONE, is_odd: true });
     };
+    let usage = usage?;
     let mut counter = Counter::default();
     let mut quantities = Quantities::NONE;
     let prompt = input(&usage, &mut counter, &mut quantities);

@@ -70,8 +70,10 @@ impl Meter {
         if let Some(reason) = &facts.finish_reason {
             self.finish_reason = words::finish_reason(reason).to_owned();
         }
-        // Some upstreams report growing totals in every chunk: the last one counts, none is added.
-        self.reported = facts.usage.or(self.reported);
+        self.reported = match (self.reported, facts.usage) {
+            (Some(before), Some(later)) => Some(before.then(later)),
+            (before, later) => later.or(before),
+        };
     }
 }
 
@@ -157,8 +159,7 @@ impl Admission {
         let mut quantities = Quantities::NONE;
         let reported = self.meter.reported.unwrap_or(Reported { quantities, is_odd: false });
         let input_is_possible = reported.quantities.input_total() <= self.input_ceiling();
-        let output_is_possible = self.plan.model.hidden_reasoning
-            || reported.quantities.output_total() <= self.output_ceiling();
+        let output_is_possible = reported.quantities.output_total() <= self.output_ceiling();
         let mut metered = Metered::default();
         if reported.quantities.input_total() > 0 && input_is_possible {
             copy(&reported.quantities, &mut quantities, &TokenClass::INPUT);
@@ -186,10 +187,13 @@ impl Admission {
         self.plan.input_tokens_max.max(self.plan.model.context_length.min(4096))
     }
 
-    /// The words heard, and a few tokens that say nothing (ends of turns, calls of tools).
+    /// The words heard, or all that the model can think unheard, and a few tokens that say nothing (ends of turns, calls
+    /// of tools).
     fn output_ceiling(&self) -> u64 {
-        let silent = self.plan.choices.saturating_mul(32);
-        self.meter.transcript.bytes().saturating_add(silent)
+        let unheard =
+            if self.plan.model.hidden_reasoning { self.plan.model.max_output_tokens } else { 0 };
+        let unspoken = unheard.saturating_add(32).saturating_mul(self.plan.choices);
+        self.meter.transcript.bytes().saturating_add(unspoken)
     }
 
     /// Whether the tokeniser has to say what nobody reported.

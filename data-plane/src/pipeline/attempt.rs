@@ -1,6 +1,6 @@
 //! One try at one upstream: the request sent, and its answer read up to the point where it can be trusted to be one.
 
-use crate::dialect::openai::{self, Changes, DONE, read};
+use crate::dialect::openai::{self, Changes, is_done, read};
 use crate::dialect::sse::{Event, EventReader};
 use crate::pipeline::admission::Admission;
 use crate::pipeline::route::Candidate;
@@ -115,7 +115,7 @@ pub(crate) async fn attempt(
     let response = timeout_at(deadline, sent).await.map_err(|_| AttemptError::Silent)??;
     let limits = &core.plane.parts.settings.limits;
     if !response.status().is_success() {
-        return Err(refused(response, &admission.chat.body, deadline).await);
+        return Err(refused(response, &admission.chat.body, deadline, pace.cooldown_max).await);
     }
     let content_type = content_type(response.headers());
     if streams && content_type.as_bytes().starts_with(b"text/event-stream") {
@@ -133,9 +133,14 @@ fn content_type(headers: &HeaderMap) -> HeaderValue {
 const ERROR_BYTES_MAX: usize = 64 << 10;
 
 /// The upstream's own text ends here: only what `Refusal` takes of it goes on.
-async fn refused(response: Response<Incoming>, request: &[u8], deadline: Instant) -> AttemptError {
+async fn refused(
+    response: Response<Incoming>,
+    request: &[u8],
+    deadline: Instant,
+    wait_max: Duration,
+) -> AttemptError {
     let status = response.status();
-    let retry_after = retry_after(response.headers());
+    let retry_after = retry_after(response.headers()).map(|wait| wait.min(wait_max));
     match status {
         StatusCode::TOO_MANY_REQUESTS => AttemptError::Overloaded { status, retry_after },
         StatusCode::SERVICE_UNAVAILABLE => AttemptError::Overloaded { status, retry_after },
@@ -210,9 +215,11 @@ async fn open_stream(
     let mut body = response.into_body();
     let mut reader = EventReader::default();
     let mut first = Vec::new();
+    let mut kept_bytes = 0_usize;
     loop {
         while let Some(event) = reader.next() {
             let verdict = event.data.as_deref().map(|data| is_answer(data, status));
+            kept_bytes = kept_bytes.saturating_add(event.raw.len());
             first.push(event);
             match verdict {
                 None => {}
@@ -227,7 +234,7 @@ async fn open_stream(
                 Some(Err(error)) => return Err(error),
             }
         }
-        if reader.pending() > event_bytes_max {
+        if kept_bytes.saturating_add(reader.pending()) > event_bytes_max {
             return Err(AttemptError::Malformed);
         }
         let frame = timeout_at(deadline, body.frame()).await.map_err(|_| AttemptError::Silent)?;
@@ -239,7 +246,7 @@ async fn open_stream(
 }
 
 fn is_answer(data: &[u8], status: StatusCode) -> Result<(), AttemptError> {
-    if data == DONE {
+    if is_done(data) {
         return Err(AttemptError::Malformed);
     }
     let text = std::str::from_utf8(data).map_err(|_| AttemptError::Malformed)?;

@@ -4,7 +4,7 @@
 
 mod events;
 
-use crate::dialect::openai::{DONE, read, with_cost, without_usage};
+use crate::dialect::openai::{is_done, read, with_cost, without_usage};
 use crate::dialect::sse::Event;
 use crate::error::{ApiError, ErrorType};
 use crate::pipeline::admission::Admission;
@@ -159,7 +159,7 @@ impl Relay<'_> {
             offer(self.client, event.raw).await;
             return None;
         };
-        if data.as_ref() == DONE {
+        if is_done(&data) {
             return Some(self.end(admission, Last::Bytes(event.raw)));
         }
         admission.meter.transcript.begin_event();

@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 const CHAT: &str = "/v1/chat/completions";
 
 /// What a row of the table says.
-struct Row<'a> {
-    status: u16,
-    error_type: &'a str,
+pub(crate) struct Row<'a> {
+    pub(crate) status: u16,
+    pub(crate) error_type: &'a str,
     /// What the message must name.
-    names: &'a str,
+    pub(crate) names: &'a str,
 }
 
-fn check(reply: &Reply, row: &Row<'_>) -> Value {
+pub(crate) fn check(reply: &Reply, row: &Row<'_>) -> Value {
     let text = reply.text();
     assert_eq!(reply.status, row.status, "{text}");
     assert_eq!(reply.header("content-type"), Some("application/json"), "{text}");

@@ -13,6 +13,7 @@ mod full_disk;
 mod p3_fair_stop;
 mod p7_faithful;
 mod failover;
+mod streams_broken;
 mod hangup;
 mod p9_explains;
 mod limits;

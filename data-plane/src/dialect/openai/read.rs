@@ -5,8 +5,8 @@ use crate::body::text::Text;
 use crate::dialect::usage;
 use crate::dialect::{Facts, Malformed, Voice};
 use crate::transcript::Transcript;
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::ops::Range;
 
@@ -113,12 +113,30 @@ fn hear(choice: u64, delta: &Delta<'_>, transcript: &mut Transcript, facts: &mut
     }
 }
 
+/// What can still be told of a chunk whose choices have a shape we do not know.
+#[derive(Default, Deserialize)]
+struct Outline<'a> {
+    #[serde(borrow, default)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    usage: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+}
+
 /// JSON of a shape we do not know passes, bounded by its bytes; what is no JSON is broken.
 fn opaque(text: &str, transcript: &mut Transcript) -> Result<Facts, Malformed> {
     serde_json::from_str::<IgnoredAny>(text).map_err(|_| Malformed)?;
+    let outline: Outline<'_> = serde_json::from_str(text).unwrap_or_default();
     let bytes = u64::try_from(text.len()).unwrap_or(u64::MAX);
     transcript.hear_opaque(bytes);
-    Ok(Facts { opaque_bytes: bytes, ..Facts::default() })
+    Ok(Facts {
+        id: outline.id.and_then(|id| serde_json::from_str(id.get()).ok()),
+        usage: outline.usage.and_then(|usage| usage::read(usage.get())),
+        is_error: outline.error.is_some(),
+        opaque_bytes: bytes,
+        ..Facts::default()
+    })
 }
 
 /// Where the top-level `usage` of a JSON object stands in its text.
@@ -132,17 +150,20 @@ pub(crate) struct UsagePlace {
 
 #[derive(Deserialize)]
 struct OnlyUsage<'a> {
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "even_null")]
     usage: Option<&'a RawValue>,
+}
+
+/// A null is a value too: it has a place.
+fn even_null<'de, D: Deserializer<'de>>(reader: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(reader).map(Some)
 }
 
 /// Finds it; `None` when there is none.
 pub(crate) fn find_usage(text: &str) -> Option<UsagePlace> {
     let found: OnlyUsage<'_> = serde_json::from_str(text).ok()?;
-    let value = match found.usage {
-        Some(value) => place(text, value.get()),
-        None => null_usage(text)?,
-    };
+    let value = place(text, found.usage?.get());
+    // The last that is written so before the value is its name: no string value can stand between them.
     let before = text.get(..value.start)?;
     let name = before.rfind("\"usage\"")?;
     let leading = text.get(..name)?.trim_end();
@@ -154,16 +175,6 @@ pub(crate) fn find_usage(text: &str) -> Option<UsagePlace> {
     let comma = usize::from(after.trim_start().starts_with(','));
     let end = if comma == 1 { value.end + trailing + 1 } else { value.end };
     Some(UsagePlace { member: name..end, value })
-}
-
-/// `"usage":null` is read as no usage at all; its place is found by its text, which no string value can hold unescaped.
-fn null_usage(text: &str) -> Option<Range<usize>> {
-    let name = text.rfind("\"usage\"")?;
-    let after = text.get(name + "\"usage\"".len()..)?;
-    let colon = after.find(':')?;
-    let value = after.get(colon + 1..)?;
-    let start = text.len() - value.trim_start().len();
-    text.get(start..)?.starts_with("null").then_some(start..start + "null".len())
 }
 
 #[cfg(test)]

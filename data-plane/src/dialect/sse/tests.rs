@@ -54,6 +54,25 @@ fn an_event_is_given_as_soon_as_its_blank_line_is_seen() {
 }
 
 #[test]
+fn an_event_without_data_is_none() {
+    let events = read(&[b"data:\n\ndata: \r\n\r\nid: 7\n\n: ping\n\ndata: 1\n\n"]);
+    assert_eq!((events.len(), data(&events)), (5, vec!["1".to_owned()]));
+}
+
+#[test]
+fn an_endless_line_in_small_frames_is_read_once() {
+    let mut reader = EventReader::default();
+    // Read again with every frame, these would be two terabytes.
+    for _ in 0..2 * 1024 * 1024 {
+        reader.push(Bytes::from_static(&[b'x'; 8]));
+        assert_eq!(reader.next(), None);
+    }
+    assert_eq!(reader.pending(), 16 * 1024 * 1024);
+    reader.push(Bytes::from_static(b"\n\n"));
+    assert_eq!(reader.next().unwrap().raw.len(), 16 * 1024 * 1024 + 2);
+}
+
+#[test]
 fn an_event_that_was_never_closed_is_what_is_left() {
     let events = read(&[b"data: 1\n\ndata: 2"]);
     assert_eq!(data(&events), ["1", "2"]);

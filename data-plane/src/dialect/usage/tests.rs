@@ -11,7 +11,7 @@ fn quantities(classes: &[(TokenClass, u64)]) -> Quantities {
 fn every_shape_of_usage_maps_into_disjoint_classes() {
     use TokenClass::{AudioIn, CacheRead, CacheWrite5m, ImageIn, Input, Output, Reasoning};
     type Classes = &'static [(TokenClass, u64)];
-    let table: [(&str, Classes, bool); 8] = [
+    let table: [(&str, Classes, bool); 11] = [
         (
             r#"{"prompt_tokens":10,"completion_tokens":5,"total_tokens":15}"#,
             &[(Input, 10), (Output, 5)],
@@ -60,11 +60,43 @@ fn every_shape_of_usage_maps_into_disjoint_classes() {
             true,
         ),
         (r#"{"prompt_tokens":-1,"completion_tokens":1.5}"#, &[], true),
+        (r#"{"prompt_tokens":"10","completion_tokens":9223372036854775808}"#, &[], true),
+        (r#"[10,5,15]"#, &[], true),
+        (r#""many""#, &[], true),
     ];
     for (text, classes, is_odd) in table {
         let reported = read(text).unwrap();
         assert_eq!(reported.quantities, quantities(classes), "{text}");
         assert_eq!(reported.is_odd, is_odd, "{text}");
+    }
+}
+
+#[test]
+fn of_several_reports_the_larger_total_of_each_side_counts_once() {
+    let report = |prompt: u64, cached: u64, completion: u64| {
+        let details = format!(r#"{{"cached_tokens":{cached}}}"#);
+        let text = format!(
+            r#"{{"prompt_tokens":{prompt},"completion_tokens":{completion},"prompt_tokens_details":{details}}}"#
+        );
+        read(&text).unwrap()
+    };
+    let table = [
+        // Growing totals, and the cache told only at the end.
+        (report(100, 0, 1), report(100, 60, 9), report(100, 60, 9), false),
+        // The same again; a second report of one side alone.
+        (report(100, 60, 9), report(100, 60, 9), report(100, 60, 9), false),
+        (report(100, 60, 0), report(0, 0, 9), report(100, 60, 9), false),
+        // Shrinking.
+        (report(100, 60, 9), report(100, 60, 4), report(100, 60, 9), true),
+        (report(100, 60, 9), report(50, 0, 10), report(100, 60, 10), true),
+    ];
+    for (first, second, expected, is_odd) in table {
+        let both = first.then(second);
+        assert_eq!(
+            (both.quantities, both.is_odd),
+            (expected.quantities, is_odd),
+            "{first:?} {second:?}"
+        );
     }
 }
 

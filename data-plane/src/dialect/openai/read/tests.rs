@@ -68,6 +68,29 @@ fn usage_is_taken_out_with_its_comma_and_nothing_else() {
 }
 
 #[test]
+fn the_word_usage_in_an_answer_is_no_usage() {
+    let said = r#"{"choices":[{"delta":{"content":"usage"},"finish_reason":null}]}"#;
+    assert_eq!(find_usage(said), None);
+    let given = r#"{"usage":null,"choices":[{"delta":{"content":"usage"},"finish_reason":null}]}"#;
+    let left = without_usage(&Bytes::from(given), find_usage(given).unwrap().member);
+    assert_eq!(left, said);
+}
+
+#[test]
+fn a_chunk_of_another_shape_still_tells_its_id_its_usage_and_its_error() {
+    let mut transcript = Transcript::default();
+    let usage = r#""usage":{"prompt_tokens":3,"completion_tokens":2}"#;
+    let odd = format!(
+        r#"{{"id":"c1","choices":[{{"delta":{{"content":[{{"type":"text"}}]}}}}],{usage}}}"#
+    );
+    let facts = read(&odd, &mut transcript).unwrap();
+    assert_eq!(facts.id.as_deref(), Some("c1"));
+    assert_eq!(facts.usage.unwrap().quantities.input_total(), 3);
+    assert!(!facts.is_error);
+    assert!(read(r#"{"id":7,"error":"overloaded"}"#, &mut transcript).unwrap().is_error);
+}
+
+#[test]
 fn a_cost_is_the_first_member_of_usage() {
     let given = Bytes::from(r#"{"usage":{"prompt_tokens":1}}"#);
     let place = find_usage(std::str::from_utf8(&given).unwrap()).unwrap();
