@@ -15,12 +15,12 @@ use thiserror::Error;
 pub struct UsageQuery {
     /// Of this org only.
     pub org: Option<OrgUid>,
-    /// Of this model only.
-    pub model: Option<String>,
     /// Rows at most; 0 for the default.
     pub page_size: u32,
     /// Of the page before; empty for the first.
     pub page_token: String,
+    /// Rows at most that one page looks at and leaves out; the next one goes on. 0 for the default.
+    pub rows_left_out_max: u32,
 }
 
 /// Some records.
@@ -77,13 +77,17 @@ const PAGE_SIZE: u32 = 50;
 /// Rows of a page at most.
 const PAGE_SIZE_MAX: u32 = 1000;
 
-/// One page of usage records.
+/// Rows that a page leaves out at most when it is not said.
+const ROWS_LEFT_OUT_MAX: u32 = 10_000;
+
+/// One page of usage records, of those that fit. A page may be short, even empty, before the last one.
 ///
 /// # Errors
 /// When the token is not ours or the database cannot be read.
 pub async fn usage_page(
     database: &Database,
     query: &UsageQuery,
+    fits: &(dyn Fn(&UsageRow) -> bool + Sync),
 ) -> Result<UsagePage, HistoryError> {
     let after = Place::read(&query.page_token)?;
     let size = match query.page_size {
@@ -91,16 +95,46 @@ pub async fn usage_page(
         size => size.min(PAGE_SIZE_MAX),
     };
     let mut read = database.read().await?;
-    let mut found = page(&mut read, query, &after, size.saturating_add(1)).await?;
+    let page = collect(&mut read, query, after, size, fits).await?;
     read.finish().await?;
-    let is_last = rows::length(found.len()) <= u64::from(size);
-    found.truncate(usize::try_from(size).unwrap_or(usize::MAX));
-    let next_page_token = match found.last() {
-        Some(row) if !is_last => Place::of(row)?.token(),
-        _ => String::new(),
+    Ok(page)
+}
+
+/// Reads on until the page is full, or nothing is left, or enough was left out.
+async fn collect(
+    read: &mut Read,
+    query: &UsageQuery,
+    mut after: Place,
+    size: u32,
+    fits: &(dyn Fn(&UsageRow) -> bool + Sync),
+) -> Result<UsagePage, StorageError> {
+    let mut rows = Vec::new();
+    let mut left_out_max = match query.rows_left_out_max {
+        0 => ROWS_LEFT_OUT_MAX,
+        most => most,
     };
-    let rows = found.iter().map(usage_row).collect::<Result<_, StorageError>>()?;
-    Ok(UsagePage { rows, next_page_token })
+    let chunk = size.saturating_add(1);
+    loop {
+        let found = page(read, query.org, &after, chunk).await?;
+        let is_end = rows::length(found.len()) < u64::from(chunk);
+        for row in &found {
+            let usage = usage_row(row)?;
+            let is_wanted = fits(&usage);
+            let is_full = rows::length(rows.len()) >= u64::from(size);
+            if (is_wanted && is_full) || (!is_wanted && left_out_max == 0) {
+                return Ok(UsagePage { rows, next_page_token: after.token() });
+            }
+            after = Place::of(row)?;
+            if is_wanted {
+                rows.push(usage);
+            } else {
+                left_out_max = left_out_max.saturating_sub(1);
+            }
+        }
+        if is_end {
+            return Ok(UsagePage { rows, next_page_token: String::new() });
+        }
+    }
 }
 
 /// Where a page ended: newest first, and where several ended at once, in the order of their events.
@@ -157,12 +191,11 @@ impl Place {
 
 async fn page(
     read: &mut Read,
-    query: &UsageQuery,
+    org: Option<OrgUid>,
     after: &Place,
     limit: u32,
 ) -> Result<Vec<AnyRow>, StorageError> {
-    let org = if query.org.is_some() { "AND usage_record.org_uid = $7" } else { "AND $7 = $7" };
-    let model = if query.model.is_some() { "AND usage_record.model = $8" } else { "AND $8 = $8" };
+    let of_org = if org.is_some() { "AND usage_record.org_uid = $7" } else { "AND $7 = $7" };
     let text = format!(
         "SELECT usage_record.*, org.name AS org_name, used.name AS key_name
          FROM usage_record
@@ -170,7 +203,7 @@ async fn page(
          LEFT JOIN config_object AS used ON used.uid = usage_record.key_uid
          WHERE ended_us <= $1
          AND (ended_us < $1 OR (data_plane, incarnation, partition_no, seq) > ($2, $3, $4, $5))
-         {org} {model}
+         {of_org}
          ORDER BY ended_us DESC, data_plane, incarnation, partition_no, seq LIMIT $6"
     );
     let rows = sqlx::query(AssertSqlSafe(text))
@@ -180,8 +213,7 @@ async fn page(
         .bind(after.partition)
         .bind(after.seq)
         .bind(i64::from(limit))
-        .bind(query.org.unwrap_or_default().0)
-        .bind(query.model.clone().unwrap_or_default())
+        .bind(org.unwrap_or_default().0)
         .fetch_all(&mut **read)
         .await?;
     Ok(rows)

@@ -2,12 +2,14 @@
 //! call this.
 
 use crate::authority::{Authority, Changed, Fate, Step};
+use crate::descriptors::Descriptors;
 use crate::errors::{AdminError, Failure, Refusal};
-use crate::listing;
-use crate::resource::{Parts, Resource, parts_of};
+use crate::listing::{self, ListQuery, Listing, Page, Tokens};
+use crate::resource::{Parts, Resource, Stamps, parts_of};
 use crate::rows::{self, Row};
 use crate::settings::Secret;
 use domain::config::Kind;
+use domain::time::Timestamp;
 use proto::admin::v1;
 use std::sync::Arc;
 
@@ -15,6 +17,7 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub(crate) struct Admin {
     pub(crate) authority: Arc<Authority>,
+    pub(crate) descriptors: Descriptors,
 }
 
 /// A new object, and what is shown of it once.
@@ -23,14 +26,6 @@ pub(crate) struct Made<R> {
     pub(crate) message: R,
     /// A key's.
     pub(crate) secret: Option<Secret>,
-}
-
-/// A page of objects.
-pub(crate) struct Listed<R> {
-    /// By name.
-    pub(crate) messages: Vec<R>,
-    /// Empty: this was the last page.
-    pub(crate) next_page_token: String,
 }
 
 impl Admin {
@@ -54,15 +49,21 @@ impl Admin {
         Ok(shown(self.find(R::KIND, name).await?)?)
     }
 
-    pub(crate) async fn list<R: Resource>(
-        &self,
-        page_size: i32,
-        page_token: &str,
-    ) -> Result<Listed<R>, AdminError> {
-        let (db, limits) = (self.authority.database(), self.authority.limits());
-        let page = listing::page(db, limits, R::KIND, page_size, page_token).await?;
-        let messages = page.rows.into_iter().map(shown).collect::<Result<_, _>>()?;
-        Ok(Listed { messages, next_page_token: page.next_page_token })
+    pub(crate) async fn list<R: Resource>(&self, query: ListQuery) -> Result<Page<R>, AdminError> {
+        let listing = Listing {
+            db: self.authority.database(),
+            limits: self.authority.limits(),
+            descriptors: &self.descriptors,
+            generation: self.generation(),
+        };
+        let Page { items, next_page_token } = listing.page(R::KIND, &query).await?;
+        let items = items.into_iter().map(shown).collect::<Result<_, _>>()?;
+        Ok(Page { items, next_page_token })
+    }
+
+    /// Of the configuration that is served.
+    pub(crate) fn generation(&self) -> u64 {
+        self.authority.publisher().head().generation
     }
 
     pub(crate) async fn update<R: Resource>(
@@ -109,14 +110,27 @@ impl Admin {
         })
     }
 
-    pub(crate) fn data_planes(&self) -> v1::ListDataPlanesResponse {
+    pub(crate) fn data_planes(
+        &self,
+        query: &ListQuery,
+    ) -> Result<v1::ListDataPlanesResponse, AdminError> {
         let publisher = self.authority.publisher();
-        let told = publisher.data_planes().into_iter().map(|status| v1::DataPlane {
-            name: status.name,
-            applied: status.applied.rev,
-            rejects: status.rejects,
-        });
-        v1::ListDataPlanesResponse { head: publisher.head().rev, data_planes: told.collect() }
+        let mut told: Vec<(String, v1::DataPlane)> = publisher
+            .data_planes()
+            .into_iter()
+            .map(|status| {
+                let (name, applied) = (status.name.clone(), status.applied.rev);
+                (status.name, v1::DataPlane { name, applied, rejects: status.rejects })
+            })
+            .collect();
+        told.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let tokens = Tokens::of(self.generation(), &["data planes", &query.filter]);
+        let page = listing::page_of(told, self.authority.limits(), &tokens, query)?;
+        Ok(v1::ListDataPlanesResponse {
+            head: publisher.head().rev,
+            data_planes: page.items,
+            next_page_token: page.next_page_token,
+        })
     }
 
     /// The row of an object.
@@ -149,12 +163,26 @@ fn empty(index: usize) -> Refusal {
 
 /// As callers see it: without secrets, which rows keep apart from specs.
 fn shown<R: Resource>(row: Row) -> Result<R, Failure> {
-    let parts = Parts { etag: row.rev.to_string(), name: row.name, spec: row.spec };
-    R::from_parts(parts).ok_or_else(|| Failure::Unreadable {
+    let stamps = Stamps {
+        etag: row.rev.to_string(),
+        create_time: wire_time(row.created),
+        update_time: wire_time(row.updated),
+    };
+    R::from_stored(row.name, row.spec, stamps).ok_or_else(|| Failure::Unreadable {
         table: "config_object",
         row: R::KIND.to_string(),
         reason: "its spec is of another kind".to_owned(),
     })
+}
+
+fn wire_time(at: Timestamp) -> prost_types::Timestamp {
+    const MICROS_PER_SECOND: u64 = 1_000_000;
+    const NANOS_PER_MICRO: u64 = 1_000;
+    let nanos = at.0.wrapping_rem(MICROS_PER_SECOND).saturating_mul(NANOS_PER_MICRO);
+    prost_types::Timestamp {
+        seconds: i64::try_from(at.0.wrapping_div(MICROS_PER_SECOND)).unwrap_or(i64::MAX),
+        nanos: i32::try_from(nanos).unwrap_or(0),
+    }
 }
 
 fn applied(fate: &Fate) -> v1::AppliedObject {

@@ -1,10 +1,14 @@
 //! What can go wrong with an admin call: what its caller has to change, and what is our fault. How either looks on the
 //! wire is `errors::status`'s business.
 
+mod bare;
 mod status;
 
+pub(crate) use bare::explain_bare;
 pub(crate) use status::DOMAIN;
 
+use crate::descriptors::NoDescriptor;
+use crate::listing::TokenFault;
 use crate::mask::BadMask;
 use domain::catalog::Violation;
 use domain::config::Kind;
@@ -38,6 +42,9 @@ pub enum Refusal {
         /// What is wrong, and the remedy.
         reason: String,
     },
+    /// A page token that leads nowhere.
+    #[error("page_token: {0}")]
+    PageToken(#[from] TokenFault),
     /// There is no such object.
     #[error("there is no {kind} {name:?}; `turnpike get {kind}` lists those there are")]
     NotFound {
@@ -134,6 +141,9 @@ pub enum Failure {
         /// Where it should be.
         state: Revision,
     },
+    /// The compiled descriptors do not fit the generated code.
+    #[error("the spec of {0} has no usable descriptor")]
+    NoDescriptor(Kind),
     /// The operating system gives no random numbers.
     #[error("no random numbers can be had from the operating system")]
     NoRandomness,
@@ -159,9 +169,24 @@ impl From<StorageError> for AdminError {
     }
 }
 
+impl From<TokenFault> for AdminError {
+    fn from(fault: TokenFault) -> Self {
+        Self::Refused(fault.into())
+    }
+}
+
+impl From<NoDescriptor> for AdminError {
+    fn from(NoDescriptor(kind): NoDescriptor) -> Self {
+        Self::Failed(Failure::NoDescriptor(kind))
+    }
+}
+
 impl From<BadMask> for AdminError {
     fn from(bad: BadMask) -> Self {
-        Self::Refused(Refusal::Argument { field: "update_mask", reason: bad.to_string() })
+        match bad {
+            BadMask::NoDescriptor(missing) => missing.into(),
+            told => Refusal::Argument { field: "update_mask", reason: told.to_string() }.into(),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod operator;
 
 mod resource;
 mod read;
+mod descriptors;
 mod mask;
 mod listing;
 
@@ -21,16 +22,20 @@ mod admin;
 mod services;
 mod errors;
 
+pub use descriptors::NoDescriptor;
 pub use errors::{AdminError, Failure, Refusal};
+pub use listing::TokenFault;
 pub use settings::{AdminLimits, ControlPlaneSettings, Secret};
 
 use admin::Admin;
 use authority::Authority;
+use descriptors::Descriptors;
 use domain::time::Timestamp;
 use links::feed::FeedPublisher;
 use mask::Masks;
 use operator::OperatorGate;
 use proto::admin::v1;
+use services::Health;
 use std::sync::Arc;
 use storage::{Database, StorageError};
 use thiserror::Error;
@@ -42,6 +47,7 @@ use tonic::service::Routes;
 pub struct ControlPlane {
     admin: Admin,
     routes: Routes,
+    health: Health,
 }
 
 /// Why a control plane cannot start.
@@ -82,11 +88,13 @@ impl ControlPlane {
         }
         let unreadable = |wrong: &dyn std::fmt::Display| StartError::Descriptors(wrong.to_string());
         let gate = OperatorGate::new(&settings.operator_token);
-        let masks = Masks::new().map_err(|wrong| unreadable(&wrong))?;
+        let descriptors = Descriptors::new().map_err(|wrong| unreadable(&wrong))?;
+        let masks = Masks::new(descriptors.clone());
         let authority = Authority::start(db, settings, masks, token).await?;
-        let admin = Admin { authority: Arc::new(authority) };
-        let routes = services::routes(&admin, gate).await.map_err(|wrong| unreadable(&wrong))?;
-        Ok(Self { admin, routes })
+        let admin = Admin { authority: Arc::new(authority), descriptors };
+        let (routes, health) =
+            services::routes(&admin, gate).await.map_err(|wrong| unreadable(&wrong))?;
+        Ok(Self { admin, routes, health })
     }
 
     /// Where data planes are told.
@@ -99,6 +107,11 @@ impl ControlPlane {
     #[must_use]
     pub fn admin_router(&self) -> Routes {
         self.routes.clone()
+    }
+
+    /// Tells whoever asks for health that nothing is served from now on; calls that run are finished.
+    pub async fn stop_serving(&self) {
+        self.health.stop_serving().await;
     }
 
     /// Creates what is new and updates what differs, all or nothing, as one revision.
@@ -121,7 +134,7 @@ impl ControlPlane {
     ) -> Result<v1::CreateKeyResponse, AdminError> {
         let spec = v1::KeySpec { org: org.to_owned(), ..spec };
         let name = format!("{org}/{name}");
-        let key = v1::Key { name, spec: Some(spec), etag: String::new() };
+        let key = v1::Key { name, spec: Some(spec), ..v1::Key::default() };
         Ok(services::with_secret(self.admin.create(Some(key), false).await?))
     }
 

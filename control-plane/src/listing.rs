@@ -1,41 +1,183 @@
-//! Pages of lists: how many objects a page has, and the opaque token that says where the next one begins.
+//! Pages of lists: which objects, in which order, how many, and where the next page begins.
+//!
+//! A page is cut from rows in an order that no change of other rows disturbs, so a token stays good while objects come
+//! and go. How a filter is written and what a token holds are the files below.
 
+mod filter;
+mod order;
+mod token;
+
+pub(crate) use filter::Filter;
+pub use token::TokenFault;
+pub(crate) use token::{Cursor, Tokens};
+
+use crate::descriptors::Descriptors;
 use crate::errors::{AdminError, Refusal};
-use crate::rows::{self, Row};
+use crate::rows::{self, Place, Row, Span};
 use crate::settings::AdminLimits;
 use domain::config::Kind;
-use storage::Database;
+use storage::{Database, Read};
 
-/// One page, by name.
-pub(crate) struct Page {
+/// Rows that are read at once while looking for those that a filter lets through.
+const CHUNK: u32 = 500;
+
+/// What every list is asked.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ListQuery {
+    /// Objects at most; 0 for the default.
+    pub(crate) page_size: i32,
+    /// Of the page before; empty: begin.
+    pub(crate) page_token: String,
+    /// Which objects; empty: all.
+    pub(crate) filter: String,
+    /// In which order; empty: by name.
+    pub(crate) order_by: String,
+}
+
+/// One page.
+pub(crate) struct Page<T> {
     /// Some objects.
-    pub(crate) rows: Vec<Row>,
+    pub(crate) items: Vec<T>,
     /// Where the next page begins; empty: this is the last.
     pub(crate) next_page_token: String,
 }
 
-/// One page of a kind.
-pub(crate) async fn page(
-    db: &Database,
+/// Who lists what.
+pub(crate) struct Listing<'a> {
+    pub(crate) db: &'a Database,
+    pub(crate) limits: &'a AdminLimits,
+    pub(crate) descriptors: &'a Descriptors,
+    pub(crate) generation: u64,
+}
+
+impl Listing<'_> {
+    /// One page of a kind.
+    pub(crate) async fn page(
+        &self,
+        kind: Kind,
+        query: &ListQuery,
+    ) -> Result<Page<Row>, AdminError> {
+        let size = page_size_within(self.limits, query.page_size)?;
+        let filter = Filter::parse(&query.filter, self.limits)?;
+        filter.check_spec(&self.descriptors.of(kind)?)?;
+        let order = order::parse(&query.order_by)?;
+        let tokens = Tokens::of(self.generation, &[kind.name(), &query.filter, &query.order_by]);
+        let after = tokens.read(&query.page_token)?.map(Place::from);
+        let span = Span { kind, order, after, names: filter.names(kind) };
+        let mut read = self.db.read().await?;
+        let found = self.collect(&mut read, span, &filter, size).await?;
+        read.finish().await?;
+        let next_page_token =
+            found.goes_on_after.map(|place| tokens.write(place.into())).unwrap_or_default();
+        Ok(Page { items: found.rows, next_page_token })
+    }
+
+    /// Rows up to the size of a page, or to the number that one call may look at.
+    async fn collect(
+        &self,
+        read: &mut Read,
+        mut span: Span,
+        filter: &Filter,
+        size: u32,
+    ) -> Result<Found, AdminError> {
+        let mut basket = Basket::new(size, self.limits);
+        let chunk = if filter.is_empty() { size.saturating_add(1) } else { CHUNK };
+        loop {
+            let rows = rows::span(read, &span, chunk).await?;
+            let is_end = rows.len() < usize::try_from(chunk).unwrap_or(usize::MAX);
+            for row in rows {
+                let place = row.place(span.order);
+                let fits = filter.is_empty() || self.lets_through(filter, &row)?;
+                match basket.offer(row, fits) {
+                    Offered::Looked => span.after = Some(place),
+                    Offered::Full => return Ok(basket.end(span.after)),
+                }
+            }
+            if is_end {
+                return Ok(basket.end(None));
+            }
+        }
+    }
+
+    fn lets_through(&self, filter: &Filter, row: &Row) -> Result<bool, AdminError> {
+        Ok(filter.matches_name(&row.name)
+            && filter.matches_spec(&self.descriptors.open(&row.spec)?))
+    }
+}
+
+struct Found {
+    rows: Vec<Row>,
+    goes_on_after: Option<Place>,
+}
+
+/// What a page has room for.
+struct Basket {
+    rows: Vec<Row>,
+    size: usize,
+    bytes_left: usize,
+    looks_left: u32,
+}
+
+enum Offered {
+    Looked,
+    Full,
+}
+
+impl Basket {
+    fn new(size: u32, limits: &AdminLimits) -> Self {
+        Self {
+            rows: Vec::new(),
+            size: usize::try_from(size).unwrap_or(usize::MAX),
+            bytes_left: limits.page_bytes_max,
+            looks_left: limits.filter_rows_max,
+        }
+    }
+
+    /// Takes a row that fits; one at least, else a large one could never be listed.
+    fn offer(&mut self, row: Row, fits: bool) -> Offered {
+        let Some(looks_left) = self.looks_left.checked_sub(u32::from(!fits)) else {
+            return Offered::Full;
+        };
+        self.looks_left = looks_left;
+        if !fits {
+            return Offered::Looked;
+        }
+        let bytes = row.spec.encode().len();
+        let has_room = self.rows.len() < self.size && bytes <= self.bytes_left;
+        if !has_room && !self.rows.is_empty() {
+            return Offered::Full;
+        }
+        self.bytes_left = self.bytes_left.saturating_sub(bytes);
+        self.rows.push(row);
+        Offered::Looked
+    }
+
+    fn end(self, goes_on_after: Option<Place>) -> Found {
+        Found { rows: self.rows, goes_on_after }
+    }
+}
+
+/// A page of what is at hand in order of name.
+pub(crate) fn page_of<T>(
+    items: Vec<(String, T)>,
     limits: &AdminLimits,
-    kind: Kind,
-    page_size: i32,
-    page_token: &str,
-) -> Result<Page, AdminError> {
-    let size = page_size_within(limits, page_size)?;
-    let after = read_token(kind, page_token)?;
-    let mut read = db.read().await?;
-    let mut rows = rows::page(&mut read, kind, &after, size.saturating_add(1)).await?;
-    read.finish().await?;
-    let fitting =
-        fitting(&rows, usize::try_from(size).unwrap_or(usize::MAX), limits.page_bytes_max);
-    let is_last = fitting == rows.len();
-    rows.truncate(fitting);
-    let next_page_token = match rows.last() {
-        Some(last) if !is_last => token(kind, &last.name),
+    tokens: &Tokens,
+    query: &ListQuery,
+) -> Result<Page<T>, Refusal> {
+    let size = usize::try_from(page_size_within(limits, query.page_size)?).unwrap_or(usize::MAX);
+    let filter = Filter::parse(&query.filter, limits)?;
+    filter.check_fields(&["name"])?;
+    let after = tokens.read(&query.page_token)?;
+    let comes_later = |name: &String| after.as_ref().is_none_or(|after| *name > after.name);
+    let mut left =
+        items.into_iter().filter(|(name, _)| comes_later(name) && filter.matches_name(name));
+    let page: Vec<(String, T)> = left.by_ref().take(size).collect();
+    let last = page.last().map(|(name, _)| Cursor { sort: 0, name: name.clone() });
+    let next_page_token = match (left.next(), last) {
+        (Some(_), Some(last)) => tokens.write(last),
         _ => String::new(),
     };
-    Ok(Page { rows, next_page_token })
+    Ok(Page { items: page.into_iter().map(|(_, item)| item).collect(), next_page_token })
 }
 
 /// What a caller asks for, within what the server gives.
@@ -48,33 +190,4 @@ pub(crate) fn page_size_within(limits: &AdminLimits, page_size: i32) -> Result<u
             reason: format!("{page_size} is negative; leave it out for the default"),
         }),
     }
-}
-
-/// How many of the rows a page has: at least one, else a large one could never be listed.
-fn fitting(rows: &[Row], size_max: usize, bytes_max: usize) -> usize {
-    let mut bytes = 0_usize;
-    let fits = |row: &&Row| {
-        bytes = bytes.saturating_add(row.spec.encode().len());
-        bytes <= bytes_max
-    };
-    rows.iter().take(size_max).take_while(fits).count().max(rows.len().min(1))
-}
-
-fn token(kind: Kind, last: &str) -> String {
-    hex::encode(format!("{kind} {last}"))
-}
-
-fn read_token(kind: Kind, token: &str) -> Result<String, Refusal> {
-    if token.is_empty() {
-        return Ok(String::new());
-    }
-    let text = hex::decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    text.as_deref()
-        .and_then(|text| text.split_once(' '))
-        .filter(|(of, _)| *of == kind.name())
-        .map(|(_, last)| last.to_owned())
-        .ok_or_else(|| Refusal::Argument {
-            field: "page_token",
-            reason: "not one that this list gave; leave it out to begin again".to_owned(),
-        })
 }

@@ -15,6 +15,16 @@ pub(crate) struct Parts {
     pub(crate) etag: String,
 }
 
+/// What only the server sets.
+pub(crate) struct Stamps {
+    /// Of the last change.
+    pub(crate) etag: String,
+    /// When it came to be.
+    pub(crate) create_time: prost_types::Timestamp,
+    /// When it last changed.
+    pub(crate) update_time: prost_types::Timestamp,
+}
+
 /// A message that stands for an object of one kind.
 pub(crate) trait Resource: Sized {
     /// Which.
@@ -22,7 +32,7 @@ pub(crate) trait Resource: Sized {
     /// A missing spec is an empty one.
     fn into_parts(self) -> Parts;
     /// None when the spec is of another kind.
-    fn from_parts(parts: Parts) -> Option<Self>;
+    fn from_stored(name: String, spec: Spec, stamps: Stamps) -> Option<Self>;
 }
 
 macro_rules! resources {
@@ -68,9 +78,16 @@ macro_rules! resources {
                     Parts { name: self.name, spec, etag: self.etag }
                 }
 
-                fn from_parts(parts: Parts) -> Option<Self> {
-                    let Spec::$kind(spec) = parts.spec else { return None };
-                    Some(Self { name: parts.name, spec: Some(spec), etag: parts.etag })
+                fn from_stored(name: String, spec: Spec, stamps: Stamps) -> Option<Self> {
+                    let Spec::$kind(spec) = spec else { return None };
+                    let Stamps { etag, create_time, update_time } = stamps;
+                    Some(Self {
+                        name,
+                        spec: Some(spec),
+                        etag,
+                        create_time: Some(create_time),
+                        update_time: Some(update_time),
+                    })
                 }
             }
         )*

@@ -3,13 +3,15 @@
 
 mod head;
 mod object;
+mod span;
 mod log;
 mod price;
 
 pub(crate) use head::{Minted, head, mint};
 pub(crate) use log::{append_log, logged_after, logged_at};
-pub(crate) use object::{Row, delete, find, first_keys_of, insert, page, update};
+pub(crate) use object::{Row, delete, find, first_keys_of, insert, update};
 pub(crate) use price::{append_prices, latest_prices};
+pub(crate) use span::{Order, Place, SortBy, Span, span};
 
 use crate::errors::Failure;
 use hex::FromHexError;

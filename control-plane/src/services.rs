@@ -4,11 +4,14 @@
 mod config;
 mod apply;
 mod money;
+mod health;
 
 pub(crate) use config::with_secret;
+pub(crate) use health::Health;
 pub(crate) use money::credit;
 
 use crate::admin::Admin;
+use crate::errors::explain_bare;
 use crate::operator::OperatorGate;
 use proto::admin::v1::apply_service_server::ApplyServiceServer;
 use proto::admin::v1::entity_service_server::EntityServiceServer;
@@ -26,17 +29,18 @@ use tonic::service::{InterceptorLayer, Routes};
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 use tonic_reflection::server::{Builder, Error};
+use tower::util::MapResponseLayer;
 
-/// All services of the admin port.
-pub(crate) async fn routes(admin: &Admin, gate: OperatorGate) -> Result<Routes, Error> {
-    let health = HealthReporter::new();
+/// All services of the admin port, and the one that tells how they are.
+pub(crate) async fn routes(admin: &Admin, gate: OperatorGate) -> Result<(Routes, Health), Error> {
+    let reporter = HealthReporter::new();
     let mut names = Vec::new();
     let mut guarded = Routes::default();
     let bytes_max = admin.authority.limits().request_bytes_max;
     macro_rules! guard {
         ($($server:ident),*) => {$(
             names.push($server::<Admin>::NAME);
-            health.set_serving::<$server<Admin>>().await;
+            reporter.set_serving::<$server<Admin>>().await;
             let server = $server::new(admin.clone()).max_decoding_message_size(bytes_max);
             guarded = guarded.add_service(server);
         )*};
@@ -56,11 +60,12 @@ pub(crate) async fn routes(admin: &Admin, gate: OperatorGate) -> Result<Routes, 
     );
     // A layer covers what was added before it, unknown paths included; what is added later is open.
     let gated: Routes = guarded.into_axum_router().layer(InterceptorLayer::new(gate)).into();
-    Ok(gated
-        .add_service(HealthServer::new(HealthService::from_health_reporter(health)))
+    let open = gated
+        .add_service(HealthServer::new(HealthService::from_health_reporter(reporter.clone())))
         .add_service(reflection(&names).build_v1()?)
-        .add_service(reflection(&names).build_v1alpha()?)
-        .prepare())
+        .add_service(reflection(&names).build_v1alpha()?);
+    let explained = open.into_axum_router().layer(MapResponseLayer::new(explain_bare));
+    Ok((Routes::from(explained).prepare(), Health::new(reporter, names)))
 }
 
 /// Tells of the services of this port only, though the descriptors have those between roles too.

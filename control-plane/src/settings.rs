@@ -34,6 +34,10 @@ pub struct AdminLimits {
     pub page_size_max: u32,
     /// Most bytes of objects on a page; more are given on the next one. Clients accept 4 MiB.
     pub page_bytes_max: usize,
+    /// Most bytes of a list's `filter`.
+    pub filter_bytes_max: usize,
+    /// Most objects that one page of a filtered list looks at and leaves out; the next page goes on.
+    pub filter_rows_max: u32,
     /// Most objects in one `apply`.
     pub apply_objects_max: usize,
     /// Most bytes of one request.
@@ -46,6 +50,8 @@ impl Default for AdminLimits {
             page_size_default: 100,
             page_size_max: 1_000,
             page_bytes_max: 2 * 1024 * 1024,
+            filter_bytes_max: 1_024,
+            filter_rows_max: 10_000,
             apply_objects_max: 10_000,
             request_bytes_max: 16 * 1024 * 1024,
         }

@@ -3,7 +3,7 @@
 
 use crate::errors::Failure;
 use crate::read;
-use crate::rows::{self, Row};
+use crate::rows::{self, Order, Row, Span};
 use domain::catalog::{Catalog, Object, Violation};
 use domain::compile::{Compiled, compile};
 use domain::config::{self, Kind};
@@ -129,19 +129,19 @@ fn unusable(violations: &[Violation]) -> Failure {
 
 /// All rows of a kind, some at a time.
 struct Pages {
-    kind: Kind,
-    after: Option<String>,
+    rest: Option<Span>,
 }
 
 impl Pages {
     fn of(kind: Kind) -> Self {
-        Self { kind, after: Some(String::new()) }
+        Self { rest: Some(Span::all(kind)) }
     }
 
     async fn next(&mut self, connection: &mut AnyConnection) -> Result<Option<Vec<Row>>, Failure> {
-        let Some(after) = self.after.take() else { return Ok(None) };
-        let rows = rows::page(connection, self.kind, &after, LOAD_ROWS).await?;
-        self.after = rows.last().map(|row| row.name.clone());
+        let Some(span) = self.rest.take() else { return Ok(None) };
+        let rows = rows::span(connection, &span, LOAD_ROWS).await?;
+        let after = rows.last().map(|row| row.place(Order::BY_NAME));
+        self.rest = after.map(|after| Span { after: Some(after), ..span });
         Ok((!rows.is_empty()).then_some(rows))
     }
 }

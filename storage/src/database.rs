@@ -45,8 +45,10 @@ pub struct Database {
 }
 
 /// The migrations of SQLite, in order. Postgres will have the same numbers.
-const SQLITE_MIGRATIONS: [(i64, &str, &str); 1] =
-    [(1, "foundation", include_str!("../migrations/sqlite/0001_foundation.sql"))];
+const SQLITE_MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "foundation", include_str!("../migrations/sqlite/0001_foundation.sql")),
+    (5, "listing", include_str!("../migrations/sqlite/0005_listing.sql")),
+];
 
 const BEGIN_WRITE: &str = "BEGIN IMMEDIATE";
 const BEGIN_READ: &str = "BEGIN";

@@ -44,6 +44,15 @@ pub(crate) struct Remote {
     pub(crate) timeout: u64,
 }
 
+/// Which objects of a kind, and in which order, as the admin API has it; empty: all, by name.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Which {
+    /// What fits.
+    pub(crate) filter: String,
+    /// By what.
+    pub(crate) order_by: String,
+}
+
 /// A control plane to talk to.
 pub(crate) struct Client {
     address: String,
@@ -95,19 +104,41 @@ impl Client {
             .map_err(|status| Failure::from_status(&self.address, &status))
     }
 
+    /// Every live data plane, page by page.
+    pub(crate) async fn data_planes(&self) -> Result<Vec<admin::DataPlane>, Failure> {
+        let mut planes = Vec::new();
+        let mut request = admin::ListDataPlanesRequest::default();
+        loop {
+            let page = self.answer(self.apply().list_data_planes(request.clone()).await)?;
+            planes.extend(page.data_planes);
+            if page.next_page_token.is_empty() {
+                return Ok(planes);
+            }
+            request.page_token = page.next_page_token;
+        }
+    }
+
     /// One object.
     pub(crate) async fn get(&self, kind: Kind, name: &str) -> Result<DynamicMessage, Failure> {
         self.call(&method(kind, "Get")?, [("name", Value::String(name.to_owned()))]).await
     }
 
     /// All objects of a kind, page by page.
-    pub(crate) async fn list(&self, kind: Kind) -> Result<Vec<DynamicMessage>, Failure> {
+    pub(crate) async fn list(
+        &self,
+        kind: Kind,
+        which: &Which,
+    ) -> Result<Vec<DynamicMessage>, Failure> {
         let method = method(kind, "List")?;
         let mut objects = Vec::new();
         let mut page_token = String::new();
         loop {
-            let request =
-                [("page_size", Value::I32(PAGE_SIZE)), ("page_token", Value::String(page_token))];
+            let request = [
+                ("page_size", Value::I32(PAGE_SIZE)),
+                ("page_token", Value::String(page_token)),
+                ("filter", Value::String(which.filter.clone())),
+                ("order_by", Value::String(which.order_by.clone())),
+            ];
             let page = self.call(&method, request).await?;
             for (_, value) in page.fields() {
                 if let Value::List(items) = value {

@@ -7,6 +7,7 @@ mod human;
 mod load;
 mod data_plane;
 mod roles;
+mod admin;
 mod secrets;
 
 pub(crate) use data_plane::DataPlane;

@@ -75,7 +75,7 @@ async fn serve(config: &Config, is_demo: bool) -> anyhow::Result<()> {
     let ops = ops::Ops::start(config.ops.listen, stop.clone()).await?;
     let secrets = Secrets::load(config)?;
     let database = open_database(config).await?;
-    let control = start_control_plane(&secrets, &database, &stop).await?;
+    let control = start_control_plane(config, &secrets, &database, &stop).await?;
     let admin = serve_admin(config, &control, &stop).await?;
     let (fleet, channel, escrow) = planes::fleet(&control, &stop);
     let desk = Desk::start(database.clone(), escrow, stop.clone());
@@ -107,6 +107,7 @@ async fn serve(config: &Config, is_demo: bool) -> anyhow::Result<()> {
         }
     }
     ops.stopping();
+    control.stop_serving().await;
     output::note("stopping: running requests may end, new ones are refused");
     planes.drain(DRAIN, LAST_WORDS).await;
     stop.cancel();
@@ -132,6 +133,7 @@ async fn open_database(config: &Config) -> anyhow::Result<Database> {
 }
 
 async fn start_control_plane(
+    config: &Config,
     secrets: &Secrets,
     database: &Database,
     stop: &CancellationToken,
@@ -140,7 +142,7 @@ async fn start_control_plane(
         operator_token: Secret::new(secrets.operator_token.clone()),
         pepper: Pepper(secrets.pepper),
         seal_key: secrets.seal_key,
-        limits: AdminLimits::default(),
+        limits: AdminLimits::from(&config.control_plane.limits),
     };
     ControlPlane::start(settings, database.clone(), stop.clone())
         .await

@@ -3,7 +3,7 @@
 use crate::events::{Shape, envelopes};
 use crate::world::{NOW, World, nano, wallet};
 use billing::consumer::apply;
-use billing::{ExplainedLine, HistoryError, UsageQuery, balance, explain, usage_page};
+use billing::{ExplainedLine, HistoryError, UsageQuery, UsageRow, balance, explain, usage_page};
 use domain::id::{KeyUid, OrgUid};
 use domain::money::Nano;
 use domain::tokens::{Provenance, TokenClass};
@@ -78,9 +78,8 @@ async fn every_record_is_on_one_page_newest_first() {
     ];
     for (org, model, records) in table {
         for page_size in [1, 7, 0, 5000] {
-            let query =
-                UsageQuery { org, model: model.clone(), page_size, ..UsageQuery::default() };
-            let ids = all(&world, query.clone()).await;
+            let query = UsageQuery { org, page_size, ..UsageQuery::default() };
+            let ids = all(&world, query.clone(), model.as_deref()).await;
             assert_eq!(ids.len(), records, "{query:?}");
             let unique: std::collections::BTreeSet<_> = ids.iter().map(|(id, _)| id).collect();
             assert_eq!(unique.len(), records, "{query:?}");
@@ -88,14 +87,35 @@ async fn every_record_is_on_one_page_newest_first() {
         }
     }
     let wrong = UsageQuery { page_token: "nonsense".to_owned(), ..UsageQuery::default() };
-    let error = usage_page(&world.database, &wrong).await.unwrap_err();
+    let error = usage_page(&world.database, &wrong, &|_| true).await.unwrap_err();
     assert!(matches!(error, HistoryError::PageToken));
 }
 
-async fn all(world: &World, mut query: UsageQuery) -> Vec<(String, u64)> {
-    let mut ids = Vec::new();
+#[tokio::test]
+async fn a_page_that_leaves_enough_out_ends_and_the_next_one_goes_on() {
+    let world = World::new().await;
+    let batch: Vec<_> = (1..=50).map(|seq| Shape::new("a", seq, 1, seq).envelope()).collect();
+    apply(&world.database, &batch, NOW).await.unwrap();
+    let mut query = UsageQuery { rows_left_out_max: 7, ..UsageQuery::default() };
+    let (mut pages, mut found) = (0, 0);
     loop {
-        let page = usage_page(&world.database, &query).await.unwrap();
+        let wanted = &batch[40].event.as_ref().unwrap().request_id;
+        let page = usage_page(&world.database, &query, &|row| row.request_id == *wanted).await;
+        let page = page.unwrap();
+        (pages, found) = (pages + 1, found + page.rows.len());
+        if page.next_page_token.is_empty() {
+            break;
+        }
+        query.page_token = page.next_page_token;
+    }
+    assert_eq!((pages, found), (8, 1), "49 left out, 7 on a page");
+}
+
+async fn all(world: &World, mut query: UsageQuery, model: Option<&str>) -> Vec<(String, u64)> {
+    let mut ids = Vec::new();
+    let fits = |row: &UsageRow| model.is_none_or(|model| row.model == model);
+    loop {
+        let page = usage_page(&world.database, &query, &fits).await.unwrap();
         if query.page_size > 0 {
             assert!(page.rows.len() <= usize::try_from(query.page_size).unwrap());
         }

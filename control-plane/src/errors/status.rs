@@ -2,6 +2,7 @@
 //! objects that are meant. Everything is cut to what fits into HTTP headers, where gRPC puts it.
 
 use super::{AdminError, Failure, Refusal};
+use crate::listing::TokenFault;
 use domain::catalog::Violation;
 use domain::config::Kind;
 use std::collections::HashMap;
@@ -42,6 +43,9 @@ impl From<Refusal> for Status {
             Refusal::Argument { field, reason } => {
                 details.add_bad_request_violation(*field, cut(reason));
             }
+            Refusal::PageToken(fault) => {
+                details.add_bad_request_violation("page_token", fault.to_string());
+            }
             Refusal::InUse { kind, name, needed_by } => {
                 let subject = cut(&format!("{kind} {name:?}"));
                 for needed in needed_by.iter().take(VIOLATIONS_TOLD) {
@@ -49,11 +53,17 @@ impl From<Refusal> for Status {
                     details.add_precondition_failure_violation(reason, &subject, description);
                 }
             }
-            Refusal::NotFound { .. }
-            | Refusal::AlreadyExists { .. }
-            | Refusal::Stale { .. }
-            | Refusal::Money { .. }
-            | Refusal::UnknownRequest { .. } => {}
+            Refusal::Money { kind, name, reason: why } => {
+                let subject = cut(&format!("{kind} {name:?}"));
+                details.add_precondition_failure_violation(reason, subject, cut(why));
+            }
+            Refusal::NotFound { kind, name }
+            | Refusal::AlreadyExists { kind, name }
+            | Refusal::Stale { kind, name, .. } => {
+                let kind = format!("turnpike.admin.v1.{kind}");
+                details.set_resource_info(kind, cut(name), "", cut(&refusal.to_string()));
+            }
+            Refusal::UnknownRequest { .. } => {}
         }
         Self::with_error_details(code, message(&refusal), details)
     }
@@ -71,6 +81,7 @@ impl From<Failure> for Status {
             Failure::Generation { .. } | Failure::OutOfStep { .. } => {
                 (Code::Internal, "OUT_OF_STEP")
             }
+            Failure::NoDescriptor(_) => (Code::Internal, "NO_DESCRIPTOR"),
             Failure::NoRandomness => (Code::Internal, "NO_RANDOMNESS"),
             Failure::ShuttingDown => (Code::Unavailable, "SHUTTING_DOWN"),
         };
@@ -86,6 +97,9 @@ const fn classify(refusal: &Refusal) -> (Code, &'static str) {
     match refusal {
         Refusal::Invalid(_) => (Code::InvalidArgument, "INVALID_OBJECT"),
         Refusal::Argument { .. } => (Code::InvalidArgument, "INVALID_ARGUMENT"),
+        Refusal::PageToken(TokenFault::Garbled) => (Code::InvalidArgument, "PAGE_TOKEN_GARBLED"),
+        Refusal::PageToken(TokenFault::Foreign) => (Code::InvalidArgument, "PAGE_TOKEN_FOREIGN"),
+        Refusal::PageToken(TokenFault::Stale { .. }) => (Code::InvalidArgument, "PAGE_TOKEN_STALE"),
         Refusal::NotFound { .. } => (Code::NotFound, "NOT_FOUND"),
         Refusal::AlreadyExists { .. } => (Code::AlreadyExists, "ALREADY_EXISTS"),
         Refusal::Stale { .. } => (Code::Aborted, "ETAG_MISMATCH"),
@@ -106,9 +120,18 @@ fn metadata(refusal: &Refusal) -> HashMap<String, String> {
         Refusal::Argument { field, .. } => {
             HashMap::from([("field".to_owned(), (*field).to_owned())])
         }
+        Refusal::PageToken(TokenFault::Garbled | TokenFault::Foreign) => HashMap::new(),
+        Refusal::PageToken(TokenFault::Stale { token, current }) => HashMap::from([
+            ("generation".to_owned(), token.to_string()),
+            ("currentGeneration".to_owned(), current.to_string()),
+        ]),
+        Refusal::Stale { kind, name, given, current } => {
+            let etags = [("etag", given), ("currentEtag", current)];
+            let etags = etags.map(|(key, value)| (key.to_owned(), cut(value)));
+            object(*kind, name).into_iter().chain(etags).collect()
+        }
         Refusal::NotFound { kind, name }
         | Refusal::AlreadyExists { kind, name }
-        | Refusal::Stale { kind, name, .. }
         | Refusal::InUse { kind, name, .. }
         | Refusal::Money { kind, name, .. } => object(*kind, name),
         Refusal::UnknownRequest { id } => HashMap::from([("requestId".to_owned(), cut(id))]),

@@ -46,25 +46,6 @@ pub(crate) async fn find(
     row.map(|row| read(kind, &row)).transpose()
 }
 
-/// Up to `limit` objects of a kind whose names come after `after`, by name.
-pub(crate) async fn page(
-    connection: &mut AnyConnection,
-    kind: Kind,
-    after: &str,
-    limit: u32,
-) -> Result<Vec<Row>, Failure> {
-    let rows = sqlx::query(
-        "SELECT name, uid, rev, spec, secret, created_us, updated_us FROM config_object
-         WHERE kind = $1 AND name > $2 ORDER BY name LIMIT $3",
-    )
-    .bind(kind.name())
-    .bind(after)
-    .bind(i64::from(limit))
-    .fetch_all(connection)
-    .await?;
-    rows.iter().map(|row| read(kind, row)).collect()
-}
-
 /// The first names of an org's keys, which are all named `org/…`.
 pub(crate) async fn first_keys_of(
     connection: &mut AnyConnection,
@@ -135,7 +116,7 @@ pub(crate) async fn delete(
     Ok(())
 }
 
-fn read(kind: Kind, row: &AnyRow) -> Result<Row, Failure> {
+pub(super) fn read(kind: Kind, row: &AnyRow) -> Result<Row, Failure> {
     let name: String = row.try_get("name")?;
     let path = format!("{kind} {name}");
     let spec: String = row.try_get("spec")?;

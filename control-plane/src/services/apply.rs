@@ -1,6 +1,7 @@
 //! Many objects at once, and who has them.
 
 use crate::admin::Admin;
+use crate::listing::ListQuery;
 use proto::admin::v1;
 use proto::admin::v1::apply_service_server::ApplyService;
 use tonic::{Request, Response, Status};
@@ -16,8 +17,10 @@ impl ApplyService for Admin {
 
     async fn list_data_planes(
         &self,
-        _: Request<v1::ListDataPlanesRequest>,
+        request: Request<v1::ListDataPlanesRequest>,
     ) -> Result<Response<v1::ListDataPlanesResponse>, Status> {
-        Ok(Response::new(self.data_planes()))
+        let v1::ListDataPlanesRequest { page_size, page_token, filter } = request.into_inner();
+        let query = ListQuery { page_size, page_token, filter, ..ListQuery::default() };
+        Ok(Response::new(self.data_planes(&query)?))
     }
 }

@@ -1,6 +1,7 @@
 //! Create, get, list, update and delete: the nine services bound to the one implementation of them.
 
 use crate::admin::{Admin, Made};
+use crate::listing::{ListQuery, Page};
 use proto::admin::v1;
 use tonic::{Request, Response, Status};
 
@@ -34,12 +35,11 @@ macro_rules! serve {
                 &self,
                 request: Request<v1::$list_request>,
             ) -> Result<Response<v1::$list_response>, Status> {
-                let v1::$list_request { page_size, page_token } = request.into_inner();
-                let listed = self.list(page_size, &page_token).await?;
-                Ok(Response::new(v1::$list_response {
-                    $many: listed.messages,
-                    next_page_token: listed.next_page_token,
-                }))
+                let v1::$list_request { page_size, page_token, filter, order_by } =
+                    request.into_inner();
+                let query = ListQuery { page_size, page_token, filter, order_by };
+                let Page { items: $many, next_page_token } = self.list(query).await?;
+                Ok(Response::new(v1::$list_response { $many, next_page_token }))
             }
 
             async fn $update(

@@ -2,7 +2,7 @@
 
 use crate::admin::Admin;
 use crate::errors::{AdminError, Refusal};
-use crate::listing::page_size_within;
+use crate::listing::{Cursor, Filter, Tokens, page_size_within};
 use billing::{
     Balance, CreditError, CreditOrder, Explained, HistoryError, Reconciliation, UsageQuery,
 };
@@ -13,6 +13,9 @@ use domain::time::Timestamp;
 use proto::admin::v1;
 use proto::admin::v1::money_service_server::MoneyService;
 use tonic::{Request, Response, Status};
+
+/// What usage can be filtered by.
+const USAGE_FIELDS: [&str; 4] = ["org", "key", "model", "outcome"];
 
 #[tonic::async_trait]
 impl MoneyService for Admin {
@@ -103,24 +106,40 @@ async fn usage(
     admin: &Admin,
     request: v1::ListUsageRequest,
 ) -> Result<v1::ListUsageResponse, AdminError> {
-    let v1::ListUsageRequest { org, model, page_size, page_token } = request;
-    let org = if org.is_empty() { None } else { Some(org_uid(admin, &org).await?) };
+    let v1::ListUsageRequest { org, model, page_size, page_token, filter } = request;
+    let limits = admin.authority.limits();
+    let wanted = Filter::parse(&filter, limits)?;
+    wanted.check_fields(&USAGE_FIELDS)?;
+    let tokens = Tokens::of(admin.generation(), &["usage", &org, &model, &filter]);
+    let after = tokens.read(&page_token)?.map(|cursor| cursor.name);
+    let named = if org.is_empty() { wanted.exactly("org") } else { Some(org.as_str()) };
     let query = UsageQuery {
-        org,
-        model: (!model.is_empty()).then_some(model),
-        page_size: page_size_within(admin.authority.limits(), page_size)?,
-        page_token,
+        org: match named {
+            Some(name) => Some(org_uid(admin, name).await?),
+            None => None,
+        },
+        page_size: page_size_within(limits, page_size)?,
+        page_token: after.unwrap_or_default(),
+        rows_left_out_max: limits.filter_rows_max,
     };
-    let page =
-        billing::usage_page(admin.authority.database(), &query).await.map_err(
-            |error| match error {
-                HistoryError::PageToken => argument("page_token", error),
-                HistoryError::Storage(error) => error.into(),
-            },
-        )?;
+    let fits = |row: &billing::UsageRow| {
+        (model.is_empty() || row.model == model)
+            && wanted.matches("org", &row.org_name)
+            && wanted.matches("key", &row.key_name)
+            && wanted.matches("model", &row.model)
+            && wanted.matches("outcome", row.outcome.name())
+    };
+    let page = billing::usage_page(admin.authority.database(), &query, &fits).await;
+    let page = page.map_err(|error| match error {
+        HistoryError::PageToken => argument("page_token", error),
+        HistoryError::Storage(error) => error.into(),
+    })?;
     Ok(v1::ListUsageResponse {
         rows: page.rows.into_iter().map(usage_row).collect(),
-        next_page_token: page.next_page_token,
+        next_page_token: match page.next_page_token {
+            none if none.is_empty() => none,
+            name => tokens.write(Cursor { sort: 0, name }),
+        },
     })
 }
 

@@ -121,3 +121,35 @@ async fn reflection_is_open_and_lists_what_is_served_here_and_nothing_else() {
         "{names:?}"
     );
 }
+
+#[tokio::test]
+async fn health_says_that_nothing_is_served_once_the_process_stops() {
+    let rig = Rig::start().await;
+    let mut health = HealthClient::new(rig.channel.clone());
+    rig.control_plane.stop_serving().await;
+    for service in ["", "turnpike.admin.v1.OrgService", "turnpike.admin.v1.MoneyService"] {
+        let request = HealthCheckRequest { service: service.to_owned() };
+        let answer = health.check(request).await.unwrap().into_inner();
+        assert_eq!(answer.status, 2, "{service:?} is not serving");
+    }
+}
+
+#[tokio::test]
+async fn errors_that_the_server_did_not_make_have_an_error_info_too() {
+    let limits = control_plane::AdminLimits { request_bytes_max: 100, ..Default::default() };
+    let rig = Rig::start_with(limits).await;
+    let token = format!("Bearer {TOKEN}");
+    let unknown =
+        call(&rig.channel, "/turnpike.admin.v1.PlanService/Frobnicate", Some(&token)).await;
+    let name = "x".repeat(1_000);
+    let large = rig.plans().get_plan(GetPlanRequest { name }).await.map(drop);
+    for (answer, code, reason) in [
+        (unknown, Code::Unimplemented, "UNKNOWN_METHOD"),
+        (large, Code::OutOfRange, "MESSAGE_TOO_LARGE"),
+    ] {
+        let status = answer.unwrap_err();
+        assert_eq!(status.code(), code);
+        let details = status.get_error_details();
+        assert_eq!(details.error_info().unwrap().reason, reason);
+    }
+}

@@ -126,7 +126,7 @@ async fn an_operator_sees_what_each_data_plane_has_applied() {
     rig.apply(samples::all()).await.unwrap();
     view.follow_to(1).await;
     rig.control_plane.publisher().applied_everywhere(crate::feed::revision(1)).await;
-    let listed = rig.applies().list_data_planes(ListDataPlanesRequest {}).await.unwrap();
+    let listed = rig.applies().list_data_planes(ListDataPlanesRequest::default()).await.unwrap();
     let listed = listed.into_inner();
     assert_eq!(listed.head, 1);
     assert_eq!(listed.data_planes.len(), 1);

@@ -8,6 +8,7 @@ mod feed;
 
 mod crud;
 mod pages;
+mod listing;
 mod refusals;
 mod prices;
 mod keys;

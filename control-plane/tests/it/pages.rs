@@ -21,7 +21,7 @@ async fn pages_give_every_object_once_in_order_of_name() {
     let mut sizes = Vec::new();
     let mut page_token = String::new();
     loop {
-        let request = ListPlansRequest { page_size: 3, page_token };
+        let request = ListPlansRequest { page_size: 3, page_token, ..Default::default() };
         let page = rig.plans().list_plans(request).await.unwrap().into_inner();
         sizes.push(page.plans.len());
         names.extend(page.plans.into_iter().map(|plan| plan.name));

@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::objects::{self, answer_json};
 use crate::output::{Table, note, print_document};
 use clap::Args;
-use proto::admin::v1::{ApplyRequest, ApplyResponse, DataPlane, ListDataPlanesRequest};
+use proto::admin::v1::{ApplyRequest, ApplyResponse, DataPlane};
 use std::io::{IsTerminal, Write, stderr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -83,9 +83,7 @@ async fn wait(client: &Client, revision: u64, patience: Duration) -> Result<(), 
     let started = Instant::now();
     let mut progress = Progress::on_terminal();
     loop {
-        let fleet =
-            client.answer(client.apply().list_data_planes(ListDataPlanesRequest {}).await)?;
-        let planes = fleet.data_planes;
+        let planes = client.data_planes().await?;
         let behind: Vec<&DataPlane> =
             planes.iter().filter(|plane| plane.applied < revision).collect();
         progress.show(planes.len().saturating_sub(behind.len()), planes.len());

@@ -21,7 +21,8 @@ The same idempotency key posts once, however often the command is run.";
 pub(super) const USAGE_EXAMPLES: &str = "\
 Examples:
   turnpike usage
-  turnpike usage --org acme --model demo/chat --limit 500 -o json";
+  turnpike usage --org acme --model demo/chat --limit 500 -o json
+  turnpike usage --filter 'key = acme/ci AND model = demo/*'";
 
 pub(super) const BALANCE_EXAMPLES: &str = "\
 Examples:
@@ -80,6 +81,9 @@ pub(super) struct UsageArgs {
     /// Of one model only
     #[arg(long)]
     model: Option<String>,
+    /// Only what fits, by org, key, model, outcome: 'key = acme/ci AND outcome = complete'
+    #[arg(long, value_name = "FILTER")]
+    filter: Option<String>,
     /// Most rows
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
@@ -173,6 +177,7 @@ pub(super) async fn usage(args: UsageArgs) -> Result<(), Failure> {
         let request = ListUsageRequest {
             org: args.org.clone().unwrap_or_default(),
             model: args.model.clone().unwrap_or_default(),
+            filter: args.filter.clone().unwrap_or_default(),
             page_size: i32::try_from(wanted).unwrap_or(i32::MAX),
             page_token: std::mem::take(&mut usage.next_page_token),
         };

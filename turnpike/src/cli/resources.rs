@@ -1,7 +1,7 @@
 //! `turnpike get`, `describe` and `delete`, for every kind alike.
 
 use super::OutputArgs;
-use crate::client::{Client, Remote};
+use crate::client::{Client, Remote, Which};
 use crate::failure::Failure;
 use crate::objects::document;
 use crate::output::{
@@ -16,6 +16,8 @@ pub(super) const GET_EXAMPLES: &str = "\
 Examples:
   turnpike get models
   turnpike get org acme -o json
+  turnpike get keys --filter 'org = acme AND disabled = false'
+  turnpike get models --filter 'routes.upstream = demo-a' --order-by 'update_time desc'
   turnpike get plans -o yaml               what `turnpike apply -f` reads";
 
 pub(super) const DESCRIBE_EXAMPLES: &str = "\
@@ -33,6 +35,12 @@ pub(super) struct GetArgs {
     kind: Kind,
     /// One object [default: all of the kind]
     name: Option<String>,
+    /// Only what fits: 'field = value' terms joined by AND; a value that ends in * is a prefix
+    #[arg(long, value_name = "FILTER", conflicts_with = "name")]
+    filter: Option<String>,
+    /// In which order: name, create_time or update_time, perhaps with ' desc'
+    #[arg(long, value_name = "ORDER", conflicts_with = "name")]
+    order_by: Option<String>,
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
@@ -73,7 +81,13 @@ pub(super) async fn get(args: GetArgs) -> Result<(), Failure> {
     let client = Client::connect(&args.remote).await?;
     let objects = match &args.name {
         Some(name) => vec![client.get(args.kind, name).await?],
-        None => client.list(args.kind).await?,
+        None => {
+            let which = Which {
+                filter: args.filter.unwrap_or_default(),
+                order_by: args.order_by.unwrap_or_default(),
+            };
+            client.list(args.kind, &which).await?
+        }
     };
     let documents: Vec<Json> =
         objects.iter().map(|object| document(args.kind, object)).collect::<Result<_, _>>()?;
@@ -113,9 +127,12 @@ pub(super) async fn delete(args: DeleteArgs) -> Result<(), Failure> {
 /// The document with what only the server sets.
 fn described(kind: Kind, object: &DynamicMessage) -> Result<Json, Failure> {
     let mut described = document(kind, object)?;
-    let etag = message_json(object)?.get("etag").cloned().unwrap_or_default();
+    let message = message_json(object)?;
     if let Json::Object(fields) = &mut described {
-        fields.insert("etag".to_owned(), etag);
+        for stamp in ["etag", "create_time", "update_time"] {
+            let value = message.get(stamp).cloned().unwrap_or_default();
+            fields.insert(stamp.to_owned(), value);
+        }
     }
     Ok(described)
 }

@@ -1,5 +1,6 @@
 //! Settings of what is not the data plane: log, database, control plane, billing, ops, simulator.
 
+use super::admin::Limits as AdminLimits;
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
@@ -55,6 +56,8 @@ pub(crate) struct ControlPlane {
     pub(crate) seal_key_file: Option<PathBuf>,
     /// What keys are hashed with.
     pub(crate) pepper_file: Option<PathBuf>,
+    /// What one call of the admin API may ask.
+    pub(crate) limits: AdminLimits,
 }
 
 impl Default for ControlPlane {
@@ -66,6 +69,7 @@ impl Default for ControlPlane {
             operator_token_file: None,
             seal_key_file: None,
             pepper_file: None,
+            limits: AdminLimits::default(),
         }
     }
 }

@@ -208,6 +208,8 @@ fn the_defaults_are_those_that_the_roles_have() {
     assert_eq!(plane.spool.capacity_bytes, spool.capacity_bytes);
     assert_eq!(plane.spool.sync_interval, spool.sync_interval);
     assert_eq!(plane.spool.high_water_percent, spool.high_water_percent);
+    let admin = control_plane::AdminLimits::default();
+    assert_eq!(control_plane::AdminLimits::from(&ControlPlane::default().limits), admin);
     let consumer = billing::consumer::ConsumerSettings::default();
     assert_eq!(Billing::default().batch_events.get(), consumer.batch);
 }

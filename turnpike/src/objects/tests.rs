@@ -105,7 +105,7 @@ fn printed_objects_are_read_back_unchanged() {
             expire_time: Some(prost_types::Timestamp { seconds: 1_800_000_000, nanos: 5_000 }),
             ..admin::KeySpec::default()
         }),
-        etag: String::new(),
+        ..admin::Key::default()
     };
     objects.push(admin::Object { object: Some(Arm::Key(key)) });
     let documents: Vec<Json> = objects

@@ -1,0 +1,62 @@
+//! Settings of the admin API: what one call may ask.
+
+use super::human;
+use control_plane::AdminLimits;
+use serde::{Deserialize, Serialize};
+use std::num::{NonZeroU32, NonZeroUsize};
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+
+/// Sizes and counts beyond which an operator's call is refused, or answered in parts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Limits {
+    /// Objects on a page when the caller does not say.
+    pub(crate) page_size: NonZeroU32,
+    /// Most objects on a page.
+    pub(crate) page_size_max: NonZeroU32,
+    /// Most bytes of objects on a page.
+    #[serde(with = "human::bytes")]
+    pub(crate) page_bytes: u64,
+    /// Most bytes of a list's filter.
+    #[serde(with = "human::bytes")]
+    pub(crate) filter_bytes: u64,
+    /// Most objects that one page of a filtered list looks at and leaves out.
+    pub(crate) filter_rows: NonZeroU32,
+    /// Most objects of one `apply`.
+    pub(crate) apply_objects: NonZeroUsize,
+    /// Most bytes of one request.
+    #[serde(with = "human::bytes")]
+    pub(crate) request_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let rows = |count: u32| NonZeroU32::MIN.saturating_add(count.saturating_sub(1));
+        Self {
+            page_size: rows(100),
+            page_size_max: rows(1_000),
+            page_bytes: 2 * MIB,
+            filter_bytes: KIB,
+            filter_rows: rows(10_000),
+            apply_objects: NonZeroUsize::MIN.saturating_add(9_999),
+            request_bytes: 16 * MIB,
+        }
+    }
+}
+
+impl From<&Limits> for AdminLimits {
+    fn from(limits: &Limits) -> Self {
+        let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        Self {
+            page_size_default: limits.page_size.get(),
+            page_size_max: limits.page_size_max.get(),
+            page_bytes_max: size(limits.page_bytes),
+            filter_bytes_max: size(limits.filter_bytes),
+            filter_rows_max: limits.filter_rows.get(),
+            apply_objects_max: limits.apply_objects.get(),
+            request_bytes_max: size(limits.request_bytes),
+        }
+    }
+}
