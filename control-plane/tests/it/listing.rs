@@ -155,21 +155,24 @@ async fn lists_come_in_the_order_asked_for_in_pages_of_any_size() {
     ];
     for (order_by, expected) in table {
         for page_size in 1..=5 {
-            let mut found = String::new();
-            let mut page_token = String::new();
-            loop {
-                let order_by = order_by.to_owned();
-                let request =
-                    ListPlansRequest { page_size, page_token, order_by, ..Default::default() };
-                let page = plans(&rig, request).await.unwrap();
-                found.extend(names(&page));
-                page_token = page.next_page_token;
-                if page_token.is_empty() {
-                    break;
-                }
-            }
+            let found = in_order(&rig, order_by, page_size).await;
             assert_eq!(found, expected, "{order_by}, pages of {page_size}");
         }
+    }
+}
+
+/// All names, page by page.
+async fn in_order(rig: &Rig, order_by: &str, page_size: i32) -> String {
+    let mut found = String::new();
+    let order_by = order_by.to_owned();
+    let mut request = ListPlansRequest { page_size, order_by, ..Default::default() };
+    loop {
+        let page = plans(rig, request.clone()).await.unwrap();
+        found.extend(names(&page));
+        if page.next_page_token.is_empty() {
+            return found;
+        }
+        request.page_token = page.next_page_token;
     }
 }
 
