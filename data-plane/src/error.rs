@@ -30,7 +30,7 @@ pub(crate) enum ErrorType {
 }
 
 impl ErrorType {
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::InvalidRequest => "invalid_request",
             Self::ContextLengthExceeded => "context_length_exceeded",
@@ -121,6 +121,11 @@ impl ApiError {
 
     pub(crate) fn status(&self) -> StatusCode {
         self.0.status
+    }
+
+    /// What kind it is, in one word of a closed set.
+    pub(crate) fn kind(&self) -> &'static str {
+        self.0.error_type.name()
     }
 
     /// `{"error":{"code","message","metadata"}}`, in a stream after the first byte the last event's data.

@@ -1,11 +1,14 @@
 //! The data plane: stateless proxies that admit, route and stream, and write down what was used.
 //!
-//! In reading order: what is set, what the client sees when something is wrong, the listener, the endpoints, the life of a
+//! In reading order: what is set, what operators see, what the client sees when something is wrong, the listener, the endpoints, the life of a
 //! request, what upstreams speak and where they are; then what a data plane keeps between requests: configuration, keys,
 //! limits, money, and the tokeniser.
 
 mod settings;
+pub mod genai;
 mod metric;
+mod trace;
+mod access;
 mod error;
 
 mod server;
@@ -28,6 +31,9 @@ pub mod recovery;
 pub mod tokenizer;
 
 pub use client_address::{Network, NotANetwork};
+pub use access::AccessLog;
+pub use metric::describe as describe_metrics;
 pub use plane::{DataPlane, DataPlaneParts};
 pub use server::{Listener, StartError};
 pub use settings::{DataPlaneSettings, Limits, Pace};
+pub use trace::TraceSettings;

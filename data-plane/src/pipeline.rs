@@ -29,10 +29,14 @@ use crate::pipeline::dispatch::{Dispatched, dispatch};
 use crate::pipeline::route::{RoutePlan, route};
 use crate::plane::{Core, now};
 use crate::respond::{Client, respond};
+use crate::trace::RequestTrace;
 use axum::body::Body;
 use domain::client::ClientDigest;
 use http::{Request, Response};
 use std::sync::Arc;
+
+/// How the path is called in spans.
+const ROUTE: &str = "/v1/chat/completions";
 
 /// What is known of a request before it costs anything.
 struct Prepared {
@@ -47,9 +51,13 @@ struct Prepared {
 /// Serves one chat completion.
 pub(crate) async fn serve(core: Arc<Core>, request: Request<Body>) -> Response<Body> {
     let request_id = mint_request_id();
+    let trace = core.plane.trace(request.headers(), &request_id, ROUTE);
     let response = match prepare(&core, request_id.clone(), request).await {
-        Ok(prepared) => respond(|client| live(core, prepared, client)).await,
-        Err(refusal) => refusal.response(&request_id),
+        Ok(prepared) => respond(|client| live(core, prepared, trace, client)).await,
+        Err(refusal) => {
+            core.plane.refused(&refusal, trace, &request_id);
+            refusal.response(&request_id)
+        }
     };
     metric::answered(response.status().as_u16());
     response
@@ -78,14 +86,19 @@ async fn prepare(
 }
 
 /// From admission to settlement. Outlives its client.
-async fn live(core: Arc<Core>, prepared: Prepared, client: Client) {
+async fn live(core: Arc<Core>, prepared: Prepared, trace: RequestTrace, client: Client) {
     let Prepared { request_id, caller, plan, chat, app, client: asker } = prepared;
-    let order =
-        AdmitOrder { request_id: request_id.clone(), caller, plan, chat, app, client: asker };
+    let (id, trace_id) = (request_id.clone(), trace.id());
+    let order = AdmitOrder { request_id: id, trace_id, caller, plan, chat, app, client: asker };
     let mut admission = match admit::admit(&core.plane, order).await {
         Ok(admission) => admission,
-        Err(refusal) => return head::refuse(&client, refusal.into(), &request_id).await,
+        Err(refusal) => {
+            let refusal = ApiError::from(refusal);
+            core.plane.refused(&refusal, trace, &request_id);
+            return head::refuse(&client, refusal, &request_id).await;
+        }
     };
+    admission.trace = trace;
     match dispatch(&core, &mut admission, &client).await {
         Ok(Dispatched::Stream(stream)) => relay::stream(&core, admission, stream, &client).await,
         Ok(Dispatched::Answer(answer)) => relay::answer(admission, answer, &client).await,

@@ -1,13 +1,18 @@
 //! What all cores of a data plane share, and what each has of its own.
 
+use crate::access;
 use crate::configuration::Configuration;
+use crate::error::ApiError;
+use crate::metric;
 use crate::purse::Purse;
 use crate::settings::DataPlaneSettings;
+use crate::trace::{RequestTrace, Tracing};
 use crate::upstream::client::Upstreams;
 use crate::upstream::health::Health;
 use domain::client::AddressKey;
 use domain::key::Pepper;
 use domain::time::Timestamp;
+use http::HeaderMap;
 use links::spool::Spool;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -40,6 +45,7 @@ pub(crate) struct Shared {
     pub(crate) health: Health,
     /// What client addresses are hashed with.
     pub(crate) address_key: AddressKey,
+    pub(crate) tracing: Option<Arc<Tracing>>,
     /// Once cancelled no new request is taken.
     pub(crate) draining: CancellationToken,
     /// Once cancelled running streams end, too.
@@ -53,8 +59,15 @@ impl DataPlane {
         let ending = CancellationToken::new();
         let draining = CancellationToken::new();
         let address_key = AddressKey::derive(&parts.pepper);
-        let shared = Shared { parts, health: Health::default(), address_key, draining, ending };
+        let tracing = parts.settings.traces.clone().map(Tracing::new);
+        let health = Health::default();
+        let shared = Shared { parts, health, address_key, tracing, draining, ending };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// Brings the gauges that are only looked at now and then up to date.
+    pub fn observe(&self) {
+        metric::observe(&self.shared);
     }
 
     /// Takes no new requests from now on.
@@ -65,6 +78,27 @@ impl DataPlane {
     /// Ends running streams with an error event and charges what they delivered.
     pub fn end_streams(&self) {
         self.shared.ending.cancel();
+    }
+}
+
+impl Shared {
+    /// Begins the spans of a request, if it is to have any.
+    pub(crate) fn trace(
+        &self,
+        headers: &HeaderMap,
+        request_id: &str,
+        route: &'static str,
+    ) -> RequestTrace {
+        let tracing = self.tracing.as_ref();
+        tracing.map(|tracing| tracing.begin(headers, request_id, route)).unwrap_or_default()
+    }
+
+    /// Tells operators of a request that is not admitted.
+    pub(crate) fn refused(&self, refusal: &ApiError, trace: RequestTrace, request_id: &str) {
+        let (status, kind) = (refusal.status().as_u16(), refusal.kind());
+        metric::refused(kind);
+        access::refused(self, request_id, status, kind);
+        trace.refused(status, kind);
     }
 }
 

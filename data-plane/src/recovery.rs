@@ -1,6 +1,7 @@
 //! Closing what an earlier process left open: each request gets its one end, as interrupted, and is charged what its last
 //! progress had metered, never its whole hold.
 
+use crate::metric;
 use domain::money::Nano;
 use domain::price::{Rates, cost};
 use domain::time::Timestamp;
@@ -32,6 +33,7 @@ pub fn close_interrupted(
             }
         }
     }
+    metric::interrupted(closed);
     closed
 }
 
@@ -61,6 +63,7 @@ fn interrupted(admitted: Admitted, progress: Option<Progress>, now: Timestamp) -
         app: admitted.app,
         budgeted: admitted.budgeted,
         client_digest: admitted.client_digest,
+        trace_id: admitted.trace_id,
         ..UsageEvent::default()
     }
 }

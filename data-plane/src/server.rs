@@ -128,10 +128,9 @@ async fn accept(core: Arc<Core>, socket: StdListener) -> io::Result<()> {
                 let service = WithPeer::new(router.clone(), Peer(address.ip()));
                 let connection = serve(core.clone(), service, stream);
                 tokio::spawn(async move {
-                    metric::connections(1.0);
+                    let present = metric::connection();
                     connection.await;
-                    metric::connections(-1.0);
-                    drop(place);
+                    drop((present, place));
                 });
             }
             Err(error) => {

@@ -1,6 +1,8 @@
 //! What can be set on a data plane, with its defaults. Where the values come from is the binary's business.
 
 use crate::client_address::Network;
+use crate::access::AccessLog;
+use crate::trace::TraceSettings;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -96,6 +98,10 @@ pub struct DataPlaneSettings {
     pub cores: usize,
     /// Tokens of output that a stream holds ahead of what was delivered.
     pub output_window_tokens: u64,
+    /// Which requests get a line in the log.
+    pub access_log: AccessLog,
+    /// How requests are traced, if they are.
+    pub traces: Option<TraceSettings>,
     /// Sizes and counts.
     pub limits: Limits,
     /// Times.

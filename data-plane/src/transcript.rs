@@ -101,6 +101,11 @@ impl Transcript {
         self.bytes
     }
 
+    /// Pieces of words heard, which is about one for each chunk.
+    pub(crate) fn pieces(&self) -> u64 {
+        self.pieces
+    }
+
     /// A plain guess, for when nobody can count: four bytes a token, and no fewer tokens than pieces.
     pub(crate) fn guess(&self) -> Spoken {
         let total = self.bytes.div_ceil(4).max(self.pieces).min(self.bytes);

@@ -101,6 +101,8 @@ pub struct SpoolStatus {
     pub unbilled_events: u64,
     /// When the oldest of them ended, in microseconds since the Unix epoch; it may be told a little early.
     pub oldest_unbilled_us: Option<u64>,
+    /// Syncs that failed since the start.
+    pub sync_failures: u64,
     /// Progress records that were skipped since the start for want of room.
     pub progress_skipped: u64,
     /// New requests are refused for want of room.
@@ -207,7 +209,8 @@ impl Spool {
     /// How full it is.
     #[must_use]
     pub fn status(&self) -> SpoolStatus {
-        self.core.shared.with(|log| log.status())
+        let sync_failures = self.core.shared.point.borrow().failures;
+        SpoolStatus { sync_failures, ..self.core.shared.with(|log| log.status()) }
     }
 
     /// The life of this spool.

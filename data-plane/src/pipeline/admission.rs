@@ -11,9 +11,11 @@ use crate::pipeline::route::{Candidate, RoutePlan};
 use crate::pipeline::settle;
 use crate::plane::Shared;
 use crate::purse::PurseHold;
+use crate::trace::RequestTrace;
 use crate::transcript::{Spoken, Transcript};
 use crate::upstream::words;
 use domain::price::Rates;
+use domain::time::Timestamp;
 use domain::tokens::{Metered, Provenance, Quantities, TokenClass};
 use domain::usage::Outcome;
 use http::StatusCode;
@@ -38,6 +40,9 @@ pub(crate) struct Admission {
     pub(crate) chat: ChatRequest,
     pub(crate) attempts: Vec<usage::Attempt>,
     pub(crate) meter: Meter,
+    pub(crate) trace: RequestTrace,
+    /// When the current attempt began.
+    pub(crate) attempt_began: Timestamp,
     /// Which candidate serves; the first one until another does.
     pub(crate) serving: usize,
     money: Option<Money>,
@@ -93,6 +98,8 @@ impl Admission {
             chat,
             attempts: Vec::new(),
             meter: Meter::default(),
+            trace: RequestTrace::default(),
+            attempt_began: Timestamp(0),
             serving: 0,
             money: Some(money),
         }

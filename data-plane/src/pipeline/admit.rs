@@ -30,6 +30,7 @@ const BYTES_PER_TOKEN: u64 = 4;
 /// What is to be admitted.
 pub(crate) struct AdmitOrder {
     pub(crate) request_id: String,
+    pub(crate) trace_id: String,
     pub(crate) caller: Caller,
     pub(crate) plan: RoutePlan,
     pub(crate) chat: ChatRequest,
@@ -178,9 +179,10 @@ fn tokens_estimate(plan: &RoutePlan) -> u64 {
 }
 
 fn record(order: &AdmitOrder, held: Nano, admitted_at: Timestamp) -> usage::Admitted {
-    let AdmitOrder { request_id, caller, plan, chat, app, client } = order;
+    let AdmitOrder { request_id, trace_id, caller, plan, chat, app, client } = order;
     usage::Admitted {
         request_id: request_id.clone(),
+        trace_id: trace_id.clone(),
         org_uid: caller.org.uid.0,
         key_uid: caller.key.key.uid.0,
         entity: caller.entity.name.clone(),

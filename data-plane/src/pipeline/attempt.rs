@@ -6,8 +6,9 @@ use crate::pipeline::admission::Admission;
 use crate::pipeline::route::Candidate;
 use crate::plane::Core;
 use crate::transcript::Transcript;
-use crate::upstream::client::SendError;
 use crate::upstream::refusal::Refusal;
+use crate::trace;
+use crate::upstream::client::{Call, SendError};
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
@@ -111,7 +112,13 @@ pub(crate) async fn attempt(
     let changes =
         Changes { model: &candidate.upstream_model, output_bound: admission.output_bound() };
     let body = openai::request_body(&admission.chat, &changes);
-    let sent = core.upstreams.send(&candidate.upstream, admission.request_id(), streams, body);
+    let call = Call {
+        request_id: admission.request_id(),
+        streams,
+        traceparent: trace::traceparent(admission, candidate),
+        body,
+    };
+    let sent = core.upstreams.send(&candidate.upstream, call);
     let response = timeout_at(deadline, sent).await.map_err(|_| AttemptError::Silent)??;
     let limits = &core.plane.parts.settings.limits;
     if !response.status().is_success() {

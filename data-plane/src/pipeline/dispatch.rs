@@ -9,13 +9,14 @@ use crate::pipeline::head::head;
 use crate::pipeline::route::candidate;
 use crate::plane::{Core, now};
 use crate::respond::Client;
+use crate::trace;
 use crate::upstream::health::Rest;
 use crate::upstream::refusal::Refusal;
 use bytes::Bytes;
 use domain::usage::Outcome;
 use http::{HeaderValue, StatusCode};
 use proto::usage::v1 as usage;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use thiserror::Error;
 
 /// What breaks no client (`research/ecosystem.md` part 5): a comment and one newline.
@@ -206,19 +207,24 @@ async fn try_one(
     let Some(candidate) = admission.plan.candidates.get(index).cloned() else {
         return Err(AttemptError::Misconfigured);
     };
-    let started = Instant::now();
+    admission.attempt_began = now();
+    trace::attempt_began(admission, &candidate);
     let result = attempt(core, admission, &candidate).await;
+    let duration_us = now().0.saturating_sub(admission.attempt_began.0);
     let (status, reason) = match &result {
-        Ok(_) => (StatusCode::OK.as_u16(), ""),
-        Err(error) => (error.status(), error.reason()),
+        Ok(_) => (StatusCode::OK.as_u16(), None),
+        Err(error) => (error.status(), Some(error.reason())),
     };
     admission.attempts.push(usage::Attempt {
         upstream: candidate.upstream.name.clone(),
         status: status.into(),
-        error: reason.to_owned(),
-        duration_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+        error: reason.unwrap_or_default().to_owned(),
+        duration_us,
     });
-    metric::attempted(&candidate.upstream.name, if reason.is_empty() { "ok" } else { reason });
+    metric::attempted(admission, reason, duration_us);
+    if let Err(error) = &result {
+        trace::attempt_failed(admission, error);
+    }
     note_health(core, &candidate.upstream.name, result.as_ref().err());
     let opened = result?;
     admission.meter.was_processed = true;

@@ -7,6 +7,7 @@ mod events;
 use crate::dialect::openai::{is_done, read, with_cost, without_usage};
 use crate::dialect::sse::Event;
 use crate::error::{ApiError, ErrorType};
+use crate::metric;
 use crate::pipeline::admission::Admission;
 use crate::pipeline::admit::unpaid;
 use crate::pipeline::attempt::{UpstreamAnswer, UpstreamStream};
@@ -111,7 +112,9 @@ pub(crate) async fn stream(
         client,
     };
     let events = Events::new(core, upstream);
+    let running = metric::stream();
     let ending = relay.run(events, &mut admission).await;
+    drop(running);
     let status = match &ending.last {
         Last::Error(error) => error.status(),
         Last::Bytes(_) | Last::Nothing => StatusCode::OK,

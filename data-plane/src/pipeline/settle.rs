@@ -1,9 +1,11 @@
 //! What was metered → the hold settled and exactly one usage event in the spool. Never tells the client anything.
 
+use crate::access;
 use crate::metric;
 use crate::pipeline::admission::{Admission, Money};
 use crate::plane::now;
 use crate::tokenizer;
+use crate::trace;
 use domain::money::Nano;
 use domain::price::{Rates, cost};
 use domain::tokens::{Metered, Quantities};
@@ -72,8 +74,11 @@ pub(crate) fn conclude(admission: &mut Admission, outcome: Outcome, status: Stat
         usage_anomaly,
         finish_reason: std::mem::take(&mut admission.meter.finish_reason),
         client_digest: record.client_digest.clone(),
+        trace_id: record.trace_id.clone(),
     };
-    metric::settled(outcome, event.charge_nano, event.uncollected_nano);
+    metric::settled(admission, outcome, &event, &charged.quantities);
+    access::settled(&admission.plane, outcome, &event);
+    trace::settled(admission, outcome, &event, &charged.quantities);
     if let Err(error) = ticket.finish(event) {
         metric::event_not_written();
         tracing::error!(%error, "a usage event was not written; the next start closes its request");

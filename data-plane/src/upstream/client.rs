@@ -47,6 +47,15 @@ struct Prepared {
     credential: Option<HeaderValue>,
 }
 
+/// What is sent, beside what the upstream's configuration says.
+pub(crate) struct Call<'a> {
+    pub(crate) request_id: &'a str,
+    pub(crate) streams: bool,
+    /// Where it may know of our trace.
+    pub(crate) traceparent: Option<HeaderValue>,
+    pub(crate) body: Spliced,
+}
+
 /// One core's clients.
 pub(crate) struct Upstreams {
     client: Client<HttpsConnector<HttpConnector>, Spliced>,
@@ -77,10 +86,9 @@ impl Upstreams {
     pub(crate) async fn send(
         &self,
         upstream: &Arc<Upstream>,
-        request_id: &str,
-        streams: bool,
-        body: Spliced,
+        call: Call<'_>,
     ) -> Result<Response<Incoming>, SendError> {
+        let Call { request_id, streams, traceparent, body } = call;
         let prepared = self.prepare(upstream)?;
         let accept = if streams { "text/event-stream" } else { "application/json" };
         let mut request = Request::new(body);
@@ -94,6 +102,9 @@ impl Upstreams {
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
         if let Ok(id) = HeaderValue::from_str(request_id) {
             headers.insert("x-request-id", id);
+        }
+        if let Some(traceparent) = traceparent {
+            headers.insert("traceparent", traceparent);
         }
         if let Some(credential) = &prepared.credential {
             headers.insert(AUTHORIZATION, credential.clone());

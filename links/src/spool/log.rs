@@ -254,6 +254,7 @@ impl Log {
             progress_skipped: self.progress_skipped,
             is_full: self.is_full,
             is_failing: self.is_failing,
+            ..SpoolStatus::default()
         }
     }
 
