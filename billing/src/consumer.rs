@@ -10,6 +10,7 @@ mod record;
 mod poison;
 mod apply;
 mod audit;
+mod backlog;
 mod run;
 
 pub use apply::{Applied, ApplyError, BilledMark, apply};

@@ -24,4 +24,5 @@ pub use balance::{Balance, balance};
 pub use credit::{CreditError, CreditOrder, CreditOutcome, credit};
 pub use explain::{Explained, ExplainedAttempt, ExplainedLine, explain};
 pub use history::{HistoryError, UsagePage, UsageQuery, UsageRow, usage_page};
+pub use metric::describe as describe_metrics;
 pub use reconcile::{Difference, Reconciliation, reconcile};

@@ -1,35 +1,107 @@
-//! Names of billing's metrics, in one place.
+//! Billing's metrics, in one place. `docs/metrics.md` says what each means and what to do when it moves.
 
-use metrics::counter;
+use metrics::{Counter, Histogram, counter, describe_counter, describe_gauge, describe_histogram};
+use metrics::{gauge, histogram};
+use std::sync::LazyLock;
+use std::time::Duration;
+
+const UNBACKED: &str = "turnpike_billing_unbacked_nano_total";
+const SHORTFALL: &str = "turnpike_billing_shortfall_nano_total";
+const EVENTS: &str = "turnpike_billing_events_total";
+const DIFFERENCES: &str = "turnpike_billing_charge_differences_total";
+const GAPS: &str = "turnpike_billing_gaps_total";
+const PAUSES: &str = "turnpike_billing_pauses_total";
+const WANTS: &str = "turnpike_escrow_wants_total";
+const LAG: &str = "turnpike_billing_lag_seconds";
+const POISON: &str = "turnpike_billing_poison_events";
+const MISSING: &str = "turnpike_billing_missing_events";
+
+/// Registered once: events and wants are counted in the path of money.
+struct Handles {
+    applied: Counter,
+    duplicates: Counter,
+    poisoned: Counter,
+    lag: Histogram,
+}
+
+/// Made at first use, which is after the recorder was installed.
+static HANDLES: LazyLock<Handles> = LazyLock::new(|| Handles {
+    applied: counter!(EVENTS, "result" => "applied"),
+    duplicates: counter!(EVENTS, "result" => "duplicate"),
+    poisoned: counter!(EVENTS, "result" => "poison"),
+    lag: histogram!(LAG),
+});
+
+/// Tells the registry what each metric of billing means, and begins those that should stay zero.
+pub fn describe() {
+    describe_counter!(
+        UNBACKED,
+        "Grants that data planes proved, whose commit was lost and that no account could back, in nano-units."
+    );
+    describe_counter!(
+        SHORTFALL,
+        "Charges beyond what was granted and free: the company's loss, in nano-units."
+    );
+    describe_counter!(EVENTS, "Usage events, by what became of them.");
+    describe_counter!(
+        DIFFERENCES,
+        "Charges that are not what billing computes from the same quantities and prices."
+    );
+    describe_counter!(GAPS, "Gaps that were seen in the numbers of usage events.");
+    describe_counter!(PAUSES, "Times that billing waited for the database.");
+    describe_counter!(WANTS, "Requests of data planes for money, by answer.");
+    describe_histogram!(
+        LAG,
+        "Time from the end of the oldest request of a batch to its commit in the ledger."
+    );
+    describe_gauge!(POISON, "Usage events that are kept because they cannot be applied.");
+    describe_gauge!(MISSING, "Usage events that are known to be missing.");
+    for name in [UNBACKED, SHORTFALL, DIFFERENCES, GAPS, PAUSES] {
+        counter!(name).increment(0);
+    }
+}
 
 /// A data plane proved a grant whose commit was lost, and this much of it no account could back.
 pub(crate) fn unbacked(nano: i64) {
-    counter!("turnpike_billing_unbacked_nano_total").increment(nano.unsigned_abs());
+    counter!(UNBACKED).increment(nano.unsigned_abs());
 }
 
 /// This much of a charge could not be collected.
 pub(crate) fn shortfall(nano: i64) {
-    counter!("turnpike_billing_shortfall_nano_total").increment(nano.unsigned_abs());
+    counter!(SHORTFALL).increment(nano.unsigned_abs());
 }
 
-/// Events were applied.
-pub(crate) fn applied(fresh: u64, duplicates: u64, poisoned: u64) {
-    counter!("turnpike_billing_events_total", "result" => "applied").increment(fresh);
-    counter!("turnpike_billing_events_total", "result" => "duplicate").increment(duplicates);
-    counter!("turnpike_billing_events_total", "result" => "poison").increment(poisoned);
+/// Events were applied, the oldest of which ended so long ago.
+pub(crate) fn applied(fresh: u64, duplicates: u64, poisoned: u64, lag: Option<Duration>) {
+    HANDLES.applied.increment(fresh);
+    HANDLES.duplicates.increment(duplicates);
+    HANDLES.poisoned.increment(poisoned);
+    lag.into_iter().for_each(|lag| HANDLES.lag.record(lag));
+}
+
+/// The database was away.
+pub(crate) fn paused() {
+    counter!(PAUSES).increment(1);
+}
+
+/// How many events are kept, and how many are missing.
+pub(crate) fn backlog(poison: u64, missing: u64) {
+    let shown = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+    gauge!(POISON).set(shown(poison));
+    gauge!(MISSING).set(shown(missing));
 }
 
 /// A charge is not what billing computes from the same quantities and prices.
 pub(crate) fn charge_differs() {
-    counter!("turnpike_billing_charge_differences_total").increment(1);
+    counter!(DIFFERENCES).increment(1);
 }
 
 /// Sequence numbers are missing.
 pub(crate) fn gaps(opened: u64) {
-    counter!("turnpike_billing_gaps_total").increment(opened);
+    counter!(GAPS).increment(opened);
 }
 
 /// A want was answered.
 pub(crate) fn answered(answer: &'static str) {
-    counter!("turnpike_escrow_wants_total", "answer" => answer).increment(1);
+    counter!(WANTS, "answer" => answer).increment(1);
 }

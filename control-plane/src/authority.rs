@@ -14,6 +14,7 @@ pub(crate) use plan::{Fate, Step};
 
 use crate::errors::{AdminError, Failure};
 use crate::mask::Masks;
+use crate::metric;
 use crate::rows;
 use crate::settings::{AdminLimits, ControlPlaneSettings};
 use crate::state::State;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use storage::{Database, Write};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, field};
 
 /// Changes the configuration, one change at a time.
 pub(crate) struct Authority {
@@ -95,10 +97,22 @@ impl Authority {
         validate_only: bool,
     ) -> Result<Changed, AdminError> {
         let this = Arc::clone(self);
-        let task = tokio::spawn(async move { this.run(steps, validate_only).await });
-        task.await.unwrap_or_else(|died| {
+        let span = tracing::info_span!(
+            "configuration change",
+            otel.kind = "server",
+            turnpike.steps = steps.len(),
+            turnpike.validate_only = validate_only,
+            turnpike.revision = field::Empty,
+        );
+        let work = async move { this.run(steps, validate_only).await }.instrument(span.clone());
+        let task = tokio::spawn(work);
+        let changed = task.await.unwrap_or_else(|died| {
             tracing::error!(error = %died, "a change of the configuration died");
             Err(if died.is_panic() { Failure::Died } else { Failure::ShuttingDown }.into())
+        });
+        metric::changed(if changed.is_ok() { "done" } else { "refused" });
+        changed.inspect(|changed| {
+            span.record("turnpike.revision", changed.revision.rev);
         })
     }
 

@@ -5,6 +5,7 @@
 //! the services. Client traffic and rules are elsewhere.
 
 mod settings;
+mod metric;
 mod operator;
 
 mod resource;
@@ -25,6 +26,7 @@ mod errors;
 pub use descriptors::NoDescriptor;
 pub use errors::{AdminError, Failure, Refusal};
 pub use listing::TokenFault;
+pub use metric::describe as describe_metrics;
 pub use settings::{AdminLimits, ControlPlaneSettings, Secret};
 
 use admin::Admin;
@@ -101,6 +103,11 @@ impl ControlPlane {
     #[must_use]
     pub fn publisher(&self) -> FeedPublisher {
         self.admin.authority.publisher().clone()
+    }
+
+    /// Brings the gauges that are only looked at now and then up to date.
+    pub fn observe(&self) {
+        metric::observe(self.admin.authority.publisher());
     }
 
     /// All admin services, with health and reflection. Everything but these two asks for the operator token.

@@ -79,6 +79,7 @@ fn lines(event: &UsageEvent) -> String {
 
 /// Why an answer ended, if in a word that is known: an upstream could write anything there.
 pub(crate) fn finish_word(reason: &str) -> &'static str {
-    const KNOWN: [&str; 6] = ["", "stop", "length", "tool_calls", "function_call", "content_filter"];
+    const KNOWN: [&str; 6] =
+        ["", "stop", "length", "tool_calls", "function_call", "content_filter"];
     KNOWN.into_iter().find(|known| *known == reason).unwrap_or("other")
 }

@@ -30,8 +30,8 @@ pub mod purse;
 pub mod recovery;
 pub mod tokenizer;
 
-pub use client_address::{Network, NotANetwork};
 pub use access::AccessLog;
+pub use client_address::{Network, NotANetwork};
 pub use metric::describe as describe_metrics;
 pub use plane::{DataPlane, DataPlaneParts};
 pub use server::{Listener, StartError};

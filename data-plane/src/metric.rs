@@ -23,6 +23,7 @@ struct Fixed {
     /// By the first digit of the status.
     responses: [Counter; 6],
     events_not_written: Counter,
+    traces: Counter,
     connections: Gauge,
     streams: Gauge,
     routes: Table<RouteSeries>,
@@ -39,6 +40,7 @@ static FIXED: LazyLock<Fixed> = LazyLock::new(|| {
     Fixed {
         responses: classes.map(response),
         events_not_written: counter!("turnpike_usage_events_not_written_total"),
+        traces: counter!("turnpike_traces_sampled_total"),
         connections: gauge!("turnpike_client_connections"),
         streams: gauge!("turnpike_streams_in_flight"),
         routes: Table::default(),
@@ -57,9 +59,8 @@ pub(crate) fn answered(status: u16) {
 
 /// A request was not admitted.
 pub(crate) fn refused(error_type: &'static str) {
-    let make = |_: &str, _: &str| {
-        counter!("turnpike_requests_refused_total", "error_type" => error_type)
-    };
+    let make =
+        |_: &str, _: &str| counter!("turnpike_requests_refused_total", "error_type" => error_type);
     FIXED.refusals.get(error_type, "", make).increment(1);
 }
 
@@ -102,6 +103,11 @@ fn route(admission: &Admission) -> Option<Arc<RouteSeries>> {
 /// A usage event could not be written; the request stays open until a restart closes it.
 pub(crate) fn event_not_written() {
     FIXED.events_not_written.increment(1);
+}
+
+/// Spans are made of a request.
+pub(crate) fn traced() {
+    FIXED.traces.increment(1);
 }
 
 /// Requests that an earlier process left open were ended.

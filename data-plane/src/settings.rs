@@ -1,7 +1,7 @@
 //! What can be set on a data plane, with its defaults. Where the values come from is the binary's business.
 
-use crate::client_address::Network;
 use crate::access::AccessLog;
+use crate::client_address::Network;
 use crate::trace::TraceSettings;
 use std::net::SocketAddr;
 use std::time::Duration;

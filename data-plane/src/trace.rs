@@ -9,9 +9,10 @@ mod w3c;
 pub(crate) use spans::{attempt_began, attempt_failed, settled, traceparent};
 
 use crate::genai::attribute;
+use crate::metric;
 use http::HeaderMap;
 use opentelemetry::global::{self, BoxedSpan, BoxedTracer};
-use opentelemetry::trace::{Link, Span, SpanBuilder, SpanKind, Status, TraceContextExt, Tracer};
+use opentelemetry::trace::{Link, Span, SpanBuilder, SpanKind, Status, TraceContextExt};
 use opentelemetry::{Context, KeyValue};
 use rand::RngExt;
 use std::sync::Arc;
@@ -63,6 +64,7 @@ impl Tracing {
         if !is_sampled {
             return RequestTrace(None);
         }
+        metric::traced();
         let links = match &parent {
             Some(_) => Vec::new(),
             None => w3c::caller(headers).map(Link::with_context).into_iter().collect(),

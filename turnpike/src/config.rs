@@ -8,12 +8,16 @@ mod load;
 mod data_plane;
 mod roles;
 mod admin;
+mod traces;
 mod secrets;
 
 pub(crate) use data_plane::DataPlane;
 pub(crate) use load::ConfigError;
-pub(crate) use roles::{Billing, ControlPlane, Database, Log, LogFormat, Ops, Simulator};
+pub(crate) use roles::{
+    Billing, ControlPlane, Database, Log, LogFormat, LoggedRequests, Ops, Simulator,
+};
 pub(crate) use secrets::Secrets;
+pub(crate) use traces::Traces;
 
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -36,6 +40,8 @@ pub(crate) struct Config {
     pub(crate) billing: Billing,
     /// Health and metrics.
     pub(crate) ops: Ops,
+    /// Spans.
+    pub(crate) traces: Traces,
     /// The fake provider.
     pub(crate) simulator: Simulator,
 }
@@ -50,6 +56,7 @@ impl Default for Config {
             control_plane: ControlPlane::default(),
             billing: Billing::default(),
             ops: Ops::default(),
+            traces: Traces::default(),
             simulator: Simulator::default(),
         }
     }
@@ -98,6 +105,16 @@ impl Config {
                 self.data_plane.limits.cooldown <= self.data_plane.limits.cooldown_max,
                 "data_plane.limits.cooldown_max",
                 "must not be less than data_plane.limits.cooldown",
+            ),
+            (
+                (0.0..=1.0).contains(&self.traces.sample_ratio),
+                "traces.sample_ratio",
+                "must be from 0 to 1",
+            ),
+            (
+                (0.0..=1.0).contains(&self.log.access_ratio),
+                "log.access_ratio",
+                "must be from 0 to 1",
             ),
             (!self.data_plane.name.is_empty(), "data_plane.name", "must not be empty"),
         ];

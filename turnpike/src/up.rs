@@ -25,6 +25,7 @@ use planes::Planes;
 use std::net::SocketAddr;
 use std::time::Duration;
 use storage::Database;
+use telemetry::Telemetry;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
@@ -38,6 +39,9 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// How long ended streams may take to be settled. With `DRAIN` it stays below ten seconds.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
+/// How long the collector may take for the last spans.
+const LAST_SPANS: Duration = Duration::from_secs(1);
+
 /// Runs until SIGINT or SIGTERM.
 pub(crate) fn run(config: Config, options: UpOptions) -> anyhow::Result<()> {
     if options.roles.len() < 3 {
@@ -46,15 +50,19 @@ pub(crate) fn run(config: Config, options: UpOptions) -> anyhow::Result<()> {
              leave --roles out"
         );
     }
-    telemetry::start(&config.log)?;
-    core_dumps::forbid();
-    let data_dir = DataDir::take(&config.data_dir)?;
     let runtime = Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
         .thread_name("control")
         .enable_all()
         .build()?;
+    let telemetry = {
+        let _inside = runtime.enter();
+        Telemetry::start(&config)?
+    };
+    core_dumps::forbid();
+    let data_dir = DataDir::take(&config.data_dir)?;
     let served = runtime.block_on(serve(&config, options.demo));
+    telemetry.end(LAST_SPANS);
     runtime.shutdown_timeout(Duration::from_millis(500));
     drop(data_dir);
     served
@@ -77,9 +85,12 @@ async fn serve(config: &Config, is_demo: bool) -> anyhow::Result<()> {
     let database = open_database(config).await?;
     let control = start_control_plane(config, &secrets, &database, &stop).await?;
     let admin = serve_admin(config, &control, &stop).await?;
+    let observed = control.clone();
+    ops.observe(move || observed.observe());
     let (fleet, channel, escrow) = planes::fleet(&control, &stop);
     let desk = Desk::start(database.clone(), escrow, stop.clone());
     let planes = Planes::start(config, &secrets, channel, &stop)?;
+    planes.show(&ops);
     let source = UsageSource::spool(planes.spool.clone());
     let consumer = start_consumer(config, &database, source, &stop);
     let simulator = if is_demo { Some(demo::start_simulator(config).await?) } else { None };
@@ -93,6 +104,7 @@ async fn serve(config: &Config, is_demo: bool) -> anyhow::Result<()> {
         Some(address) => Some(demo::seed(config, &control, address).await?),
         None => None,
     };
+    ops.waiting_for("the data plane has no configuration yet: the control plane has not sent it");
     let stopped = tokio::select! {
         () = planes.configuration.loaded() => false,
         _ = interrupt.recv() => true,

@@ -11,6 +11,7 @@ use domain::time::Timestamp;
 use proto::usage::v1::UsageEnvelope;
 use sqlx::AssertSqlSafe;
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 use storage::{Database, Statement, StorageError, Write};
 use thiserror::Error;
 
@@ -108,7 +109,10 @@ pub(crate) async fn apply_with(
         gaps_opened: marks.gaps_opened(),
         billed: billed(&marks),
     };
-    metric::applied(applied.applied, applied.duplicates, applied.poisoned);
+    let oldest_us =
+        batch.iter().filter_map(|envelope| Some(envelope.event.as_ref()?.ended_us)).min();
+    let lag = oldest_us.map(|oldest| Duration::from_micros(now.0.saturating_sub(oldest)));
+    metric::applied(applied.applied, applied.duplicates, applied.poisoned, lag);
     Ok(applied)
 }
 

@@ -3,7 +3,7 @@
 //! An outage of the database pauses it and loses nothing: what is not told as billed is kept by whoever sent it.
 
 use super::apply::{Applied, ApplyError, KnownAccounts, apply_with};
-use super::{audit, poison};
+use super::{audit, backlog, poison};
 use crate::metric;
 use crate::rating::PriceHistory;
 use domain::id::Partition;
@@ -16,6 +16,7 @@ use storage::Database;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 /// Limits of the consumer.
 #[derive(Clone, Copy, Debug)]
@@ -96,7 +97,12 @@ impl Consumer {
             match taken {
                 Ok(batch) => {
                     failures = 0;
-                    self.consume(&batch).await;
+                    let span = tracing::info_span!(
+                        "billing batch",
+                        otel.kind = "consumer",
+                        messaging.batch.message_count = batch.len()
+                    );
+                    self.consume(&batch).instrument(span).await;
                     if batch.len() < self.settings.batch {
                         self.pause(self.settings.linger).await;
                     }
@@ -155,6 +161,7 @@ impl Consumer {
             match apply_with(&self.database, &mut self.known, batch, now()).await {
                 Err(error) if error.is_transient() => {
                     tracing::warn!(%error, failures, "billing pauses; nothing is lost");
+                    metric::paused();
                     self.pause(self.wait_after(failures)).await;
                     failures = failures.saturating_add(1);
                     if self.token.is_cancelled() {
@@ -184,6 +191,15 @@ impl Consumer {
             metric::gaps(applied.gaps_opened);
             self.source.rewind();
         }
+        if applied.gaps_opened > 0 || applied.poisoned > 0 {
+            self.show_backlog().await;
+        }
+    }
+
+    async fn show_backlog(&self) {
+        if let Err(error) = backlog::show(&self.database).await {
+            tracing::warn!(%error, "what billing could not apply cannot be counted");
+        }
     }
 
     async fn retry_poison(&self) {
@@ -192,6 +208,7 @@ impl Consumer {
             Ok(applied) => tracing::info!(applied, "events that were kept are applied now"),
             Err(error) => tracing::warn!(%error, "events that are kept could not be tried again"),
         }
+        self.show_backlog().await;
     }
 
     async fn pause(&self, wait: Duration) {

@@ -153,12 +153,8 @@ pub(super) struct RouteSeries {
 impl RouteSeries {
     pub(super) fn new(model: &str, upstream: &str, vendor: &str) -> Self {
         let (m, v, u) = (|| model.to_owned(), || vendor.to_owned(), || upstream.to_owned());
-        let client = |name: &'static str| {
-            histogram!(name, label::OPERATION => OPERATION, label::PROVIDER => v(), label::MODEL => m(), "upstream" => u())
-        };
-        let server = |name: &'static str| {
-            histogram!(name, label::OPERATION => OPERATION, label::MODEL => m())
-        };
+        let client = |name: &'static str| histogram!(name, label::OPERATION => OPERATION, label::PROVIDER => v(), label::MODEL => m(), "upstream" => u());
+        let server = |name: &'static str| histogram!(name, label::OPERATION => OPERATION, label::MODEL => m());
         let tokens = |kind: &'static str| {
             histogram!(
                 metric::TOKEN_USAGE, label::OPERATION => OPERATION, label::PROVIDER => v(),
@@ -233,7 +229,9 @@ impl RouteSeries {
         if let Some(gap_us) = mean(admission.meter.transcript.pieces()) {
             self.per_chunk.record(seconds(gap_us));
         }
-        if let Some(gap_us) = mean(used.get(TokenClass::Output).saturating_add(used.get(TokenClass::Reasoning))) {
+        if let Some(gap_us) =
+            mean(used.get(TokenClass::Output).saturating_add(used.get(TokenClass::Reasoning)))
+        {
             self.per_token.record(seconds(gap_us));
         }
     }

@@ -1,10 +1,10 @@
 //! `traceparent` and `tracestate` of callers, and ours for upstreams.
 
 use http::{HeaderMap, HeaderValue};
+use opentelemetry::Context;
 use opentelemetry::global;
 use opentelemetry::propagation::{Extractor, Injector};
 use opentelemetry::trace::{SpanContext, TraceContextExt, TraceState};
-use opentelemetry::Context;
 
 const TRACEPARENT: &str = "traceparent";
 

@@ -14,12 +14,33 @@ pub(crate) struct Log {
     pub(crate) filter: String,
     /// For people or for machines.
     pub(crate) format: LogFormat,
+    /// Which requests get a line.
+    pub(crate) access: LoggedRequests,
+    /// The share of them that gets one when they are sampled, from 0 to 1.
+    pub(crate) access_ratio: f64,
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self { filter: "info".to_owned(), format: LogFormat::Text }
+        Self {
+            filter: "info".to_owned(),
+            format: LogFormat::Text,
+            access: LoggedRequests::Off,
+            access_ratio: 0.01,
+        }
     }
+}
+
+/// Which requests get a line in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LoggedRequests {
+    /// None.
+    Off,
+    /// A share.
+    Sampled,
+    /// All.
+    On,
 }
 
 /// How a log line looks.

@@ -1,12 +1,13 @@
 //! The data plane of this process: its spool, money, configuration and listener, joined to the control plane by gRPC over
 //! an in-memory pipe.
 
-use crate::config::{Config, Secrets};
+use super::ops::Ops;
+use crate::config::{Config, LoggedRequests, Secrets};
 use control_plane::ControlPlane;
 use data_plane::configuration::Configuration;
 use data_plane::purse::{Purse, PurseSettings};
-use data_plane::{DataPlane, DataPlaneParts, DataPlaneSettings, Limits, Listener, Pace};
-use data_plane::{recovery, tokenizer};
+use data_plane::{AccessLog, DataPlane, DataPlaneParts, DataPlaneSettings, Limits, Listener};
+use data_plane::{Pace, TraceSettings, recovery, tokenizer};
 use domain::key::Pepper;
 use domain::time::Timestamp;
 use links::escrow::{EscrowLink, EscrowListener, escrow_listener};
@@ -95,6 +96,20 @@ impl Planes {
         Ok(Self { address, configuration, spool, plane, keeper })
     }
 
+    /// What operators are shown of it.
+    pub(super) fn show(&self, ops: &Ops) {
+        let plane = self.plane.clone();
+        ops.observe(move || plane.observe());
+        let spool = self.spool.clone();
+        ops.heed(move || {
+            let status = spool.status();
+            let full = "the spool is full: usage must be billed, or data_plane.spool.capacity_bytes be larger";
+            let failing = "the spool cannot be synced: mend its disk";
+            let wrong = [(status.is_full, full), (status.is_failing, failing)];
+            wrong.into_iter().find(|(is_wrong, _)| *is_wrong).map(|(_, why)| why.to_owned())
+        });
+    }
+
     /// Refuses new requests and lets running ones end; those that take longer are ended.
     pub(super) async fn drain(&self, patience: Duration, last_words: Duration) {
         self.plane.drain();
@@ -144,9 +159,28 @@ fn settings(config: &Config) -> DataPlaneSettings {
         trusted_proxies: from.trusted_proxies.clone(),
         cores,
         output_window_tokens: from.money.output_window_tokens.get(),
+        access_log: access_log(config),
+        traces: traces(config),
         limits: limits(config),
         pace: pace(config),
     }
+}
+
+fn access_log(config: &Config) -> AccessLog {
+    match config.log.access {
+        LoggedRequests::Off => AccessLog::Off,
+        LoggedRequests::Sampled => AccessLog::Sampled(config.log.access_ratio),
+        LoggedRequests::On => AccessLog::On,
+    }
+}
+
+fn traces(config: &Config) -> Option<TraceSettings> {
+    let from = &config.traces;
+    from.endpoint.as_ref().map(|_| TraceSettings {
+        sample_ratio: from.sample_ratio,
+        trusts_callers: from.trust_callers,
+        send_to: from.send_to_upstreams.clone(),
+    })
 }
 
 fn limits(config: &Config) -> Limits {

@@ -1,0 +1,36 @@
+//! The control plane's metrics, in one place. `docs/metrics.md` says what each means and what to do when it moves.
+
+use links::feed::FeedPublisher;
+use metrics::{counter, describe_counter, describe_gauge, gauge};
+
+const CHANGES: &str = "turnpike_config_changes_total";
+const PUBLISHED: &str = "turnpike_config_published_revision";
+const LAG: &str = "turnpike_config_lag_revisions";
+const DATA_PLANES: &str = "turnpike_config_data_planes";
+const REJECTS: &str = "turnpike_config_rejects";
+
+/// Tells the registry what each metric of the control plane means.
+pub fn describe() {
+    describe_counter!(CHANGES, "Changes of the configuration that were asked for, by result.");
+    describe_gauge!(PUBLISHED, "The newest configuration revision.");
+    describe_gauge!(LAG, "Revisions that the slowest connected data plane has yet to apply.");
+    describe_gauge!(DATA_PLANES, "Data planes that follow the configuration.");
+    describe_gauge!(REJECTS, "Objects that connected data planes cannot use.");
+}
+
+/// A change was asked for.
+pub(crate) fn changed(result: &'static str) {
+    counter!(CHANGES, "result" => result).increment(1);
+}
+
+/// Brings the gauges up to date.
+pub(crate) fn observe(publisher: &FeedPublisher) {
+    let head = publisher.head();
+    let data_planes = publisher.data_planes();
+    let behind = data_planes.iter().map(|plane| head.rev.saturating_sub(plane.applied.rev)).max();
+    let rejects: usize = data_planes.iter().map(|plane| plane.rejects.len()).sum();
+    gauge!(PUBLISHED).set(head.rev as f64);
+    gauge!(LAG).set(behind.unwrap_or(0) as f64);
+    gauge!(DATA_PLANES).set(data_planes.len() as f64);
+    gauge!(REJECTS).set(rejects as f64);
+}
