@@ -32,6 +32,7 @@ fn admitted(request_id: &str, hold_nano: i64, budgeted: bool) -> Admitted {
         app: "app".to_owned(),
         budgeted,
         client_digest: vec![7; 16],
+        trace_id: "4bf92f3577b34da6a3ce929d0e0e4736".to_owned(),
     }
 }
 
@@ -88,6 +89,7 @@ fn an_interrupted_request_is_charged_what_its_last_progress_had_metered() {
     assert_eq!(event.attempts.len(), 1, "attempts are kept");
     assert_eq!((event.admitted_us, event.ended_us), (1_000_000, NOW.0));
     assert_eq!((event.org_uid, event.key_uid, event.budgeted), (7, 70, true));
+    assert!(!event.trace_id.is_empty(), "a trace is not lost with its process");
 }
 
 #[test]
