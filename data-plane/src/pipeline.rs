@@ -53,7 +53,10 @@ pub(crate) async fn serve(core: Arc<Core>, request: Request<Body>) -> Response<B
     let request_id = mint_request_id();
     let trace = core.plane.trace(request.headers(), &request_id, ROUTE);
     let response = match prepare(&core, request_id.clone(), request).await {
-        Ok(prepared) => respond(|client| live(core, prepared, trace, client)).await,
+        Ok(prepared) => {
+            let answered = respond(|client| live(core, prepared, trace, client)).await;
+            answered.unwrap_or_else(|| ApiError::ours().response(&request_id))
+        }
         Err(refusal) => {
             core.plane.refused(&refusal, trace, &request_id);
             refusal.response(&request_id)

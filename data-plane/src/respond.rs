@@ -7,17 +7,23 @@
 use axum::body::Body;
 use bytes::Bytes;
 use http::response::Parts;
-use http::{Response, StatusCode};
+use http::Response;
 use http_body::Frame;
 use parking_lot::Mutex;
-use std::convert::Infallible;
 use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use thiserror::Error;
 use tokio::runtime::Handle;
 
 type Producer = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The producer panicked after it had given a head: an end that no client takes for a good one.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("the answer broke off on our side")]
+pub(crate) struct Panicked;
 
 /// Nobody listens any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,8 +94,9 @@ impl Client {
     }
 }
 
-/// Runs a producer for one client until it gives a head; the body then drives the rest.
-pub(crate) async fn respond<F>(produce: impl FnOnce(Client) -> F) -> Response<Body>
+/// Runs a producer for one client until it gives a head; the body then drives the rest. `None` if it never gives one,
+/// which is a defect. A panic ends the one request, not its neighbours on the core.
+pub(crate) async fn respond<F>(produce: impl FnOnce(Client) -> F) -> Option<Response<Body>>
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -102,26 +109,25 @@ where
 struct Beginning(Option<Outlived>);
 
 impl Future for Beginning {
-    type Output = Response<Body>;
+    type Output = Option<Response<Body>>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(outlived) = self.0.as_mut() else {
             return Poll::Pending;
         };
-        let finished = outlived.advance(context).is_ready();
+        let advanced = outlived.advance(context);
         let head = outlived.mailbox.lock().head.take();
-        match (head, finished) {
+        match (head, advanced) {
+            (_, Poll::Ready(Err(Panicked))) => Poll::Ready(None),
             (Some(head), _) => {
                 let body = self.0.take().map_or_else(Body::empty, Body::new);
-                Poll::Ready(Response::from_parts(head, body))
+                Poll::Ready(Some(Response::from_parts(head, body)))
             }
-            (None, true) => {
+            (None, Poll::Ready(Ok(()))) => {
                 tracing::error!("a producer ended without an answer");
-                let mut response = Response::new(Body::empty());
-                *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-                Poll::Ready(response)
+                Poll::Ready(None)
             }
-            (None, false) => Poll::Pending,
+            (None, Poll::Pending) => Poll::Pending,
         }
     }
 }
@@ -133,33 +139,41 @@ struct Outlived {
 }
 
 impl Outlived {
-    fn advance(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    fn advance(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Panicked>> {
         let Some(producer) = self.producer.as_mut() else {
-            return Poll::Ready(());
+            return Poll::Ready(Ok(()));
         };
-        let polled = producer.as_mut().poll(context);
-        if polled.is_ready() {
-            self.producer = None;
-        }
-        polled
+        // What the producer held was dropped as it unwound, its admission settled with it; it is not polled again.
+        let polled = catch_unwind(AssertUnwindSafe(|| producer.as_mut().poll(context)));
+        let ended = match polled {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(())) => Ok(()),
+            Err(_) => {
+                tracing::error!("a request panicked; what it had used is charged, its client sees an error");
+                Err(Panicked)
+            }
+        };
+        self.producer = None;
+        Poll::Ready(ended)
     }
 }
 
 impl http_body::Body for Outlived {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = Panicked;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Panicked>>> {
         if let Some(bytes) = self.mailbox.lock().frame.take() {
             return Poll::Ready(Some(Ok(Frame::data(bytes))));
         }
         let advanced = self.advance(context);
         match (self.mailbox.lock().frame.take(), advanced) {
             (Some(bytes), _) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
-            (None, Poll::Ready(())) => Poll::Ready(None),
+            (None, Poll::Ready(Ok(()))) => Poll::Ready(None),
+            (None, Poll::Ready(Err(panicked))) => Poll::Ready(Some(Err(panicked))),
             (None, Poll::Pending) => Poll::Pending,
         }
     }

@@ -20,6 +20,13 @@ pub(super) struct Demand<'a> {
     pub(super) choose: &'a Choose<'a>,
 }
 
+impl Demand<'_> {
+    /// It is made by a request that runs already, and only wants to go on.
+    pub(super) fn has_begun(&self) -> bool {
+        self.own.is_positive()
+    }
+}
+
 /// How a slice stands.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Standing {

@@ -10,7 +10,7 @@ pub struct PurseSettings {
     pub data_plane: String,
     /// How long a request may wait for money in all.
     pub wait_max: Duration,
-    /// How long a running stream may wait for more of it, behind requests that have not begun: it has more to lose.
+    /// How long a running stream may wait for more of it: it has more to lose.
     pub top_up_wait_max: Duration,
     /// For so long after the start, requests wait for the first connection as well; later they do not wait for one.
     pub first_welcome_within: Duration,

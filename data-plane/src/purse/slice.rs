@@ -23,6 +23,9 @@ use tokio::time::Instant;
 pub(super) struct SharedSlice {
     pub(super) account: Account,
     state: Mutex<SliceState>,
+    /// Requests that have not begun pass it one by one before they may wait for a turn, so that of them never more than
+    /// one is ahead of a stream that runs and has more to lose.
+    pub(super) door: tokio::sync::Mutex<()>,
     /// Whose turn it is to ask: one request at a time, first come, first served.
     pub(super) turn: tokio::sync::Mutex<()>,
     /// Something changed for the request whose turn it is.
@@ -71,8 +74,8 @@ impl SharedSlice {
             stock: Stock::restored(slice.available()),
             last_report: None,
         };
-        let (turn, changed) = (tokio::sync::Mutex::new(()), Notify::new());
-        Arc::new(Self { account, state: Mutex::new(state), turn, changed })
+        let (door, turn) = (tokio::sync::Mutex::new(()), tokio::sync::Mutex::new(()));
+        Arc::new(Self { account, state: Mutex::new(state), door, turn, changed: Notify::new() })
     }
 
     /// Never held across an await, and of two slices of one org the wallet's is always locked first.

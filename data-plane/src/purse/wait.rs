@@ -71,6 +71,7 @@ impl Purse {
         demand: Demand<'_>,
     ) -> Result<Taken, HoldRefused> {
         let slice = place.slice.clone();
+        let _passed = if demand.has_begun() { None } else { Some(slice.door.lock().await) };
         let _turn = slice.turn.lock().await;
         self.first_welcome().await;
         let mut rounds = 0;

@@ -2,7 +2,7 @@
 
 use super::desk::ByItself;
 use super::world::{WALLET, World, hold, nano, quiet, soon};
-use crate::purse::{HoldRefused, Purse, PurseSettings};
+use crate::purse::{HoldRefused, Purse, PurseHold, PurseSettings};
 use domain::money::Nano;
 use links::escrow::DenialReason;
 use std::sync::Arc;
@@ -135,4 +135,27 @@ async fn one_denial_answers_all_who_waited_when_it_was_asked_for() {
         assert_eq!(soon(other).await.unwrap().err(), broke);
     }
     desk.expect_nothing().await;
+}
+
+#[tokio::test]
+async fn a_stream_that_runs_waits_for_one_newcomer_at_most() {
+    let (world, mut desk) = World::warm(quiet(), 50).await;
+    let mut running = world.hold(50, 50).await.unwrap();
+    let newcomers: Vec<_> = (0..9).map(|_| world.hold_soon(None, 40, 40)).collect();
+    let first = desk.want().await;
+    assert_eq!(first.need, nano(40));
+    let topped_up = tokio::spawn(async move { (running.top_up(nano(7)).await, running) });
+    desk.expect_nothing().await;
+
+    desk.grant(first, 50 + 40, 10_000).await;
+    let second = desk.want().await;
+    assert_eq!(second.need, nano(7), "it came last, and is next");
+    desk.grant(second, 50 + 40 + 7, 10_000).await;
+    let (topped_up, running) = soon(topped_up).await.unwrap();
+    assert_eq!((topped_up, running.amount()), (Ok(()), nano(57)));
+    running.release();
+    for newcomer in newcomers {
+        let held = newcomer.await;
+        drop(held.map(|held| held.map(PurseHold::release)));
+    }
 }
