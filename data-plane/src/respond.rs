@@ -6,8 +6,8 @@
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::response::Parts;
 use http::Response;
+use http::response::Parts;
 use http_body::Frame;
 use parking_lot::Mutex;
 use std::future::{Future, poll_fn};
@@ -102,7 +102,7 @@ where
 {
     let mailbox = Arc::new(Mutex::new(Mailbox::default()));
     let producer: Producer = Box::pin(produce(Client(mailbox.clone())));
-    Beginning(Some(Outlived { producer: Some(producer), mailbox })).await
+    Beginning(Some(Outlived { producer: Some(producer), ended: Ok(()), mailbox })).await
 }
 
 /// The wait for the head.
@@ -135,13 +135,15 @@ impl Future for Beginning {
 /// The producer with its mailbox. Dropping it before its end lets the producer run on alone.
 struct Outlived {
     producer: Option<Producer>,
+    /// How the producer ended, once it has.
+    ended: Result<(), Panicked>,
     mailbox: Arc<Mutex<Mailbox>>,
 }
 
 impl Outlived {
     fn advance(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Panicked>> {
         let Some(producer) = self.producer.as_mut() else {
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(self.ended);
         };
         // What the producer held was dropped as it unwound, its admission settled with it; it is not polled again.
         let polled = catch_unwind(AssertUnwindSafe(|| producer.as_mut().poll(context)));
@@ -149,7 +151,9 @@ impl Outlived {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(())) => Ok(()),
             Err(_) => {
-                tracing::error!("a request panicked; what it had used is charged, its client sees an error");
+                tracing::error!(
+                    "a request panicked; what it had used is charged, its client sees an error"
+                );
                 Err(Panicked)
             }
         };

@@ -21,6 +21,10 @@ pub struct Limits {
     pub event_bytes: usize,
     /// Most choices (`n`) one request may ask for.
     pub choices: u64,
+    /// Most web searches that one request is held for, and charged.
+    pub web_searches: u64,
+    /// Most bytes of text that our own tokeniser counts of a prompt; a longer one is estimated.
+    pub counted_bytes: u64,
     /// Most upstreams that one request is tried on.
     pub attempts: usize,
     /// Most bytes of `HTTP-Referer` or `X-Title` that are recorded.
@@ -38,6 +42,8 @@ impl Default for Limits {
             answer_bytes: 64 << 20,
             event_bytes: 32 << 20,
             choices: 128,
+            web_searches: 10,
+            counted_bytes: 4 << 20,
             attempts: 4,
             app_bytes: 128,
             connections: 32_768,

@@ -17,6 +17,8 @@ pub struct RequestSize {
     pub images: u64,
     /// Parts that are audio.
     pub audios: u64,
+    /// Most web searches that the upstream may make for it.
+    pub searches: u64,
     /// Has something whose size the body does not tell: files by URL, server tools, stored state.
     pub open_ended: bool,
 }
@@ -57,8 +59,8 @@ pub fn may_apply(class: TokenClass, size: RequestSize, outputs: &[Modality]) -> 
         | TokenClass::CacheWrite1h
         | TokenClass::Output
         | TokenClass::Reasoning
-        | TokenClass::Request
-        | TokenClass::WebSearch => true,
+        | TokenClass::Request => true,
+        TokenClass::WebSearch => size.searches > 0,
     }
 }
 
@@ -67,6 +69,7 @@ pub fn may_apply(class: TokenClass, size: RequestSize, outputs: &[Modality]) -> 
 pub struct TokenPrices {
     input: Nano,
     output: Nano,
+    /// The request itself, with all the searches that it may make.
     request: Nano,
 }
 
@@ -82,6 +85,14 @@ impl TokenPrices {
             output: dearest(&TokenClass::OUTPUT),
             request: rates.get(TokenClass::Request).unwrap_or(Nano::ZERO),
         }
+    }
+
+    /// With so many web searches in the price of the request.
+    #[must_use]
+    pub fn with_searches(self, rates: &Rates, searches: u64) -> Self {
+        let one = rates.get(TokenClass::WebSearch).unwrap_or(Nano::ZERO);
+        let all = Nano::saturating(i128::from(one.get()).saturating_mul(i128::from(searches)));
+        Self { request: self.request.saturating_plus(all), ..self }
     }
 
     /// The dearer of both, side by side.

@@ -1,7 +1,7 @@
 //! A chat completion request as the client sent it: what it asks for, and where that stands in its bytes.
 
 use crate::body::envelope::{Members, place};
-use crate::body::size::{has_messages, measure};
+use crate::body::size::{ServerTools, has_messages, measure};
 use crate::body::text::Text;
 use crate::error::ApiError;
 use crate::settings::Limits;
@@ -59,7 +59,12 @@ impl ChatRequest {
         let limit = count(text, members.max_tokens.as_ref(), "max_tokens")?;
         let newer = count(text, members.max_completion_tokens.as_ref(), "max_completion_tokens")?;
         let mut size = measure(body.len(), messages);
-        size.open_ended |= value(text, members.web_search_options.as_ref()).is_some();
+        let server_tools =
+            value(text, members.tools.as_ref()).map_or_else(ServerTools::default, ServerTools::of);
+        let searches =
+            server_tools.search || value(text, members.web_search_options.as_ref()).is_some();
+        size.open_ended |= server_tools.any || searches;
+        size.searches = if searches { limits.web_searches } else { 0 };
         let wants_cost = wants_cost(text, &members);
         let output_limit = newer.or(limit);
         Ok(Self {

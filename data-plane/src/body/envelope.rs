@@ -25,9 +25,10 @@ pub(crate) struct Members {
     pub(crate) n: Option<Range<usize>>,
     pub(crate) usage: Option<Range<usize>>,
     pub(crate) web_search_options: Option<Range<usize>>,
+    pub(crate) tools: Option<Range<usize>>,
 }
 
-const FIELDS: [&str; 9] = [
+const FIELDS: [&str; 10] = [
     "model",
     "messages",
     "stream",
@@ -37,6 +38,7 @@ const FIELDS: [&str; 9] = [
     "n",
     "usage",
     "web_search_options",
+    "tools",
 ];
 
 impl Members {
@@ -51,6 +53,7 @@ impl Members {
             "n" => &mut self.n,
             "usage" => &mut self.usage,
             "web_search_options" => &mut self.web_search_options,
+            "tools" => &mut self.tools,
             _ => return None,
         })
     }

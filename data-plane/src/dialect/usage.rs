@@ -24,6 +24,14 @@ struct Usage {
     prompt_cache_hit_tokens: Value,
     #[serde(default)]
     cached_tokens: Value,
+    #[serde(default)]
+    server_tool_use: Option<ServerToolUse>,
+}
+
+#[derive(Default, Deserialize)]
+struct ServerToolUse {
+    #[serde(default)]
+    web_search_requests: Value,
 }
 
 #[derive(Default, Deserialize)]
@@ -89,6 +97,9 @@ pub(crate) fn read(text: &str) -> Option<Reported> {
     let mut quantities = Quantities::NONE;
     let prompt = input(&usage, &mut counter, &mut quantities);
     let completion = output(&usage, &mut counter, &mut quantities);
+    if let Some(tools) = &usage.server_tool_use {
+        quantities.set(TokenClass::WebSearch, counter.read(&tools.web_search_requests));
+    }
     let total = counter.read(&usage.total_tokens);
     counter.is_odd |= total != 0 && total != prompt.saturating_add(completion);
     let says_nothing = prompt == 0 && completion == 0 && !counter.is_odd;

@@ -157,9 +157,18 @@ impl Admission {
             return (Metered::default(), false);
         }
         let (mut metered, is_odd) = self.believable();
-        let request = u64::from(self.rates(0).get(TokenClass::Request).is_some());
+        let rates = self.rates(0);
+        let request = u64::from(rates.get(TokenClass::Request).is_some());
         metered.quantities.set(TokenClass::Request, request);
-        (metered, is_odd)
+        let searches = self
+            .meter
+            .reported
+            .map_or(0, |reported| reported.quantities.get(TokenClass::WebSearch));
+        // More than were asked for were not held for, and a search without a price is the company's.
+        let paid =
+            if rates.get(TokenClass::WebSearch).is_some() { self.chat.size.searches } else { 0 };
+        metered.quantities.set(TokenClass::WebSearch, searches.min(paid));
+        (metered, is_odd || searches > self.chat.size.searches)
     }
 
     fn believable(&self) -> (Metered, bool) {
@@ -171,8 +180,8 @@ impl Admission {
         if reported.quantities.input_total() > 0 && input_is_possible {
             copy(&reported.quantities, &mut quantities, &TokenClass::INPUT);
         } else {
-            let guess = self.plan.input_tokens_max.div_ceil(4);
-            quantities.set(TokenClass::Input, self.meter.input_counted.unwrap_or(guess));
+            let input = self.meter.input_counted.unwrap_or_else(|| self.input_guess());
+            quantities.set(TokenClass::Input, input);
             metered.input = counted_or_guessed(self.meter.input_counted.is_some());
         }
         let said_nothing = self.meter.transcript.bytes() == 0;
@@ -187,6 +196,11 @@ impl Admission {
         }
         metered.quantities = quantities;
         (metered, reported.is_odd || !input_is_possible || !output_is_possible)
+    }
+
+    /// Its text at four bytes a token; what files and pictures come to is not known, and so not charged.
+    fn input_guess(&self) -> u64 {
+        self.chat.size.text_bytes.div_ceil(4).min(self.plan.input_tokens_max)
     }
 
     /// No token is shorter than a byte; chat templates add some that are in no byte of ours.
@@ -208,6 +222,16 @@ impl Admission {
         let (metered, _) = self.metered();
         let guessed = |side: Provenance| side == Provenance::Estimated;
         self.meter.was_processed && (guessed(metered.input) || guessed(metered.output))
+    }
+
+    /// An upstream that has begun its stream has taken the input. Until the first top-up only a record of it lets a crash
+    /// charge that; it is worth one where the input costs more than the window of output that a crash may cost anyway.
+    pub(crate) fn note_taken_input(&mut self) {
+        let window = self.plane.parts.settings.output_window_tokens;
+        let prices = &self.plan.prices;
+        if prices.cost(self.input_guess(), 0) > prices.output_cost(window) {
+            self.note_progress();
+        }
     }
 
     /// Writes down what was metered so far, so that a crash charges just that.

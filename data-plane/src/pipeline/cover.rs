@@ -18,6 +18,8 @@ pub(crate) struct Cover {
     /// What was counted last, once money was short.
     counted: Option<Counted>,
     windows: u64,
+    /// How much of the answer was heard when it was last written down; only where nothing is topped up.
+    noted_bytes: u64,
     /// Why there is no more money, once that was said.
     refused: Option<HoldRefused>,
 }
@@ -33,7 +35,7 @@ struct Counted {
 impl Cover {
     /// Nothing is counted yet.
     pub(crate) fn new() -> Self {
-        Self { counted: None, windows: 1, refused: None }
+        Self { counted: None, windows: 1, noted_bytes: 0, refused: None }
     }
 
     /// Makes sure that everything heard so far is covered.
@@ -42,6 +44,7 @@ impl Cover {
     /// What the client is told when it cannot be: what was heard last must not be delivered.
     pub(crate) async fn secure(&mut self, admission: &mut Admission) -> Result<(), ApiError> {
         if !admission.plan.is_windowed {
+            self.note_now_and_then(admission);
             return Ok(());
         }
         let margin = self.margin(admission);
@@ -55,6 +58,16 @@ impl Cover {
             return Err(AuthenticateError::Disabled.into());
         }
         self.secure_slowly(admission).await.map_err(unpaid)
+    }
+
+    /// A stream that holds all it may cost from the start is written down as often as others are topped up.
+    fn note_now_and_then(&mut self, admission: &mut Admission) {
+        let window = admission.plane.parts.settings.output_window_tokens;
+        let heard = admission.meter.transcript.bytes();
+        if heard.saturating_sub(self.noted_bytes) >= window.saturating_mul(WINDOWS_AHEAD_MAX) {
+            self.noted_bytes = heard;
+            admission.note_progress();
+        }
     }
 
     async fn secure_slowly(&mut self, admission: &mut Admission) -> Result<(), HoldRefused> {

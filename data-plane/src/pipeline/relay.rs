@@ -104,6 +104,7 @@ pub(crate) async fn stream(
     upstream: UpstreamStream,
     client: &Client,
 ) {
+    admission.note_taken_input();
     client.begin(head_of(&admission, StatusCode::OK, upstream.content_type.clone()));
     let mut relay = Relay {
         cover: Cover::new(),

@@ -141,9 +141,8 @@ fn plan(
         .iter()
         .filter_map(|candidate| candidate.price.schedule.at(routed_at))
         .map(|card| card.dearest(input_tokens_max, routed_at))
-        .map(|rates| {
-            TokenPrices::of(&rates.only(|c| may_apply(c, chat.size, &model.output_modalities)))
-        })
+        .map(|rates| rates.only(|class| may_apply(class, chat.size, &model.output_modalities)))
+        .map(|rates| TokenPrices::of(&rates).with_searches(&rates, chat.size.searches))
         .reduce(TokenPrices::or_dearer)
         .unwrap_or_default();
     let all_stop = candidates.iter().all(|candidate| candidate.upstream.stops_on_abort);

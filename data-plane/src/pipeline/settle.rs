@@ -31,8 +31,13 @@ pub(crate) async fn count(admission: &mut Admission) {
     admission.meter.spoken = Some(admission.meter.transcript.count().await);
 }
 
-/// Has the tokeniser count what was sent; never more than its bytes allow.
+/// Has the tokeniser count what was sent; never more than its bytes allow. A text that would keep it busy for long, and all
+/// who wait for it, stays a guess.
 pub(crate) async fn count_input(admission: &mut Admission) {
+    let longest = admission.plane.parts.settings.limits.counted_bytes;
+    if admission.chat.size.text_bytes > longest {
+        return;
+    }
     let counted = tokenizer::count_prompt(admission.chat.body.clone()).await;
     admission.meter.input_counted = Some(counted.min(admission.plan.input_tokens_max));
 }

@@ -17,7 +17,7 @@ fn nano(n: i64) -> Nano {
 fn input_is_bounded_by_bytes_media_and_context() {
     let bounds =
         ModelBounds { context_length: 10_000, image_tokens_max: 1_500, audio_tokens_max: 400 };
-    let text = RequestSize { text_bytes: 800, images: 0, audios: 0, open_ended: false };
+    let text = RequestSize { text_bytes: 800, ..RequestSize::default() };
     let table = [
         (text, 800),
         (RequestSize { images: 2, ..text }, 3_800),
@@ -48,7 +48,7 @@ fn a_bound_is_rounded_up_and_takes_the_dearest_class_of_each_side() {
 
 #[test]
 fn media_are_billed_only_where_they_are_sent_or_made() {
-    let text = RequestSize { text_bytes: 9, images: 0, audios: 0, open_ended: false };
+    let text = RequestSize { text_bytes: 9, ..RequestSize::default() };
     let images = RequestSize { images: 1, ..text };
     let audios = RequestSize { audios: 1, ..text };
     let open = RequestSize { open_ended: true, ..text };
@@ -68,6 +68,17 @@ fn media_are_billed_only_where_they_are_sent_or_made() {
         may_apply(TokenClass::Reasoning, text, &[])
             && may_apply(TokenClass::CacheWrite1h, text, &[])
     );
+}
+
+#[test]
+fn searches_are_held_where_the_request_may_make_any() {
+    let rates = rates("input 1, output 1, request 0.5, web_search 10");
+    let size = |searches| RequestSize { searches, ..RequestSize::default() };
+    assert!(!may_apply(TokenClass::WebSearch, size(0), &[]));
+    assert!(may_apply(TokenClass::WebSearch, size(1), &[]));
+    let hold = |searches| TokenPrices::of(&rates).with_searches(&rates, searches).cost(0, 0);
+    assert_eq!(hold(0), Some(nano(500)));
+    assert_eq!(hold(3), Some(nano(30_500)));
 }
 
 #[test]
@@ -138,7 +149,7 @@ proptest! {
         audios in 0..2_u64,
         outputs in prop::sample::subsequence(Modality::ALL.to_vec(), 0..3),
     ) {
-        let size = RequestSize { text_bytes: 0, images, audios, open_ended: false };
+        let size = RequestSize { images, audios, ..RequestSize::default() };
         let applies = |class: TokenClass| may_apply(class, size, &outputs);
         let classes = TokenClass::INPUT.into_iter().chain(TokenClass::OUTPUT).zip(shares);
         let used = classes

@@ -69,6 +69,11 @@ pub(crate) struct Limits {
     pub(crate) event_bytes: u64,
     /// Most choices (`n`) that one request may ask for.
     pub(crate) choices: NonZeroU64,
+    /// Most web searches that one request is held for, and charged.
+    pub(crate) web_searches: u64,
+    /// Most bytes of text that our own tokeniser counts of a prompt; a longer one is estimated.
+    #[serde(with = "human::bytes")]
+    pub(crate) counted_bytes: u64,
     /// Most upstreams that one request is tried on.
     pub(crate) attempts: NonZeroUsize,
     /// Most bytes of `HTTP-Referer` and of `X-Title` that are recorded.
@@ -117,6 +122,8 @@ impl Default for Limits {
             answer_bytes: 64 * MIB,
             event_bytes: 32 * MIB,
             choices: NonZeroU64::MIN.saturating_add(127),
+            web_searches: 10,
+            counted_bytes: 4 * MIB,
             attempts: at_least_one(4),
             app_bytes: 128,
             connections: at_least_one(32_768),

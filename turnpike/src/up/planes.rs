@@ -193,6 +193,8 @@ fn limits(config: &Config) -> Limits {
         answer_bytes: size(from.answer_bytes),
         event_bytes: size(from.event_bytes),
         choices: from.choices.get(),
+        web_searches: from.web_searches,
+        counted_bytes: from.counted_bytes,
         attempts: from.attempts.get(),
         app_bytes: size(from.app_bytes),
         connections: from.connections.get(),

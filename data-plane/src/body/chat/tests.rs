@@ -132,3 +132,32 @@ fn what_the_body_does_not_tell_counts_as_open_ended() {
         assert!(parse(text).unwrap().size.open_ended, "{text}");
     }
 }
+
+#[test]
+fn what_is_no_text_is_not_counted_as_text_even_beside_what_is_open_ended() {
+    let data = "A".repeat(100_000);
+    let text = format!(
+        r#"{{"model":"m","messages":[{{"content":[{{"type":"text","text":"hi"}},{{"type":"file","file":{{"file_data":"{data}"}}}}]}}]}}"#
+    );
+    let size = parse(&text).unwrap().size;
+    assert!(size.open_ended && size.text_bytes < 100, "{size:?}");
+}
+
+#[test]
+fn tools_of_the_server_are_open_ended_and_those_that_search_are_held_for() {
+    let held = crate::settings::Limits::default().web_searches;
+    let function = r#"{"type":"function","function":{"name":"search"}}"#;
+    let table = [
+        (format!(r#""tools":[{function},{{"type":"custom"}}]"#), false, 0),
+        (r#""tools":null"#.to_owned(), false, 0),
+        (format!(r#""tools":[{function},{{"type":"code_interpreter"}}]"#), true, 0),
+        (format!(r#""tools":[{{"type":"web_search_preview"}},{function}]"#), true, held),
+        (r#""tools":"all""#.to_owned(), true, held),
+        (r#""web_search_options":{}"#.to_owned(), true, held),
+        (r#""web_search_options":null"#.to_owned(), false, 0),
+    ];
+    for (field, open_ended, searches) in table {
+        let size = parse(&format!(r#"{{"model":"m",{field},{MESSAGES}}}"#)).unwrap().size;
+        assert_eq!((size.open_ended, size.searches), (open_ended, searches), "{field}");
+    }
+}

@@ -9,9 +9,11 @@ fn quantities(classes: &[(TokenClass, u64)]) -> Quantities {
 
 #[test]
 fn every_shape_of_usage_maps_into_disjoint_classes() {
-    use TokenClass::{AudioIn, CacheRead, CacheWrite5m, ImageIn, Input, Output, Reasoning};
+    use TokenClass::{
+        AudioIn, CacheRead, CacheWrite5m, ImageIn, Input, Output, Reasoning, WebSearch,
+    };
     type Classes = &'static [(TokenClass, u64)];
-    let table: [(&str, Classes, bool); 11] = [
+    let table: [(&str, Classes, bool); 12] = [
         (
             r#"{"prompt_tokens":10,"completion_tokens":5,"total_tokens":15}"#,
             &[(Input, 10), (Output, 5)],
@@ -46,6 +48,12 @@ fn every_shape_of_usage_maps_into_disjoint_classes() {
         (
             r#"{"prompt_tokens":10,"prompt_tokens_details":{"image_tokens":4},"completion_tokens":1}"#,
             &[(Input, 6), (ImageIn, 4), (Output, 1)],
+            false,
+        ),
+        // OpenRouter
+        (
+            r#"{"prompt_tokens":10,"completion_tokens":1,"server_tool_use":{"web_search_requests":3}}"#,
+            &[(Input, 10), (Output, 1), (WebSearch, 3)],
             false,
         ),
         // Lies: parts larger than the whole, sums that do not add up, numbers that are none.
