@@ -147,18 +147,16 @@ impl Outlived {
         };
         // What the producer held was dropped as it unwound, its admission settled with it; it is not polled again.
         let polled = catch_unwind(AssertUnwindSafe(|| producer.as_mut().poll(context)));
-        let ended = match polled {
+        match polled {
             Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(())) => Ok(()),
+            Ok(Poll::Ready(())) => {}
             Err(_) => {
-                tracing::error!(
-                    "a request panicked; what it had used is charged, its client sees an error"
-                );
-                Err(Panicked)
+                tracing::error!("a request panicked; its client sees an error");
+                self.ended = Err(Panicked);
             }
-        };
+        }
         self.producer = None;
-        Poll::Ready(ended)
+        Poll::Ready(self.ended)
     }
 }
 

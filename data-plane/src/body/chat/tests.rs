@@ -145,7 +145,7 @@ fn what_is_no_text_is_not_counted_as_text_even_beside_what_is_open_ended() {
 
 #[test]
 fn tools_of_the_server_are_open_ended_and_those_that_search_are_held_for() {
-    let held = crate::settings::Limits::default().web_searches;
+    let held = Limits::default().web_searches;
     let function = r#"{"type":"function","function":{"name":"search"}}"#;
     let table = [
         (format!(r#""tools":[{function},{{"type":"custom"}}]"#), false, 0),
