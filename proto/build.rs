@@ -3,14 +3,16 @@
 use prost::Message;
 use std::{env, error::Error, fs, path::PathBuf};
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 9] = [
     "turnpike/admin/v1/resources.proto",
     "turnpike/admin/v1/config.proto",
     "turnpike/admin/v1/apply.proto",
     "turnpike/admin/v1/money.proto",
     "turnpike/feed/v1/feed.proto",
+    "turnpike/feed/v1/stored.proto",
     "turnpike/escrow/v1/escrow.proto",
     "turnpike/usage/v1/usage.proto",
+    "turnpike/usage/v1/link.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -44,6 +44,22 @@ impl KeyTable {
         self.by_uid.lock().len()
     }
 
+    /// How many parts there are, to be gone through one at a time.
+    pub(crate) const fn shelves() -> usize {
+        SHARDS
+    }
+
+    /// The keys of one part.
+    pub(crate) fn shelf(&self, shelf: usize) -> Vec<Arc<KeyEntry>> {
+        self.shards
+            .get(shelf)
+            .map_or_else(Vec::new, |shard| shard.read().values().cloned().collect())
+    }
+
+    pub(crate) fn by_uid(&self, uid: KeyUid) -> Option<Arc<KeyEntry>> {
+        self.by_uid.lock().get(&uid).cloned()
+    }
+
     /// Applies changes one by one.
     pub(crate) fn apply(&self, changes: Vec<KeyChange>) {
         let mut by_uid = self.by_uid.lock();

@@ -105,6 +105,21 @@ pub(crate) fn event_not_written() {
     FIXED.events_not_written.increment(1);
 }
 
+/// The configuration differed from the control plane's at the same revision.
+pub(crate) fn configuration_diverged() {
+    counter!("turnpike_config_divergences_total").increment(1);
+}
+
+/// An update of the configuration that would delete too much was held back.
+pub(crate) fn configuration_held_back() {
+    counter!("turnpike_config_held_back_total").increment(1);
+}
+
+/// The configuration could not be written to the disk.
+pub(crate) fn configuration_not_written() {
+    counter!("turnpike_config_not_written_total").increment(1);
+}
+
 /// Spans are made of a request.
 pub(crate) fn traced() {
     FIXED.traces.increment(1);

@@ -4,6 +4,7 @@
 //! there. Nothing here knows what the configuration means.
 
 mod objects;
+mod digest;
 mod frames;
 mod history;
 mod roster;
@@ -14,14 +15,18 @@ mod door;
 mod assembly;
 mod subscriber;
 
+pub use digest::StateDigest;
 pub use door::FeedDoor;
+pub use objects::ObjectId;
 pub use publisher::FeedPublisher;
 pub use subscriber::FeedSubscriber;
 
 use crate::ReconnectSettings;
 use domain::id::Revision;
 use domain::snapshot::{Change, Delta};
+use proto::feed::v1::KindDigest;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Limits of the control plane's end.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +41,8 @@ pub struct PublisherSettings {
     pub chunk_bytes: usize,
     /// How long a data plane may take to say who it is.
     pub hello_timeout: Duration,
+    /// How often a data plane that has everything is told so.
+    pub heartbeat_interval: Duration,
     /// Bytes of one message of a data plane.
     pub request_bytes: usize,
 }
@@ -48,6 +55,7 @@ impl Default for PublisherSettings {
             delta_bytes: 4 * 1024 * 1024,
             chunk_bytes: 1024 * 1024,
             hello_timeout: Duration::from_secs(10),
+            heartbeat_interval: Duration::from_secs(5),
             request_bytes: 1024 * 1024,
         }
     }
@@ -60,6 +68,10 @@ pub struct SubscriberSettings {
     pub reconnect: ReconnectSettings,
     /// Bytes of one message.
     pub message_bytes: usize,
+    /// Most bytes of one snapshot, beyond which it is refused and what is there kept.
+    pub snapshot_bytes: usize,
+    /// Most objects of one snapshot.
+    pub snapshot_objects: usize,
     /// Updates that wait to be taken before the control plane is made to wait.
     pub waiting_updates: usize,
     /// Bytes of rejects in one ack; the rest are counted. Well below what the publisher takes.
@@ -71,6 +83,8 @@ impl Default for SubscriberSettings {
         Self {
             reconnect: ReconnectSettings::default(),
             message_bytes: 64 * 1024 * 1024,
+            snapshot_bytes: 4 * 1024 * 1024 * 1024,
+            snapshot_objects: 20_000_000,
             waiting_updates: 16,
             reject_bytes: 256 * 1024,
         }
@@ -97,6 +111,26 @@ pub struct FeedHello {
     pub cell: String,
     /// The state it has, for instance from its disk. `None`: nothing.
     pub applied: Option<Revision>,
+}
+
+/// The control plane's word that it stands by a revision.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Heartbeat {
+    /// The newest revision. Whoever has applied it has all there is.
+    pub head: Revision,
+    /// What the control plane holds at it.
+    pub digests: Vec<KindDigest>,
+    /// When it came.
+    pub received: Instant,
+}
+
+/// A change that this side could not read; the last good object stays in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnreadableChange {
+    /// What it is about. `None`: of a kind that this version does not know.
+    pub id: Option<ObjectId>,
+    /// Why.
+    pub reason: String,
 }
 
 /// What a data plane has to apply next.

@@ -56,7 +56,14 @@ pub mod escrow {
 /// What requests used.
 pub mod usage {
     /// Version 1.
-    #[expect(missing_docs, reason = "generated; documented in the .proto files")]
+    #[expect(
+        missing_docs,
+        unused_qualifications,
+        clippy::allow_attributes,
+        clippy::allow_attributes_without_reason,
+        clippy::excessive_nesting,
+        reason = "generated; documented in the .proto files"
+    )]
     pub mod v1 {
         tonic::include_proto!("turnpike.usage.v1");
     }

@@ -87,6 +87,12 @@ impl Config {
         self.data_plane.spool.dir.clone().unwrap_or_else(|| self.data_dir.join("spool"))
     }
 
+    /// Where the data plane keeps what it goes by.
+    pub(crate) fn configuration_dir(&self) -> PathBuf {
+        let own = self.data_plane.configuration.dir.clone();
+        own.unwrap_or_else(|| self.data_dir.join("configuration"))
+    }
+
     /// Refuses what parses, but cannot work.
     fn check(&self) -> Result<(), ConfigError> {
         let spool = &self.data_plane.spool;
@@ -115,6 +121,11 @@ impl Config {
                 (0.0..=1.0).contains(&self.log.access_ratio),
                 "log.access_ratio",
                 "must be from 0 to 1",
+            ),
+            (
+                self.data_plane.configuration.deleted_percent <= 100,
+                "data_plane.configuration.deleted_percent",
+                "must be from 0 to 100",
             ),
             (!self.data_plane.name.is_empty(), "data_plane.name", "must not be empty"),
         ];

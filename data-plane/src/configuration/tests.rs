@@ -1,16 +1,19 @@
 //! Snapshots and deltas apply in place; what is revoked is not found any more.
 
+mod following;
+mod on_disk;
+mod world;
+
 use super::*;
 use crate::limits;
-use domain::config::Plan;
+use domain::config::{Entity, Plan};
 use domain::id::{KeyUid, OrgUid};
-use domain::jurisdiction::Allowed;
+use domain::jurisdiction::{Allowed, Jurisdiction};
+use domain::money::Currency;
 use domain::snapshot::{Key, Org, Tombstone};
 use domain::time::Timestamp;
-use links::feed::{FeedHello, FeedPublisher};
-use links::pipe::pipe;
+use std::path::Path;
 use std::time::Duration;
-use tokio::time::timeout;
 
 fn revision(rev: u64) -> Revision {
     Revision { generation: 1, rev }
@@ -47,6 +50,19 @@ fn org(uid: i64, name: &str) -> Change {
     })
 }
 
+fn entity(name: &str) -> Change {
+    Change::Entity(Entity {
+        name: name.to_owned(),
+        display_name: name.to_owned(),
+        jurisdiction: Jurisdiction::parse("SG").unwrap(),
+        currency: Currency::parse("USD").unwrap(),
+        key_prefix: "sk-".to_owned(),
+        allowed: Allowed::Any,
+        charge_empty_answers: false,
+        charge_cut_answers: false,
+    })
+}
+
 fn plan() -> Plan {
     Plan { name: "starter".to_owned(), requests_per_minute: Some(2), ..Plan::default() }
 }
@@ -57,15 +73,15 @@ fn delta(from: u64, changes: Vec<Change>) -> Delta {
 
 /// A configuration at revision 5 with an org and two keys.
 fn loaded() -> Configuration {
-    let configuration = Configuration::new();
+    let configuration = Configuration::empty(Duration::from_secs(60));
     let changes =
         vec![Change::Plan(plan()), org(1, "acme"), Change::Key(key(1, 1)), Change::Key(key(2, 2))];
-    assert!(matches!(configuration.replace(revision(5), changes), Step::Done));
+    configuration.replace(revision(5), changes).unwrap();
     configuration
 }
 
 fn apply(configuration: &Configuration, delta: Delta) {
-    assert!(matches!(configuration.take_delta(delta), Step::Done));
+    configuration.advance(delta).unwrap();
 }
 
 #[test]
@@ -132,7 +148,7 @@ fn a_later_snapshot_replaces_everything_but_counters() {
     let entry = configuration.key(&digest(2)).unwrap();
     let _running = limits::admit(&entry, &plan(), Timestamp(0), 0).unwrap();
     let changes = vec![org(2, "other"), Change::Key(key(2, 2))];
-    assert!(matches!(configuration.replace(revision(9), changes), Step::Done));
+    configuration.replace(revision(9), changes).unwrap();
     assert!(configuration.key(&digest(1)).is_none(), "it is not in the snapshot");
     assert_eq!(configuration.key(&digest(2)).unwrap().limits.running(), 1);
     assert!(!configuration.snapshot().orgs.contains_key(&OrgUid(1)));
@@ -142,55 +158,30 @@ fn a_later_snapshot_replaces_everything_but_counters() {
 #[test]
 fn what_is_older_or_starts_elsewhere_changes_nothing() {
     let configuration = loaded();
-    assert!(matches!(configuration.replace(revision(4), Vec::new()), Step::Refused(_)));
-    let gap = delta(7, vec![Change::Tombstone(Tombstone::Key(KeyUid(1)))]);
-    assert!(matches!(configuration.take_delta(gap), Step::Refused(_)));
-    let repeated = delta(4, vec![Change::Tombstone(Tombstone::Key(KeyUid(1)))]);
-    assert!(matches!(configuration.take_delta(repeated), Step::Done));
+    let older = configuration.replace(revision(4), Vec::new());
+    assert_eq!(older, Err(Misfit::Older { at: revision(4) }));
+    for from in [7, 4] {
+        let gone = delta(from, vec![Change::Tombstone(Tombstone::Key(KeyUid(1)))]);
+        assert!(matches!(configuration.advance(gone), Err(Misfit::WrongBase(_))));
+    }
     assert!(configuration.key(&digest(1)).is_some());
     assert_eq!(configuration.revision(), revision(5));
 
     let raised = Revision { generation: 2, rev: 1 };
-    assert!(matches!(configuration.replace(raised, Vec::new()), Step::Done));
+    configuration.replace(raised, Vec::new()).unwrap();
     assert_eq!(configuration.revision(), raised, "a new generation begins again");
 }
 
 #[tokio::test]
 async fn whoever_waits_for_the_first_state_gets_it() {
-    let configuration = Configuration::new();
+    let configuration = Configuration::empty(Duration::from_secs(60));
     assert!(!configuration.is_loaded());
     let waiting = tokio::spawn({
         let configuration = configuration.clone();
         async move { configuration.loaded().await }
     });
-    configuration.replace(revision(1), Vec::new());
+    configuration.replace(revision(1), Vec::new()).unwrap();
     waiting.await.unwrap();
     assert!(configuration.is_loaded());
     configuration.loaded().await;
-}
-
-#[tokio::test]
-async fn what_is_published_is_applied_acked_and_a_revoked_key_fails_from_then_on() {
-    let whole =
-        vec![Change::Plan(plan()), org(1, "acme"), Change::Key(key(1, 1)), Change::Key(key(2, 2))];
-    let publisher = FeedPublisher::new(revision(5), whole);
-    let (carrier, connector) = pipe();
-    let server = tonic::transport::Server::builder().add_service(publisher.service());
-    tokio::spawn(server.serve_with_incoming(carrier));
-    let hello = FeedHello { data_plane: "dp-1".into(), cell: "global".into(), applied: None };
-    let subscriber = FeedSubscriber::start(connector.channel(), hello);
-    let (configuration, token) = (Configuration::new(), CancellationToken::new());
-    let following = tokio::spawn(configuration.clone().follow(subscriber, token.clone()));
-
-    let patience = Duration::from_secs(20);
-    timeout(patience, configuration.loaded()).await.unwrap();
-    assert_eq!(configuration.revision(), revision(5));
-    assert!(configuration.key(&digest(1)).is_some());
-    let revoked = vec![Change::Tombstone(Tombstone::Key(KeyUid(1)))];
-    publisher.publish(delta(5, revoked)).unwrap();
-    timeout(patience, publisher.applied_everywhere(revision(6))).await.unwrap();
-    assert!(configuration.key(&digest(1)).is_none(), "acked means applied");
-    assert!(configuration.key(&digest(2)).is_some());
-    token.cancel();
-    timeout(patience, following).await.unwrap().unwrap();
 }

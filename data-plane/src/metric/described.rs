@@ -3,7 +3,7 @@
 use crate::genai::metric;
 use metrics::{describe_counter, describe_gauge, describe_histogram};
 
-const COUNTERS: [(&str, &str); 14] = [
+const COUNTERS: [(&str, &str); 17] = [
     (
         "turnpike_http_responses_total",
         "Answers to clients, by class of status; a stream counts as it began.",
@@ -41,10 +41,22 @@ const COUNTERS: [(&str, &str); 14] = [
         "turnpike_spool_progress_skipped_total",
         "Progress records skipped for want of room; a crash would charge those requests less.",
     ),
+    (
+        "turnpike_config_divergences_total",
+        "Times that the configuration differed from the control plane's at the same revision.",
+    ),
+    (
+        "turnpike_config_held_back_total",
+        "Updates of the configuration that were held back since they would delete too much.",
+    ),
+    (
+        "turnpike_config_not_written_total",
+        "Times that the configuration could not be written to the disk.",
+    ),
     ("turnpike_traces_sampled_total", "Requests of which spans were made."),
 ];
 
-const GAUGES: [(&str, &str); 15] = [
+const GAUGES: [(&str, &str); 17] = [
     ("turnpike_client_connections", "Connections of clients."),
     ("turnpike_requests_in_flight", "Admitted requests that have not ended."),
     ("turnpike_streams_in_flight", "Streams that are being relayed."),
@@ -66,6 +78,14 @@ const GAUGES: [(&str, &str); 15] = [
     (
         "turnpike_config_applied_revision",
         "The configuration revision that this data plane goes by.",
+    ),
+    (
+        "turnpike_config_age_seconds",
+        "Since the control plane last stood by the configuration; infinite if it never did.",
+    ),
+    (
+        "turnpike_config_rejects",
+        "Objects of the configuration that cannot be used; the last good ones are.",
     ),
     ("turnpike_config_keys", "API keys that this data plane knows."),
     ("turnpike_upstream_resting", "1 while an upstream is tried last because it failed."),

@@ -40,6 +40,9 @@ fn configuration(plane: &Shared) {
     let configuration = &plane.parts.configuration;
     let keys = u64::try_from(configuration.key_count()).unwrap_or(u64::MAX);
     gauge!("turnpike_config_applied_revision").set(approximate(configuration.revision().rev));
+    let age = configuration.age().map_or(f64::INFINITY, |age| age.as_secs_f64());
+    gauge!("turnpike_config_age_seconds").set(age);
+    gauge!("turnpike_config_rejects").set(approximate(configuration.rejects()));
     gauge!("turnpike_config_keys").set(approximate(keys));
 }
 

@@ -41,6 +41,11 @@ pub(crate) enum AuthenticateError {
     OrgDisabled,
     #[error("this data plane has no configuration yet: try again")]
     NotReady,
+    #[error(
+        "this data plane has not heard from its control plane for too long, so its configuration is not served any more: try \
+         again later"
+    )]
+    Stale,
 }
 
 impl From<AuthenticateError> for ApiError {
@@ -53,6 +58,11 @@ impl From<AuthenticateError> for ApiError {
             AuthenticateError::NotReady => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorType::ProviderUnavailable, message)
                     .after(std::time::Duration::from_secs(1))
+            }
+            AuthenticateError::Stale => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorType::ProviderUnavailable, message)
+                    .with("reason", "configuration_too_old")
+                    .after(std::time::Duration::from_secs(5))
             }
             AuthenticateError::Missing
             | AuthenticateError::Unreadable
@@ -75,6 +85,9 @@ pub(crate) fn authenticate(
     let configuration = &parts.configuration;
     if !configuration.is_loaded() {
         return Err(AuthenticateError::NotReady);
+    }
+    if !configuration.is_current() {
+        return Err(AuthenticateError::Stale);
     }
     let secret = bearer(headers)?;
     if secret.len() > KEY_LENGTH_MAX || !is_well_formed(secret) {

@@ -1,12 +1,14 @@
 //! What a data plane makes of the messages of the feed: whole snapshots and deltas that fit. Pure.
 
-use super::FeedUpdate;
 use super::objects::ObjectId;
+use super::{FeedUpdate, Heartbeat, SubscriberSettings, UnreadableChange};
 use domain::id::Revision;
 use domain::snapshot::{Change, Delta};
-use proto::feed::v1::{self, Reject, sync_response};
+use prost::Message;
+use proto::feed::v1::{self, sync_response};
 use std::collections::BTreeMap;
 use thiserror::Error;
+use tokio::time::Instant;
 
 /// A message that must not come here. The subscription starts over from what is applied.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -23,6 +25,10 @@ pub(super) enum ProtocolError {
     MixedSnapshots { expected: Revision, found: Revision },
     #[error("a snapshot at {at:?}, older than what this data plane has, {have:?}")]
     OlderSnapshot { at: Revision, have: Revision },
+    #[error(
+        "a snapshot at {at:?} of more than {most} {of}: it is refused, what is there stays in use"
+    )]
+    TooLarge { at: Revision, most: usize, of: &'static str },
 }
 
 /// The state of one subscriber, across connections.
@@ -32,6 +38,15 @@ pub(super) struct Assembly {
     have: Option<Revision>,
     partial: Option<Partial>,
     rejects: Rejects,
+    heartbeat: Option<Heartbeat>,
+    limits: SnapshotLimits,
+}
+
+/// Beyond these a snapshot is a mistake of whoever sends it.
+#[derive(Clone, Copy, Debug)]
+struct SnapshotLimits {
+    bytes: usize,
+    objects: usize,
 }
 
 /// A snapshot of which not every chunk has come.
@@ -39,12 +54,21 @@ pub(super) struct Assembly {
 struct Partial {
     at: Revision,
     changes: Vec<Change>,
+    bytes: usize,
     rejects: Rejects,
 }
 
 impl Assembly {
-    pub(super) const fn new(have: Option<Revision>) -> Self {
-        Self { have, partial: None, rejects: Rejects::new() }
+    pub(super) const fn new(have: Option<Revision>, settings: &SubscriberSettings) -> Self {
+        let limits =
+            SnapshotLimits { bytes: settings.snapshot_bytes, objects: settings.snapshot_objects };
+        Self { have, partial: None, rejects: Rejects::new(), heartbeat: None, limits }
+    }
+
+    /// Forgets what there is, so that the next thing to come must be a snapshot.
+    pub(super) fn forget(&mut self) {
+        self.have = None;
+        self.start_over();
     }
 
     /// Forgets what a broken connection left unfinished.
@@ -60,11 +84,22 @@ impl Assembly {
         match message.message.ok_or(ProtocolError::Empty)? {
             sync_response::Message::Chunk(chunk) => self.take_chunk(chunk),
             sync_response::Message::Delta(delta) => self.take_delta(delta),
+            sync_response::Message::Heartbeat(heartbeat) => {
+                let head = heartbeat.head.ok_or(ProtocolError::NoRevision)?.into();
+                let (digests, received) = (heartbeat.digests, Instant::now());
+                self.heartbeat = Some(Heartbeat { head, digests, received });
+                Ok(None)
+            }
         }
     }
 
+    /// The last heartbeat, once.
+    pub(super) fn take_heartbeat(&mut self) -> Option<Heartbeat> {
+        self.heartbeat.take()
+    }
+
     /// Everything that could not be read of the state handed out last.
-    pub(super) fn rejects(&self) -> Vec<Reject> {
+    pub(super) fn rejects(&self) -> Vec<UnreadableChange> {
         self.rejects.list()
     }
 
@@ -82,8 +117,10 @@ impl Assembly {
             return Err(ProtocolError::MixedSnapshots { expected: partial.at, found: at });
         }
         for change in chunk.changes {
+            partial.bytes = partial.bytes.saturating_add(change.encoded_len());
             partial.changes.extend(partial.rejects.read(change));
         }
+        self.limits.check(&partial)?;
         if !chunk.last {
             self.partial = Some(partial);
             return Ok(None);
@@ -117,7 +154,20 @@ impl Assembly {
 
 impl Partial {
     const fn new(at: Revision) -> Self {
-        Self { at, changes: Vec::new(), rejects: Rejects::new() }
+        Self { at, changes: Vec::new(), bytes: 0, rejects: Rejects::new() }
+    }
+}
+
+impl SnapshotLimits {
+    fn check(self, partial: &Partial) -> Result<(), ProtocolError> {
+        let at = partial.at;
+        if partial.changes.len() > self.objects {
+            return Err(ProtocolError::TooLarge { at, most: self.objects, of: "objects" });
+        }
+        if partial.bytes > self.bytes {
+            return Err(ProtocolError::TooLarge { at, most: self.bytes, of: "bytes" });
+        }
+        Ok(())
     }
 }
 
@@ -148,13 +198,12 @@ impl Rejects {
         }
     }
 
-    fn list(&self) -> Vec<Reject> {
-        let reject = |(id, reason): (&Option<ObjectId>, &String)| Reject {
-            kind: id.as_ref().map_or("unknown", ObjectId::kind).to_owned(),
-            name: id.as_ref().map(ToString::to_string).unwrap_or_default(),
+    fn list(&self) -> Vec<UnreadableChange> {
+        let unreadable = |(id, reason): (&Option<ObjectId>, &String)| UnreadableChange {
+            id: id.clone(),
             reason: reason.clone(),
         };
-        self.reasons.iter().map(reject).collect()
+        self.reasons.iter().map(unreadable).collect()
     }
 }
 

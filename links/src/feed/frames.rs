@@ -3,6 +3,7 @@
 //! On the wire an embedded message and a bytes field are the same, so these mirrors of the generated messages carry
 //! bytes where those carry messages: each object and each delta is encoded once, however many data planes get it.
 
+use super::digest::StateDigest;
 use bytes::Bytes;
 use domain::id::Revision;
 use domain::snapshot::Change;
@@ -17,7 +18,7 @@ pub(super) const CHUNK_OVERHEAD: usize = 64;
 /// Mirrors `SyncResponse`.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub(super) struct Frame {
-    #[prost(oneof = "Body", tags = "1, 2")]
+    #[prost(oneof = "Body", tags = "1, 2, 3")]
     pub(super) body: Option<Body>,
 }
 
@@ -28,6 +29,8 @@ pub(super) enum Body {
     Chunk(Bytes),
     #[prost(bytes = "bytes", tag = "2")]
     Delta(Bytes),
+    #[prost(bytes = "bytes", tag = "3")]
+    Heartbeat(Bytes),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -63,6 +66,12 @@ pub(super) fn delta(from: Revision, to: Revision, changes: Vec<Bytes>) -> Bytes 
 /// A whole message with a delta in it.
 pub(super) const fn delta_frame(delta: Bytes) -> Frame {
     Frame { body: Some(Body::Delta(delta)) }
+}
+
+/// A whole message that says what the control plane stands by.
+pub(super) fn heartbeat_frame(head: Revision, digest: &StateDigest) -> Frame {
+    let heartbeat = v1::Heartbeat { head: Some(head.into()), digests: digest.to_wire() };
+    Frame { body: Some(Body::Heartbeat(encode(&heartbeat))) }
 }
 
 /// A whole message with a part of a snapshot in it.

@@ -1,6 +1,7 @@
 //! What the publisher knows: the head, the state at it, and the last deltas that led there. Pure.
 
 use super::PublisherSettings;
+use super::digest::StateDigest;
 use super::frames::{self, Frame};
 use super::objects::{ObjectId, ObjectReader, Objects};
 use bytes::Bytes;
@@ -14,6 +15,7 @@ pub(super) struct History {
     settings: PublisherSettings,
     head: Revision,
     objects: Objects,
+    digest: StateDigest,
     /// Unbroken: each begins where the one before ends, the last one ends at the head.
     ring: VecDeque<KeptDelta>,
     ring_bytes: usize,
@@ -50,6 +52,7 @@ impl History {
             settings,
             head: at,
             objects: Objects::default(),
+            digest: StateDigest::default(),
             ring: VecDeque::new(),
             ring_bytes: 0,
         };
@@ -100,16 +103,25 @@ impl History {
         if self.head > at { Step::Snapshot(self.snapshot()) } else { Step::Wait }
     }
 
+    /// What a data plane at `at` is told while there is nothing newer.
+    pub(super) fn heartbeat(&self, at: Revision) -> Option<Frame> {
+        (at == self.head).then(|| frames::heartbeat_frame(self.head, &self.digest))
+    }
+
     fn snapshot(&self) -> SnapshotReader {
         SnapshotReader { at: self.head, objects: self.objects.read() }
     }
 
     fn apply(&mut self, change: &Change, encoded: Bytes) {
         let id = ObjectId::of(change);
-        if matches!(change, Change::Tombstone(_)) {
-            self.objects.remove(&id);
+        let before = if matches!(change, Change::Tombstone(_)) {
+            self.objects.remove(&id)
         } else {
-            self.objects.put(id, encoded);
+            self.digest.add_encoded(&id, &encoded);
+            self.objects.put(id.clone(), encoded)
+        };
+        if let Some(before) = before {
+            self.digest.remove_encoded(&id, &before);
         }
     }
 

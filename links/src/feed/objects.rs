@@ -16,18 +16,25 @@ const PAGE_OBJECTS: usize = 256;
 
 /// Names an object. The order of variants is the order of references: nothing points further down.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum ObjectId {
+pub enum ObjectId {
+    /// By name.
     Entity(String),
+    /// By name.
     Plan(String),
+    /// By name.
     Upstream(String),
+    /// By name.
     Model(String),
+    /// By uid.
     Org(OrgUid),
+    /// By uid.
     Key(KeyUid),
 }
 
 impl ObjectId {
     /// What a change is about.
-    pub(super) fn of(change: &Change) -> Self {
+    #[must_use]
+    pub fn of(change: &Change) -> Self {
         match change {
             Change::Entity(entity) => Self::Entity(entity.name.clone()),
             Change::Plan(plan) => Self::Plan(plan.name.clone()),
@@ -76,7 +83,8 @@ impl ObjectId {
     }
 
     /// The kind as people write it.
-    pub(super) const fn kind(&self) -> &'static str {
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
         match self {
             Self::Entity(_) => "entity",
             Self::Plan(_) => "plan",
@@ -116,33 +124,40 @@ pub(super) struct Objects {
 }
 
 impl Objects {
-    pub(super) fn put(&mut self, id: ObjectId, encoded: Bytes) {
+    /// Returns what the object was before.
+    pub(super) fn put(&mut self, id: ObjectId, encoded: Bytes) -> Option<Bytes> {
         let object = Object { id, encoded };
         let index = self.page_of(&object.id);
         let Some(page) = self.pages.get_mut(index) else {
             self.pages.push(Arc::new(vec![object]));
-            return;
+            return None;
         };
         let page = Arc::make_mut(page);
-        match page.binary_search_by(|other| other.id.cmp(&object.id)) {
-            Ok(place) => page.splice(place..=place, [object]).for_each(drop),
-            Err(place) => page.insert(place, object),
-        }
+        let before = match page.binary_search_by(|other| other.id.cmp(&object.id)) {
+            Ok(place) => page.splice(place..=place, [object]).next().map(|before| before.encoded),
+            Err(place) => {
+                page.insert(place, object);
+                None
+            }
+        };
         if page.len() > PAGE_OBJECTS {
             let upper = page.split_off(PAGE_OBJECTS / 2);
             self.pages.insert(index.saturating_add(1), Arc::new(upper));
         }
+        before
     }
 
-    pub(super) fn remove(&mut self, id: &ObjectId) {
+    /// Returns what the object was.
+    pub(super) fn remove(&mut self, id: &ObjectId) -> Option<Bytes> {
         let index = self.page_of(id);
-        let Some(page) = self.pages.get_mut(index) else { return };
-        let Ok(place) = page.binary_search_by(|other| other.id.cmp(id)) else { return };
+        let page = self.pages.get_mut(index)?;
+        let place = page.binary_search_by(|other| other.id.cmp(id)).ok()?;
         let page = Arc::make_mut(page);
-        page.remove(place);
+        let before = page.remove(place).encoded;
         if page.is_empty() {
             self.pages.remove(index);
         }
+        Some(before)
     }
 
     /// The state as it is now, to be read at any pace.

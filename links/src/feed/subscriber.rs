@@ -1,15 +1,17 @@
 //! The data plane's end of the feed: one task that connects for ever and reads, a stream of acks that the transport pulls.
 
 use super::assembly::{Assembly, ProtocolError};
-use super::{FeedHello, FeedUpdate, SubscriberSettings};
+use super::objects::ObjectId;
+use super::{FeedHello, FeedUpdate, Heartbeat, SubscriberSettings, UnreadableChange};
 use crate::reconnect::Backoff;
 use domain::id::Revision;
 use futures::{Stream, StreamExt, stream};
 use prost::Message;
 use proto::feed::v1::feed_service_client::FeedServiceClient;
 use proto::feed::v1::{Ack, Hello, Reject, SyncRequest, SyncResponse, sync_request};
+use std::sync::Arc;
 use thiserror::Error;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::transport::Channel;
@@ -20,8 +22,11 @@ use tonic::{Status, Streaming};
 pub struct FeedSubscriber {
     updates: mpsc::Receiver<Received>,
     /// What this side could not read of the update taken last.
-    unreadable: Vec<Reject>,
-    acks: watch::Sender<Acked>,
+    unreadable: Vec<UnreadableChange>,
+    heartbeats: watch::Receiver<Option<Heartbeat>>,
+    acks: Arc<watch::Sender<Acked>>,
+    /// Asks for everything anew.
+    anew: Arc<Notify>,
     reject_bytes: usize,
     _task: AbortOnDropHandle<()>,
 }
@@ -29,7 +34,7 @@ pub struct FeedSubscriber {
 #[derive(Debug)]
 struct Received {
     update: FeedUpdate,
-    unreadable: Vec<Reject>,
+    unreadable: Vec<UnreadableChange>,
 }
 
 /// The newest word on what is applied; an older one that was not sent yet is not missed.
@@ -50,20 +55,27 @@ impl FeedSubscriber {
     #[must_use]
     pub fn start_with(channel: Channel, hello: FeedHello, settings: SubscriberSettings) -> Self {
         let (sender, updates) = mpsc::channel(settings.waiting_updates.max(1));
-        let acks = watch::Sender::new(Acked { applied: hello.applied, rejects: Vec::new() });
+        let acks =
+            Arc::new(watch::Sender::new(Acked { applied: hello.applied, rejects: Vec::new() }));
+        let (told, heartbeats) = watch::channel(None);
+        let anew = Arc::new(Notify::new());
         let client =
             FeedServiceClient::new(channel).max_decoding_message_size(settings.message_bytes);
         let follower = Follower {
             client,
-            assembly: Assembly::new(hello.applied),
+            assembly: Assembly::new(hello.applied, &settings),
+            wants_all: hello.applied.is_none(),
             hello,
-            acks: acks.subscribe(),
+            acks: acks.clone(),
+            anew: anew.clone(),
             updates: sender,
+            heartbeats: told,
             settings,
         };
         let task = AbortOnDropHandle::new(tokio::spawn(follower.follow()));
         let reject_bytes = settings.reject_bytes;
-        Self { updates, unreadable: Vec::new(), acks, reject_bytes, _task: task }
+        let unreadable = Vec::new();
+        Self { updates, unreadable, heartbeats, acks, anew, reject_bytes, _task: task }
     }
 
     /// The next update. It counts as had from now on and is not handed out again, acked or not. Safe to cancel.
@@ -78,13 +90,39 @@ impl FeedSubscriber {
         }
     }
 
+    /// What could not be read of the state that the last update leads to.
+    #[must_use]
+    pub fn unreadable(&self) -> &[UnreadableChange] {
+        &self.unreadable
+    }
+
+    /// The last heartbeat, to be watched; none before the first.
+    #[must_use]
+    pub fn heartbeats(&self) -> watch::Receiver<Option<Heartbeat>> {
+        self.heartbeats.clone()
+    }
+
+    /// Asks for a whole snapshot, whatever was had before. Updates on their way still come.
+    pub fn start_over(&self) {
+        self.anew.notify_one();
+    }
+
     /// Says what is applied, and all that cannot be used of it: each ack replaces the one before. What could not even be
     /// read is added here. After a break the feed goes on from the last acked revision.
     pub fn ack(&self, applied: Revision, rejects: Vec<String>) {
         let unusable = rejects.into_iter().map(|reason| Reject { reason, ..Reject::default() });
-        let all = self.unreadable.iter().cloned().chain(unusable);
+        let all = self.unreadable.iter().map(to_wire).chain(unusable);
         let rejects = within(self.reject_bytes, all);
         self.acks.send_replace(Acked { applied: Some(applied), rejects });
+    }
+}
+
+fn to_wire(unreadable: &UnreadableChange) -> Reject {
+    let id = unreadable.id.as_ref();
+    Reject {
+        kind: id.map_or("unknown", ObjectId::kind).to_owned(),
+        name: id.map(ToString::to_string).unwrap_or_default(),
+        reason: unreadable.reason.clone(),
     }
 }
 
@@ -119,6 +157,8 @@ enum Ended {
     Broken(#[from] Status),
     #[error("the control plane sent {0}")]
     Refused(#[from] ProtocolError),
+    #[error("this side asks for a whole snapshot")]
+    StartsOver,
     #[error("the subscriber was dropped")]
     Dropped,
 }
@@ -127,8 +167,12 @@ struct Follower {
     client: FeedServiceClient<Channel>,
     hello: FeedHello,
     assembly: Assembly,
-    acks: watch::Receiver<Acked>,
+    /// Until a snapshot has come, whatever is acked.
+    wants_all: bool,
+    acks: Arc<watch::Sender<Acked>>,
+    anew: Arc<Notify>,
     updates: mpsc::Sender<Received>,
+    heartbeats: watch::Sender<Option<Heartbeat>>,
     settings: SubscriberSettings,
 }
 
@@ -141,8 +185,14 @@ impl Follower {
                 Ok(responses) => self.read(responses).await,
                 Err(ended) => ended,
             };
-            if matches!(ended, Ended::Dropped) {
-                return;
+            match &ended {
+                Ended::Dropped => return,
+                Ended::StartsOver => {
+                    self.wants_all = true;
+                    self.assembly.forget();
+                }
+                Ended::Refused(refusal @ ProtocolError::TooLarge { .. }) => self.report(refusal),
+                _ => {}
             }
             backoff.rest(began, &ended).await;
         }
@@ -150,7 +200,7 @@ impl Follower {
 
     async fn connect(&mut self) -> Result<Streaming<SyncResponse>, Ended> {
         self.assembly.start_over();
-        let requests = requests(&self.hello, self.acks.clone());
+        let requests = requests(&self.hello, self.wants_all, self.acks.subscribe());
         let accepted = timeout(self.settings.reconnect.accept_timeout, self.client.sync(requests));
         Ok(accepted.await.map_err(|_| Ended::NotAccepted)??.into_inner())
     }
@@ -165,24 +215,44 @@ impl Follower {
     }
 
     async fn read_one(&mut self, responses: &mut Streaming<SyncResponse>) -> Result<(), Ended> {
-        let message = responses.message().await?.ok_or(Ended::ByControlPlane)?;
-        let Some(update) = self.assembly.take(message)? else { return Ok(()) };
+        let message = tokio::select! {
+            message = responses.message() => message?.ok_or(Ended::ByControlPlane)?,
+            () = self.anew.notified() => return Err(Ended::StartsOver),
+        };
+        let update = self.assembly.take(message)?;
+        if let Some(heartbeat) = self.assembly.take_heartbeat() {
+            self.heartbeats.send_replace(Some(heartbeat));
+        }
+        let Some(update) = update else { return Ok(()) };
+        if matches!(update, FeedUpdate::Snapshot { .. }) {
+            self.wants_all = false;
+        }
         let received = Received { update, unreadable: self.assembly.rejects() };
         self.updates.send(received).await.map_err(|_| Ended::Dropped)
+    }
+
+    /// What could not even be taken is told with the last ack, on the next connection.
+    fn report(&self, refusal: &ProtocolError) {
+        let reason = refusal.to_string();
+        self.acks.send_modify(|acked| {
+            acked.rejects.retain(|reject| !reject.kind.is_empty());
+            acked.rejects.push(Reject { reason, ..Reject::default() });
+        });
     }
 }
 
 /// A hello with what is acked by now, then each later ack.
 fn requests(
     hello: &FeedHello,
+    wants_all: bool,
     mut acks: watch::Receiver<Acked>,
 ) -> impl Stream<Item = SyncRequest> + Send + 'static + use<> {
     let known = acks.borrow_and_update();
-    let has_rejects = !known.rejects.is_empty();
+    let has_rejects = known.applied.is_some() && !known.rejects.is_empty();
     let hello = sync_request::Message::Hello(Hello {
         data_plane: hello.data_plane.clone(),
         cell: hello.cell.clone(),
-        applied: known.applied.map(Into::into),
+        applied: known.applied.filter(|_| !wants_all).map(Into::into),
     });
     drop(known);
     if has_rejects {
@@ -197,10 +267,12 @@ fn requests(
 async fn next_ack(
     mut acks: watch::Receiver<Acked>,
 ) -> Option<(sync_request::Message, watch::Receiver<Acked>)> {
-    acks.changed().await.ok()?;
-    let ack = {
+    let ack = loop {
+        acks.changed().await.ok()?;
         let acked = acks.borrow_and_update();
-        Ack { applied: acked.applied.map(Into::into), rejects: acked.rejects.clone() }
+        if let Some(applied) = acked.applied {
+            break Ack { applied: Some(applied.into()), rejects: acked.rejects.clone() };
+        }
     };
     Some((sync_request::Message::Ack(ack), acks))
 }

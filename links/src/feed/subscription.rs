@@ -13,7 +13,7 @@ use futures::{Stream, stream};
 use proto::feed::v1::{Ack, Hello, Reject, SyncRequest, sync_request};
 use std::sync::Arc;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 use tonic::{Status, Streaming};
 use tracing::{error, info};
 
@@ -32,6 +32,7 @@ pub(super) async fn subscribe(
     let subscription = Subscription {
         position: Position::begin(applied, &shared, &hello.data_plane),
         head: shared.head.subscribe(),
+        beat_due: Instant::now(),
         shared: Arc::clone(&shared),
         ending: EndOnDrop(ending.clone()),
     };
@@ -80,6 +81,14 @@ impl Position {
         Self::Ahead(ahead)
     }
 
+    /// Only for one that has been sent everything: it may take the head for confirmed.
+    fn heartbeat(&self, shared: &Shared) -> Option<Frame> {
+        match self {
+            Self::At(Some(at)) => shared.history.lock().heartbeat(*at),
+            Self::At(None) | Self::Reading(_) | Self::Ahead(_) => None,
+        }
+    }
+
     /// Moves on by one frame, if there is one now.
     fn step(&mut self, shared: &Shared) -> Option<Frame> {
         let step = match self {
@@ -110,6 +119,8 @@ struct Subscription {
     shared: Arc<Shared>,
     position: Position,
     head: watch::Receiver<Revision>,
+    /// When the next heartbeat is due, if there is nothing else to send.
+    beat_due: Instant,
     ending: EndOnDrop,
 }
 
@@ -133,8 +144,16 @@ impl Subscription {
             if let Some(frame) = self.position.step(&self.shared) {
                 return frame;
             }
-            if self.head.changed().await.is_err() {
-                std::future::pending::<()>().await;
+            tokio::select! {
+                changed = self.head.changed() => if changed.is_err() {
+                    std::future::pending::<()>().await;
+                },
+                () = sleep_until(self.beat_due) => {
+                    self.beat_due = Instant::now() + self.shared.settings.heartbeat_interval;
+                    if let Some(frame) = self.position.heartbeat(&self.shared) {
+                        return frame;
+                    }
+                }
             }
         }
     }

@@ -13,6 +13,8 @@ mod feed;
 #[cfg(test)]
 mod feed_acks;
 #[cfg(test)]
+mod feed_beats;
+#[cfg(test)]
 mod scripted_feed;
 #[cfg(test)]
 mod escrow;

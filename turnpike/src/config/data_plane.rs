@@ -26,6 +26,8 @@ pub(crate) struct DataPlane {
     pub(crate) cell: String,
     /// Threads that serve clients; absent: one per processor.
     pub(crate) cores: Option<NonZeroUsize>,
+    /// What it goes by, and how long.
+    pub(crate) configuration: Configuration,
     /// Sizes, counts and times beyond which a request is refused or given up.
     pub(crate) limits: Limits,
     /// Money in flight.
@@ -42,9 +44,55 @@ impl Default for DataPlane {
             name: "local".to_owned(),
             cell: "local".to_owned(),
             cores: None,
+            configuration: Configuration::default(),
             limits: Limits::default(),
             money: Money::default(),
             spool: Spool::default(),
+        }
+    }
+}
+
+/// What it goes by: where that is kept, how long it is good, and what a bad push is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Configuration {
+    /// Where it is kept; absent: `configuration` in the data directory.
+    pub(crate) dir: Option<PathBuf>,
+    /// How long it is served without a word from the control plane.
+    #[serde(with = "human::duration")]
+    pub(crate) max_config_age: Duration,
+    /// Bytes of changes, beyond which a new snapshot is written.
+    #[serde(with = "human::bytes")]
+    pub(crate) journal_bytes: u64,
+    /// Most bytes of a snapshot.
+    #[serde(with = "human::bytes")]
+    pub(crate) snapshot_bytes: u64,
+    /// Most objects of a snapshot.
+    pub(crate) snapshot_objects: NonZeroUsize,
+    /// An update that deletes more than this share of all keys or models is held back.
+    pub(crate) deleted_percent: u8,
+    /// An update that deletes fewer is not.
+    pub(crate) deleted_min: u64,
+    /// How long it is held back.
+    #[serde(with = "human::duration")]
+    pub(crate) held_back_for: Duration,
+    /// How soon a snapshot that did not mend a divergence is asked for again.
+    #[serde(with = "human::duration")]
+    pub(crate) mend_again_after: Duration,
+}
+
+impl Default for Configuration {
+    fn default() -> Self {
+        Self {
+            dir: None,
+            max_config_age: Duration::from_secs(24 * 60 * 60),
+            journal_bytes: 4 * MIB,
+            snapshot_bytes: 4 * GIB,
+            snapshot_objects: at_least_one(20_000_000),
+            deleted_percent: 30,
+            deleted_min: 20,
+            held_back_for: Duration::from_secs(60),
+            mend_again_after: Duration::from_secs(10 * 60),
         }
     }
 }

@@ -181,7 +181,16 @@ fn the_defaults_are_those_that_the_roles_have() {
     let pace = ::data_plane::Pace::default();
     let purse = ::data_plane::purse::PurseSettings::new("x");
     let spool = links::spool::SpoolSettings::new("x");
+    let feed = links::feed::SubscriberSettings::default();
+    let kept = ::data_plane::configuration::ConfigurationSettings::new("x", [0; 32]);
+    assert_eq!(plane.configuration.max_config_age, kept.age_max);
+    assert_eq!(plane.configuration.deleted_percent, kept.guard.deleted_percent);
+    assert_eq!(plane.configuration.deleted_min, kept.guard.deleted_min);
+    assert_eq!(plane.configuration.held_back_for, kept.guard.held_back_for);
+    assert_eq!(plane.configuration.mend_again_after, kept.mend_again_after);
+    assert_eq!(plane.configuration.snapshot_objects.get(), feed.snapshot_objects);
     let size = |bytes: u64| usize::try_from(bytes).expect("fits");
+    assert_eq!(size(plane.configuration.snapshot_bytes), feed.snapshot_bytes);
     assert_eq!(size(plane.limits.body_bytes), limits.body_bytes);
     assert_eq!(size(plane.limits.head_bytes), limits.head_bytes);
     assert_eq!(plane.limits.json_depth.get(), limits.json_depth);

@@ -4,14 +4,16 @@
 use super::ops::Ops;
 use crate::config::{Config, LoggedRequests, Secrets};
 use control_plane::ControlPlane;
-use data_plane::configuration::Configuration;
+use data_plane::configuration::{
+    Configuration, ConfigurationSettings, DiskSettings, GuardSettings,
+};
 use data_plane::purse::{Purse, PurseSettings};
 use data_plane::{AccessLog, DataPlane, DataPlaneParts, DataPlaneSettings, Limits, Listener};
 use data_plane::{Pace, TraceSettings, recovery, tokenizer};
 use domain::key::Pepper;
 use domain::time::Timestamp;
 use links::escrow::{EscrowLink, EscrowListener, escrow_listener};
-use links::feed::{FeedHello, FeedSubscriber};
+use links::feed::{FeedHello, FeedSubscriber, SubscriberSettings};
 use links::pipe::pipe;
 use links::spool::{Recovered, Spool, SpoolSettings};
 use proto::usage::v1::SliceMark;
@@ -75,14 +77,15 @@ impl Planes {
         };
         let (link, messages) = EscrowLink::start(channel.clone(), hello);
         let keeper = tokio::spawn(purse.clone().run(link, messages, stop.clone()));
-        let configuration = Configuration::new();
+        let (configuration, following) =
+            Configuration::open(configuration_settings(config, secrets))?;
         let hello = FeedHello {
             data_plane: name.clone(),
             cell: config.data_plane.cell.clone(),
-            applied: None,
+            applied: following.applied(),
         };
-        let subscriber = FeedSubscriber::start(channel, hello);
-        tokio::spawn(configuration.clone().follow(subscriber, stop.clone()));
+        let subscriber = FeedSubscriber::start_with(channel, hello, subscriber_settings(config));
+        tokio::spawn(following.follow(subscriber, stop.clone()));
         tokenizer::warm_up();
         let plane = DataPlane::new(DataPlaneParts {
             settings: settings(config),
@@ -100,6 +103,7 @@ impl Planes {
     pub(super) fn show(&self, ops: &Ops) {
         let plane = self.plane.clone();
         ops.observe(move || plane.observe());
+        self.show_age(ops);
         let spool = self.spool.clone();
         ops.heed(move || {
             let status = spool.status();
@@ -107,6 +111,20 @@ impl Planes {
             let failing = "the spool cannot be synced: mend its disk";
             let wrong = [(status.is_full, full), (status.is_failing, failing)];
             wrong.into_iter().find(|(is_wrong, _)| *is_wrong).map(|(_, why)| why.to_owned())
+        });
+    }
+
+    /// Complains while the configuration is too old to be served.
+    fn show_age(&self, ops: &Ops) {
+        let configuration = self.configuration.clone();
+        ops.heed(move || {
+            let is_old = configuration.is_loaded() && !configuration.is_current();
+            is_old.then(|| {
+                format!(
+                    "the control plane has not confirmed the configuration for more than {:?}: it is not served",
+                    configuration.age_max()
+                )
+            })
         });
     }
 
@@ -181,6 +199,33 @@ fn traces(config: &Config) -> Option<TraceSettings> {
         trusts_callers: from.trust_callers,
         send_to: from.send_to_upstreams.clone(),
     })
+}
+
+fn configuration_settings(config: &Config, secrets: &Secrets) -> ConfigurationSettings {
+    let from = &config.data_plane.configuration;
+    ConfigurationSettings {
+        disk: Some(DiskSettings {
+            directory: config.configuration_dir(),
+            journal_bytes: from.journal_bytes,
+        }),
+        age_max: from.max_config_age,
+        guard: GuardSettings {
+            deleted_percent: from.deleted_percent,
+            deleted_min: from.deleted_min,
+            held_back_for: from.held_back_for,
+        },
+        mend_again_after: from.mend_again_after,
+        ..ConfigurationSettings::new(config.data_plane.cell.clone(), secrets.seal_key)
+    }
+}
+
+fn subscriber_settings(config: &Config) -> SubscriberSettings {
+    let from = &config.data_plane.configuration;
+    SubscriberSettings {
+        snapshot_bytes: usize::try_from(from.snapshot_bytes).unwrap_or(usize::MAX),
+        snapshot_objects: from.snapshot_objects.get(),
+        ..SubscriberSettings::default()
+    }
 }
 
 fn limits(config: &Config) -> Limits {

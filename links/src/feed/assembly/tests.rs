@@ -3,6 +3,10 @@
 use super::*;
 use domain::config::Plan;
 
+fn assembly(have: Option<Revision>) -> Assembly {
+    Assembly::new(have, &SubscriberSettings::default())
+}
+
 fn rev(rev: u64) -> Revision {
     Revision { generation: 1, rev }
 }
@@ -42,7 +46,7 @@ fn expected_delta(from: u64, to: u64) -> Option<FeedUpdate> {
 
 #[test]
 fn a_snapshot_is_handed_out_once_its_last_chunk_is_there() {
-    let mut assembly = Assembly::new(None);
+    let mut assembly = assembly(None);
     assert_eq!(assembly.take(chunk(5, "a", false)), Ok(None));
     assert_eq!(assembly.take(chunk(5, "b", false)), Ok(None));
     let whole = FeedUpdate::Snapshot { at: rev(5), changes: vec![plan("a"), plan("b"), plan("c")] };
@@ -52,7 +56,7 @@ fn a_snapshot_is_handed_out_once_its_last_chunk_is_there() {
 
 #[test]
 fn what_a_broken_connection_left_of_a_snapshot_is_dropped() {
-    let mut assembly = Assembly::new(None);
+    let mut assembly = assembly(None);
     assert_eq!(assembly.take(chunk(5, "a", false)), Ok(None));
     assembly.start_over();
     let whole = FeedUpdate::Snapshot { at: rev(7), changes: vec![plan("b")] };
@@ -61,7 +65,7 @@ fn what_a_broken_connection_left_of_a_snapshot_is_dropped() {
 
 #[test]
 fn a_delta_that_was_handed_out_before_the_break_is_not_handed_out_again() {
-    let mut assembly = Assembly::new(Some(rev(5)));
+    let mut assembly = assembly(Some(rev(5)));
     assert_eq!(assembly.take(delta(5, 6)), Ok(expected_delta(5, 6)));
     assert_eq!(assembly.take(delta(6, 7)), Ok(expected_delta(6, 7)));
     assembly.start_over();
@@ -107,7 +111,7 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
         ),
     ];
     for (have, before, message, expected) in rows {
-        let mut assembly = Assembly::new(have.map(rev));
+        let mut assembly = assembly(have.map(rev));
         for earlier in before {
             assert_eq!(assembly.take(earlier), Ok(None));
         }
@@ -119,14 +123,14 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
 
 #[test]
 fn a_change_that_cannot_be_read_is_left_out_and_told_until_a_readable_one_replaces_it() {
-    let mut assembly = Assembly::new(Some(rev(5)));
+    let mut assembly = assembly(Some(rev(5)));
     let good: v1::Change = (&plan("good")).into();
     let update = assembly.take(delta_of(5, 6, vec![bad_entity("acme"), good]));
     let rest = Delta { from: rev(5), to: rev(6), changes: vec![plan("good")] };
     assert_eq!(update, Ok(Some(FeedUpdate::Delta(rest))));
     let told = assembly.rejects();
     assert_eq!(told.len(), 1);
-    assert_eq!((told[0].kind.as_str(), told[0].name.as_str()), ("entity", "acme"));
+    assert_eq!(told[0].id, Some(ObjectId::Entity("acme".into())));
     assert!(told[0].reason.contains("jurisdiction"), "{}", told[0].reason);
 
     assert!(assembly.take(delta(6, 7)).is_ok());
@@ -140,18 +144,56 @@ fn a_change_that_cannot_be_read_is_left_out_and_told_until_a_readable_one_replac
 
 #[test]
 fn a_kind_of_change_that_this_version_does_not_know_is_told() {
-    let mut assembly = Assembly::new(Some(rev(5)));
+    let mut assembly = assembly(Some(rev(5)));
     assert!(assembly.take(delta_of(5, 6, vec![v1::Change { change: None }])).is_ok());
-    assert_eq!(assembly.rejects()[0].kind, "unknown");
+    assert_eq!(assembly.rejects()[0].id, None);
 }
 
 #[test]
 fn the_rejects_of_a_snapshot_count_from_its_last_chunk_on() {
-    let mut assembly = Assembly::new(None);
+    let mut assembly = assembly(None);
     assert_eq!(assembly.take(chunk_of(5, vec![bad_entity("acme")], false)), Ok(None));
     assert_eq!(assembly.rejects(), []);
     assert!(assembly.take(chunk(5, "a", true)).is_ok());
     assert_eq!(assembly.rejects().len(), 1);
     assert!(assembly.take(chunk(6, "a", true)).is_ok());
     assert_eq!(assembly.rejects(), []);
+}
+
+#[test]
+fn a_snapshot_of_too_many_objects_or_bytes_is_refused_at_the_first_that_is_too_many() {
+    let one = chunk(5, "a", false);
+    let bytes = match &one.message {
+        Some(sync_response::Message::Chunk(chunk)) => chunk.changes[0].encoded_len(),
+        other => panic!("{other:?}"),
+    };
+    let settings = SubscriberSettings::default();
+    let rows = [
+        (SubscriberSettings { snapshot_objects: 2, ..settings }, 2, "objects"),
+        (SubscriberSettings { snapshot_bytes: 2 * bytes, ..settings }, 2 * bytes, "bytes"),
+    ];
+    for (settings, most, of) in rows {
+        let mut assembly = Assembly::new(Some(rev(3)), &settings);
+        assert_eq!(assembly.take(one.clone()), Ok(None));
+        assert_eq!(assembly.take(chunk(5, "b", false)), Ok(None));
+        let refused = ProtocolError::TooLarge { at: rev(5), most, of };
+        assert_eq!(assembly.take(chunk(5, "c", true)), Err(refused), "{of}");
+        // What was there before goes on.
+        assembly.start_over();
+        assert_eq!(assembly.take(delta(3, 4)), Ok(expected_delta(3, 4)));
+    }
+}
+
+#[test]
+fn a_heartbeat_is_no_update_and_is_told_once() {
+    let mut assembly = assembly(Some(rev(5)));
+    let heartbeat = v1::Heartbeat { head: Some(rev(5).into()), digests: Vec::new() };
+    let message = |heartbeat| v1::SyncResponse {
+        message: Some(sync_response::Message::Heartbeat(heartbeat)),
+    };
+    assert_eq!(assembly.take(message(heartbeat)), Ok(None));
+    assert_eq!(assembly.take_heartbeat().unwrap().head, rev(5));
+    assert_eq!(assembly.take_heartbeat(), None);
+    let empty = message(v1::Heartbeat::default());
+    assert_eq!(assembly.take(empty), Err(ProtocolError::NoRevision));
 }
