@@ -1,7 +1,7 @@
 //! The harness: starts the built `turnpike` as an operator does, and speaks to it as a client does, over real sockets.
 //!
 //! In reading order: the binary and its processes, a running gateway, the command line and what it says about money, customers, the
-//! client's side, the simulator, and small helps. What must hold is the tests' business.
+//! client's side, the simulator, what operators look at, and small helps. What must hold is the tests' business.
 
 #![expect(
     clippy::unwrap_used,
@@ -29,6 +29,9 @@ mod events;
 
 mod simulator;
 
+mod collector;
+mod metrics;
+
 mod disk;
 mod patience;
 mod chance;
@@ -51,6 +54,9 @@ pub use events::{Event, EventStream};
 pub use http::{Answer, End, Head, Reply, Request};
 
 pub use simulator::{LogReader, SimulatorClient, SimulatorProcess};
+
+pub use collector::{Collector, Span};
+pub use metrics::{Family, Metrics, Series};
 
 pub use chance::Chance;
 pub use disk::{Ballast, SmallDisk};

@@ -20,4 +20,7 @@ mod limits;
 mod errors;
 mod sdk;
 mod up;
+mod logs;
+mod metrics;
+mod traces;
 mod tidy;
