@@ -158,7 +158,7 @@ impl Authority {
         }
         .plan(steps)
         .await?;
-        let draft = judge::judge(fates, state, minted.revision)?;
+        let draft = judge::judge(fates, state, minted.revision, &self.settings.networks)?;
         record::record(write, state, &draft).await?;
         Ok(draft)
     }

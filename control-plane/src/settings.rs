@@ -1,6 +1,7 @@
 //! What a control plane is started with. Secrets in here never print themselves.
 
 use domain::key::Pepper;
+use domain::network::Networks;
 use std::fmt;
 
 /// Fewest characters of the operator token: below, it can be guessed.
@@ -15,6 +16,8 @@ pub struct ControlPlaneSettings {
     pub pepper: Pepper,
     /// Encrypts upstream credentials at rest and in the feed.
     pub seal_key: [u8; 32],
+    /// Where upstreams may be beside public addresses.
+    pub networks: Networks,
     /// Bounds on what one call may ask.
     pub limits: AdminLimits,
 }

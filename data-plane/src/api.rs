@@ -11,8 +11,9 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::{get, post};
-use http::StatusCode;
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 use std::sync::Arc;
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 /// The routes of one core.
 pub(crate) fn router(core: Arc<Core>) -> Router {
@@ -20,12 +21,40 @@ pub(crate) fn router(core: Arc<Core>) -> Router {
         .route("/chat/completions", post(chat_completions))
         .route("/models", get(models::list))
         .method_not_allowed_fallback(wrong_method);
-    Router::new()
+    let router = Router::new()
         .nest("/v1", paths.clone())
         .nest("/api/v1", paths)
         .fallback(unknown_path)
-        .with_state(core)
+        .with_state(core.clone());
+    match cross_origin(&core.plane.parts.settings.cors_origins) {
+        Some(layer) => router.layer(layer),
+        None => router,
+    }
 }
+
+/// Lets pages of some origins call us. Never with cookies or a browser's own credentials: a key is sent by the page.
+fn cross_origin(origins: &[HeaderValue]) -> Option<CorsLayer> {
+    if origins.is_empty() {
+        return None;
+    }
+    let origins = if origins.iter().any(|origin| origin == "*") {
+        AllowOrigin::any()
+    } else {
+        AllowOrigin::list(origins.iter().cloned())
+    };
+    let layer = CorsLayer::new().allow_origin(origins);
+    let layer = layer.allow_methods([Method::GET, Method::POST]);
+    // A page may send any header: what is not on our list goes nowhere.
+    Some(layer.allow_headers(AllowHeaders::mirror_request()).expose_headers(SHOWN))
+}
+
+/// Headers of answers that a page may read.
+const SHOWN: [HeaderName; 4] = [
+    HeaderName::from_static("x-request-id"),
+    HeaderName::from_static("retry-after"),
+    HeaderName::from_static("retry-after-ms"),
+    HeaderName::from_static("x-should-retry"),
+];
 
 async fn chat_completions(State(core): State<Arc<Core>>, request: Request) -> Response {
     pipeline::serve(core, request).await
@@ -41,7 +70,8 @@ async fn wrong_method() -> Response {
     refuse(ApiError::new(StatusCode::METHOD_NOT_ALLOWED, ErrorType::InvalidRequest, message))
 }
 
-fn refuse(error: ApiError) -> Response<Body> {
+/// An answer to what no endpoint asked for.
+pub(crate) fn refuse(error: ApiError) -> Response<Body> {
     metric::answered(error.status().as_u16());
     error.response(&pipeline::mint_request_id())
 }

@@ -3,6 +3,7 @@
 //! Everything that is not named here passes as the bytes it came in.
 
 pub(crate) mod chat;
+mod encoding;
 pub(crate) mod envelope;
 pub(crate) mod size;
 pub(crate) mod splice;
@@ -12,9 +13,11 @@ use crate::error::{ApiError, ErrorType};
 use crate::settings::{Limits, Pace};
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use encoding::Encoding;
+use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
+use tokio::time::{Instant, timeout_at};
 
 /// Reads a whole body.
 pub(crate) async fn read(
@@ -23,33 +26,30 @@ pub(crate) async fn read(
     limits: &Limits,
     pace: &Pace,
 ) -> Result<Bytes, ApiError> {
-    if headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
-        return Err(ApiError::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            ErrorType::InvalidRequest,
-            "compressed bodies are not supported: send the JSON as it is, without content-encoding",
-        ));
-    }
+    let encoding = Encoding::of(headers)?;
     let announced = announced(headers);
     if announced.is_some_and(|length| length > limits.body_bytes) {
         return Err(too_large(limits));
     }
     let mut collected = Collected::default();
-    while let Some(data) = next(&mut body, pace).await? {
+    let deadline = Instant::now() + pace.body_whole;
+    while let Some(data) = next(&mut body, pace, deadline).await? {
         if collected.length().saturating_add(data.len()) > limits.body_bytes {
             return Err(too_large(limits));
         }
         collected.add(data, announced);
     }
-    Ok(collected.finish())
+    encoding::unpack(encoding, collected.finish(), limits).await
 }
 
 fn announced(headers: &HeaderMap) -> Option<usize> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-async fn next(body: &mut Body, pace: &Pace) -> Result<Option<Bytes>, ApiError> {
-    let frame = tokio::time::timeout(pace.body, body.frame()).await.map_err(|_| too_slow(pace))?;
+async fn next(body: &mut Body, pace: &Pace, end: Instant) -> Result<Option<Bytes>, ApiError> {
+    let deadline = end.min(Instant::now() + pace.body);
+    let frame = timeout_at(deadline, body.frame()).await;
+    let frame = frame.map_err(|_| too_slow(pace, deadline == end))?;
     let Some(frame) = frame else {
         return Ok(None);
     };
@@ -92,8 +92,11 @@ fn too_large(limits: &Limits) -> ApiError {
     ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorType::PayloadTooLarge, message)
 }
 
-fn too_slow(pace: &Pace) -> ApiError {
-    let message =
-        format!("no part of the body came for {} s: send it without pauses", pace.body.as_secs());
+fn too_slow(pace: &Pace, is_whole: bool) -> ApiError {
+    let message = if is_whole {
+        format!("the body took longer than {} s: send it faster", pace.body_whole.as_secs())
+    } else {
+        format!("no part of the body came for {} s: send it without pauses", pace.body.as_secs())
+    };
     ApiError::new(StatusCode::REQUEST_TIMEOUT, ErrorType::Timeout, message)
 }

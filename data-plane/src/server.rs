@@ -2,6 +2,8 @@
 //!
 //! An accept loop of our own, because the ready-made one sets neither head time-outs nor `TCP_NODELAY`.
 
+mod gate;
+
 use crate::api;
 use crate::client_address::{Peer, WithPeer};
 use crate::metric;
@@ -9,8 +11,8 @@ use crate::plane::{Core, DataPlane};
 use crate::settings::DataPlaneSettings;
 use crate::upstream::client::Upstreams;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
@@ -80,7 +82,7 @@ impl Listener {
         for (index, socket) in self.sockets.into_iter().enumerate() {
             let plane = plane.clone();
             let upstreams =
-                Upstreams::new(&plane.shared.parts.settings.pace, plane.shared.parts.seal_key)?;
+                Upstreams::new(&plane.shared.parts.settings, plane.shared.parts.seal_key)?;
             let core = Arc::new(Core { plane: plane.shared.clone(), upstreams });
             let runtime = Builder::new_current_thread().enable_all().build()?;
             thread::Builder::new().name(format!("core-{index}")).spawn(move || {
@@ -149,7 +151,7 @@ async fn serve(core: Arc<Core>, service: WithPeer<axum::Router>, stream: TcpStre
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
-    let service = TowerToHyperService::new(service);
+    let service = service_fn(|request| gate::serve(service.clone(), request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(settings.pace.head)

@@ -3,6 +3,8 @@
 use crate::access::AccessLog;
 use crate::client_address::Network;
 use crate::trace::TraceSettings;
+use domain::network::Networks;
+use http::HeaderValue;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -31,6 +33,8 @@ pub struct Limits {
     pub app_bytes: usize,
     /// Most connections of clients, per core.
     pub connections: usize,
+    /// How many times its size a compressed body may unpack to.
+    pub unpacked_ratio: usize,
 }
 
 impl Default for Limits {
@@ -47,6 +51,7 @@ impl Default for Limits {
             attempts: 4,
             app_bytes: 128,
             connections: 32_768,
+            unpacked_ratio: 100,
         }
     }
 }
@@ -58,6 +63,8 @@ pub struct Pace {
     pub head: Duration,
     /// A client to send any next part of its body.
     pub body: Duration,
+    /// A client to send its whole body.
+    pub body_whole: Duration,
     /// A connection to an upstream to stand.
     pub connect: Duration,
     /// An upstream to begin its answer.
@@ -81,6 +88,7 @@ impl Default for Pace {
         Self {
             head: Duration::from_secs(10),
             body: Duration::from_secs(60),
+            body_whole: Duration::from_secs(10 * 60),
             connect: Duration::from_secs(5),
             first_token: Duration::from_secs(30),
             between_tokens: Duration::from_secs(60),
@@ -112,4 +120,8 @@ pub struct DataPlaneSettings {
     pub limits: Limits,
     /// Times.
     pub pace: Pace,
+    /// Where upstreams may be beside public addresses.
+    pub networks: Networks,
+    /// Origins whose pages may call the API from a browser; `*` is any. Empty: none.
+    pub cors_origins: Vec<HeaderValue>,
 }

@@ -5,3 +5,4 @@ pub(crate) mod client;
 pub(crate) mod words;
 pub(crate) mod refusal;
 pub(crate) mod health;
+mod resolver;

@@ -10,6 +10,7 @@ pub mod time;
 pub mod id;
 pub mod name;
 pub mod jurisdiction;
+pub mod network;
 
 pub mod tokens;
 pub mod price;

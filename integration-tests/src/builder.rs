@@ -102,6 +102,11 @@ impl Setup {
         Process::spawn(&arguments, &self.variables, self.folder.path())
     }
 
+    pub(crate) fn spawn_without_demo(&self) -> Process {
+        let arguments = ["up", "--data-dir", self.data_dir.to_str().unwrap()];
+        Process::spawn(&arguments, &self.variables, self.folder.path())
+    }
+
     /// One life: a process that is ready, or how it ended before it was.
     pub(crate) async fn launch(&self) -> Result<(Process, DemoEnv), Exited> {
         let before = demo_env::edition(&self.data_dir);

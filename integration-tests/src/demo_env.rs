@@ -37,6 +37,11 @@ impl DemoEnv {
         self.0.get(name).unwrap_or_else(|| panic!("demo.env has no {name}"))
     }
 
+    /// A later life may be elsewhere.
+    pub(crate) fn set(&mut self, name: &str, value: String) {
+        self.0.insert(name.to_owned(), value);
+    }
+
     /// Every variable's name.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)

@@ -6,6 +6,7 @@ use crate::client::Client;
 use crate::demo_env::DemoEnv;
 use crate::events::EventStream;
 use crate::http::{Reply, Request};
+use crate::patience::eventually;
 use crate::process::{Exited, Process};
 use crate::simulator::SimulatorClient;
 use rustix::process::Signal;
@@ -133,6 +134,19 @@ impl Gateway {
             Err(exited) => panic!("turnpike up does not start again: {exited:?}"),
         }
         self.redirect_upstreams().await;
+    }
+
+    /// Begins another life without `--demo`: what was seeded stays, but neither the simulator nor what is open to it does.
+    pub async fn restart_without_demo(&mut self) {
+        assert!(self.process.has_ended().is_some(), "kill or stop it first");
+        let said_before = self.process.stderr().len();
+        self.process = self.setup.spawn_without_demo();
+        let url = eventually("it tells where it serves clients", async || {
+            let said = self.process.stderr().split_off(said_before);
+            let (_, url) = said.split_once("serving clients on ")?;
+            url.split_once('\n').map(|(url, _)| url.to_owned())
+        });
+        self.face.set("OPENAI_BASE_URL", url.await);
     }
 
     /// Begins another life and ends it at once after a while, wherever its start has got to.

@@ -80,6 +80,13 @@ impl Request {
             .header("content-type", "application/json")
     }
 
+    /// With another method.
+    #[must_use]
+    pub fn method(mut self, method: &'static str) -> Self {
+        self.method = method;
+        self
+    }
+
     /// With an API key.
     #[must_use]
     pub fn bearer(self, key: &str) -> Self {

@@ -24,6 +24,7 @@ mod org;
 mod account;
 
 mod http;
+mod raw;
 mod client;
 mod events;
 
@@ -52,6 +53,7 @@ pub use org::{NewOrg, OrgHandle};
 pub use client::{Client, say};
 pub use events::{Event, EventStream};
 pub use http::{Answer, End, Head, Reply, Request};
+pub use raw::{RawConnection, Transcript};
 
 pub use simulator::{LogReader, SimulatorClient, SimulatorProcess};
 

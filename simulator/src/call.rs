@@ -84,6 +84,7 @@ impl Call<'_> {
             (Some(Fault::Silence), _) => Act::Silence,
             (Some(Fault::Reset), _) => Act::Reset,
             (Some(Fault::Html), _) => Act::Answer(Reply::html()),
+            (Some(Fault::Redirect), _) => Act::Answer(Reply::redirect()),
             _ => Act::Answer(answer(&script)),
         };
         Plan { script, act }

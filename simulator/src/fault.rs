@@ -49,6 +49,8 @@ pub enum Fault {
     ContentFilter,
     /// 200 with an HTML page, as broken proxies send.
     Html,
+    /// 307 to another path of the same simulator, where the request would be answered.
+    Redirect,
     /// 200 and a stream whose only event is an error.
     ErrorFirst,
     /// An error event after `at` chunks, then the stream ends without `[DONE]`.
@@ -119,6 +121,7 @@ impl Fault {
             | Self::NoUsage
             | Self::LyingUsage
             | Self::Html
+            | Self::Redirect
             | Self::ErrorFirst
             | Self::ErrorMid
             | Self::Empty => return None,

@@ -6,7 +6,7 @@ use std::{time::Duration, vec};
 use bytes::Bytes;
 use hyper::{
     HeaderMap, StatusCode,
-    header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue},
+    header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, LOCATION},
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -96,6 +96,15 @@ impl Reply {
     pub(crate) fn html() -> Self {
         let page = "<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>";
         Self::sized(StatusCode::OK, "text/html", page.len(), vec![Move::send(page)])
+    }
+
+    /// To where whoever follows would get an answer, and leave a mark in the log.
+    pub(crate) fn redirect() -> Self {
+        let status = StatusCode::TEMPORARY_REDIRECT;
+        let mut reply = Self::sized(status, "text/html", 0, vec![Move::send("")]);
+        let elsewhere = HeaderValue::from_static("/elsewhere/v1/chat/completions");
+        reply.headers.insert(LOCATION, elsewhere);
+        reply
     }
 
     /// An event stream.

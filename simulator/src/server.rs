@@ -57,6 +57,15 @@ struct Shared {
 }
 
 /// What a path and method stand for.
+/// What real providers tell of themselves and their customer with every answer.
+const TALKATIVE: [(&str, &str); 5] = [
+    ("openai-organization", "org-simulated"),
+    ("openai-processing-ms", "7"),
+    ("set-cookie", "__cf_bm=simulated; path=/; HttpOnly; Secure"),
+    ("cf-ray", "simulated-SIN"),
+    ("x-ratelimit-remaining-requests", "simulated"),
+];
+
 enum Endpoint<'a> {
     Chat,
     Completions,
@@ -173,6 +182,9 @@ async fn act(
             let id = format!("req_{}-{}", shared.run, attempt.number());
             if let Ok(id) = HeaderValue::try_from(id) {
                 reply.headers.insert("x-request-id", id);
+            }
+            for (name, value) in TALKATIVE {
+                reply.headers.insert(name, HeaderValue::from_static(value));
             }
             let turns = script.step.as_ref().map(|name| shared.steps.join(name));
             Ok(perform(reply, &script, turns, attempt, wire))

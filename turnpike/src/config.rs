@@ -14,11 +14,12 @@ mod secrets;
 pub(crate) use data_plane::DataPlane;
 pub(crate) use load::ConfigError;
 pub(crate) use roles::{
-    Billing, ControlPlane, Database, Log, LogFormat, LoggedRequests, Ops, Simulator,
+    Billing, ControlPlane, Database, Egress, Log, LogFormat, LoggedRequests, Ops, Simulator,
 };
 pub(crate) use secrets::Secrets;
 pub(crate) use traces::Traces;
 
+use domain::network::Networks;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -32,6 +33,8 @@ pub(crate) struct Config {
     pub(crate) log: Log,
     /// Where configuration and money are kept.
     pub(crate) database: Database,
+    /// Where upstreams may be.
+    pub(crate) egress: Egress,
     /// The proxies.
     pub(crate) data_plane: DataPlane,
     /// Operators' side.
@@ -52,6 +55,7 @@ impl Default for Config {
             data_dir: PathBuf::from("data"),
             log: Log::default(),
             database: Database::default(),
+            egress: Egress::default(),
             data_plane: DataPlane::default(),
             control_plane: ControlPlane::default(),
             billing: Billing::default(),
@@ -93,8 +97,20 @@ impl Config {
         own.unwrap_or_else(|| self.data_dir.join("configuration"))
     }
 
+    /// Where upstreams may be; the demo's are on this machine.
+    pub(crate) fn networks(&self, is_demo: bool) -> Result<Networks, ConfigError> {
+        let networks = Networks::parse(&self.egress.allowed_networks).map_err(|wrong| {
+            ConfigError::Nonsense {
+                key: "egress.allowed_networks".to_owned(),
+                claim: format!("must hold networks: {wrong}"),
+            }
+        })?;
+        Ok(if is_demo { networks.and_loopback() } else { networks })
+    }
+
     /// Refuses what parses, but cannot work.
     fn check(&self) -> Result<(), ConfigError> {
+        self.networks(false)?;
         let spool = &self.data_plane.spool;
         let claims = [
             (
@@ -128,6 +144,11 @@ impl Config {
                 "must be from 0 to 100",
             ),
             (!self.data_plane.name.is_empty(), "data_plane.name", "must not be empty"),
+            (
+                self.data_plane.cors_origins.iter().all(|origin| is_origin(origin)),
+                "data_plane.cors_origins",
+                "must hold origins such as https://app.example.com, or * for any",
+            ),
         ];
         match claims.into_iter().find(|(holds, ..)| !holds) {
             None => Ok(()),
@@ -136,6 +157,13 @@ impl Config {
             }
         }
     }
+}
+
+/// As browsers write it: scheme and host, no path.
+fn is_origin(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let is_host = |host: &str| !host.is_empty() && !host.contains(['/', '*', ' ']);
+    text == "*" || (rest.is_some_and(is_host) && text.bytes().all(|byte| byte.is_ascii_graphic()))
 }
 
 #[cfg(test)]

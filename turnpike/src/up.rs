@@ -19,6 +19,7 @@ use billing::desk::Desk;
 use control_plane::{AdminLimits, ControlPlane, ControlPlaneSettings, Secret};
 use data_dir::DataDir;
 use domain::key::Pepper;
+use domain::network::Networks;
 use links::tcp::TcpSettings;
 use links::usage::UsageSource;
 use planes::Planes;
@@ -83,13 +84,14 @@ async fn serve(config: &Config, is_demo: bool) -> anyhow::Result<()> {
     let ops = ops::Ops::start(config.ops.listen, stop.clone()).await?;
     let secrets = Secrets::load(config)?;
     let database = open_database(config).await?;
-    let control = start_control_plane(config, &secrets, &database, &stop).await?;
+    let networks = config.networks(is_demo)?;
+    let control = start_control_plane(config, &secrets, networks.clone(), &database, &stop).await?;
     let admin = serve_admin(config, &control, &stop).await?;
     let observed = control.clone();
     ops.observe(move || observed.observe());
     let (fleet, channel, escrow) = planes::fleet(&control, &stop);
     let desk = Desk::start(database.clone(), escrow, stop.clone());
-    let planes = Planes::start(config, &secrets, channel, &stop)?;
+    let planes = Planes::start(config, networks, &secrets, channel, &stop)?;
     planes.show(&ops);
     let source = UsageSource::spool(planes.spool.clone());
     let consumer = start_consumer(config, &database, source, &stop);
@@ -147,6 +149,7 @@ async fn open_database(config: &Config) -> anyhow::Result<Database> {
 async fn start_control_plane(
     config: &Config,
     secrets: &Secrets,
+    networks: Networks,
     database: &Database,
     stop: &CancellationToken,
 ) -> anyhow::Result<ControlPlane> {
@@ -154,6 +157,7 @@ async fn start_control_plane(
         operator_token: Secret::new(secrets.operator_token.clone()),
         pepper: Pepper(secrets.pepper),
         seal_key: secrets.seal_key,
+        networks,
         limits: AdminLimits::from(&config.control_plane.limits),
     };
     ControlPlane::start(settings, database.clone(), stop.clone())

@@ -10,6 +10,7 @@ use crate::state::{State, compile_at, key_change};
 use domain::catalog::{Object, Violation};
 use domain::config::{Key, Kind};
 use domain::id::{KeyUid, Revision};
+use domain::network::Networks;
 use domain::snapshot::{Change, Tombstone};
 use std::sync::Arc;
 
@@ -31,9 +32,14 @@ impl Draft {
 }
 
 /// Judges the fates of some objects, as revision `at`.
-pub(super) fn judge(fates: Vec<Fate>, state: &State, at: Revision) -> Result<Draft, Refusal> {
+pub(super) fn judge(
+    fates: Vec<Fate>,
+    state: &State,
+    at: Revision,
+    networks: &Networks,
+) -> Result<Draft, Refusal> {
     let mut next = State { at, ..state.clone() };
-    let outcome = read_into(&mut next, &fates).and_then(|keys| {
+    let outcome = read_into(&mut next, &fates, networks).and_then(|keys| {
         check(&mut next, state, &keys)?;
         Ok(keys)
     });
@@ -47,14 +53,21 @@ pub(super) fn judge(fates: Vec<Fate>, state: &State, at: Revision) -> Result<Dra
 }
 
 /// Puts what is written into the catalog and takes out what is deleted. Returns the keys that are written.
-fn read_into(next: &mut State, fates: &[Fate]) -> Result<Vec<Key>, Vec<Violation>> {
+fn read_into(
+    next: &mut State,
+    fates: &[Fate],
+    networks: &Networks,
+) -> Result<Vec<Key>, Vec<Violation>> {
     let mut keys = Vec::new();
     let mut violations = Vec::new();
     for fate in fates {
         match fate {
             Fate::Created { after, .. } | Fate::Updated { after, .. } => {
                 match read::object(&next.catalog, after) {
-                    Ok(object) => keys.extend(put(next, object, after)),
+                    Ok(object) => {
+                        violations.extend(closed(&object, networks));
+                        keys.extend(put(next, object, after));
+                    }
                     Err(wrong) => violations.extend(wrong),
                 }
             }
@@ -63,6 +76,21 @@ fn read_into(next: &mut State, fates: &[Fate]) -> Result<Vec<Key>, Vec<Violation
         }
     }
     if violations.is_empty() { Ok(keys) } else { Err(violations) }
+}
+
+/// An upstream where none may be. Only what is written is asked, so that a setting that was narrowed keeps no control plane
+/// from starting; data planes ask again before they dial.
+fn closed(object: &Object, networks: &Networks) -> Option<Violation> {
+    let Object::Upstream(upstream) = object else {
+        return None;
+    };
+    let closed = networks.permit_url(&upstream.base_url).err()?;
+    Some(Violation {
+        kind: Kind::Upstream,
+        name: upstream.name.clone(),
+        field: "base_url".to_owned(),
+        reason: closed.to_string(),
+    })
 }
 
 /// The catalog is copied by the first object that goes into it: a change of keys alone copies nothing.

@@ -2,6 +2,7 @@
 
 use control_plane::{AdminLimits, ControlPlane, ControlPlaneSettings, Secret};
 use domain::key::Pepper;
+use domain::network::Networks;
 use proto::admin::v1::apply_service_client::ApplyServiceClient;
 use proto::admin::v1::entity_service_client::EntityServiceClient;
 use proto::admin::v1::fx_rate_service_client::FxRateServiceClient;
@@ -153,6 +154,7 @@ pub(crate) fn settings(limits: AdminLimits) -> ControlPlaneSettings {
         operator_token: Secret::new(TOKEN),
         pepper: PEPPER,
         seal_key: SEAL_KEY,
+        networks: Networks::default(),
         limits,
     }
 }

@@ -29,6 +29,8 @@ pub(crate) enum AuthenticateError {
     Missing,
     #[error("the Authorization header is not `Bearer` and one key")]
     Unreadable,
+    #[error("the request names more than one key: send one Authorization header")]
+    Ambiguous,
     #[error("this is not an API key: check that it was copied whole")]
     Malformed,
     #[error("this API key is not known: it may have been deleted")]
@@ -52,6 +54,7 @@ impl From<AuthenticateError> for ApiError {
     fn from(error: AuthenticateError) -> Self {
         let message = error.to_string();
         match error {
+            AuthenticateError::Ambiguous => Self::invalid("authorization", message),
             AuthenticateError::OrgDisabled => {
                 Self::new(StatusCode::FORBIDDEN, ErrorType::PermissionDenied, message)
             }
@@ -119,18 +122,21 @@ pub(crate) fn caller(
     Ok(Caller { key: entry, org: org.clone(), entity: entity.clone(), plan: plan.clone() })
 }
 
-/// The one bearer of the request. Two are refused: whoever is behind us might read the other.
+/// The one bearer of the request. Where there are two, whoever stands before or behind us might read the other.
 fn bearer(headers: &HeaderMap) -> Result<&str, AuthenticateError> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let value = values.next().ok_or(AuthenticateError::Missing)?;
     if values.next().is_some() {
-        return Err(AuthenticateError::Unreadable);
+        return Err(AuthenticateError::Ambiguous);
     }
     let text = value.to_str().map_err(|_| AuthenticateError::Unreadable)?;
     let (scheme, secret) = text.split_once(' ').ok_or(AuthenticateError::Unreadable)?;
-    if scheme.eq_ignore_ascii_case("bearer") {
-        Ok(secret.trim())
-    } else {
-        Err(AuthenticateError::Unreadable)
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(AuthenticateError::Unreadable);
     }
+    let secret = secret.trim();
+    if headers.get_all("x-api-key").iter().any(|other| other.as_bytes() != secret.as_bytes()) {
+        return Err(AuthenticateError::Ambiguous);
+    }
+    Ok(secret)
 }

@@ -5,7 +5,7 @@ use crate::limits::{RateStanding, WindowStanding};
 use crate::plane::Shared;
 use crate::respond::Client;
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::response::Parts;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body_util::BodyExt;
@@ -45,7 +45,6 @@ pub(crate) fn head(
     let (mut parts, ()) = Response::new(()).into_parts();
     parts.status = status;
     parts.headers.insert(CONTENT_TYPE, content_type);
-    parts.headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Ok(id) = HeaderValue::from_str(request_id) {
         parts.headers.insert("x-request-id", id);
     }

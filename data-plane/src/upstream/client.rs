@@ -4,8 +4,10 @@
 
 use crate::body::splice::Spliced;
 use crate::dialect::openai;
-use crate::settings::Pace;
+use crate::settings::DataPlaneSettings;
+use crate::upstream::resolver::Resolver;
 use domain::config::{Dialect, Upstream};
+use domain::network::Networks;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderValue, Method, Request, Response, Uri};
 use hyper::body::Incoming;
@@ -25,6 +27,8 @@ const AGENT: &str = concat!("turnpike/", env!("CARGO_PKG_VERSION"));
 pub(crate) enum PrepareError {
     #[error("its base_url with the path is no address")]
     Address,
+    #[error("its base_url is not permitted")]
+    Closed,
     #[error("its credential does not open with this cell's key")]
     Credential,
 }
@@ -58,17 +62,21 @@ pub(crate) struct Call<'a> {
 
 /// One core's clients.
 pub(crate) struct Upstreams {
-    client: Client<HttpsConnector<HttpConnector>, Spliced>,
+    client: Client<HttpsConnector<HttpConnector<Resolver>>, Spliced>,
     prepared: Mutex<HashMap<String, Arc<Prepared>>>,
+    networks: Arc<Networks>,
     seal_key: [u8; 32],
 }
 
 impl Upstreams {
     /// Must be called on the core's own runtime.
-    pub(crate) fn new(pace: &Pace, seal_key: [u8; 32]) -> std::io::Result<Self> {
-        let mut connector = HttpConnector::new();
+    pub(crate) fn new(settings: &DataPlaneSettings, seal_key: [u8; 32]) -> std::io::Result<Self> {
+        let networks = Arc::new(settings.networks.clone());
+        let patience = settings.pace.connect;
+        let mut connector =
+            HttpConnector::new_with_resolver(Resolver::new(networks.clone(), patience));
         connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(pace.connect));
+        connector.set_connect_timeout(Some(patience));
         connector.enforce_http(false);
         let https = HttpsConnectorBuilder::new()
             .with_native_roots()?
@@ -79,7 +87,7 @@ impl Upstreams {
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())
             .build(https);
-        Ok(Self { client, prepared: Mutex::default(), seal_key })
+        Ok(Self { client, prepared: Mutex::default(), networks, seal_key })
     }
 
     /// Sends a request and waits for the head of the answer.
@@ -120,6 +128,11 @@ impl Upstreams {
             && Arc::ptr_eq(&known.upstream, upstream)
         {
             return Ok(known.clone());
+        }
+        // The connector asks its resolver about names only.
+        if let Err(closed) = self.networks.permit_url(&upstream.base_url) {
+            tracing::warn!(upstream = upstream.name, %closed, "an upstream is not called");
+            return Err(PrepareError::Closed);
         }
         let fresh = Arc::new(Prepared {
             upstream: upstream.clone(),

@@ -5,6 +5,7 @@ mod sample;
 mod money;
 mod names;
 mod jurisdictions;
+mod networks;
 #[cfg(test)]
 mod keys;
 mod clients;

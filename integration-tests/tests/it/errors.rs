@@ -86,7 +86,8 @@ async fn a_caller_who_is_nobody_is_401() {
     check(&gateway.send(&with("Bearer ' OR 1=1--")).await, &row("copied whole"));
     check(&gateway.send(&with(&format!("Bearer {unknown}"))).await, &row("copied whole"));
     let twice = with(&format!("Bearer {}", gateway.api_key())).bearer(gateway.api_key());
-    check(&gateway.send(&twice).await, &row("one key"));
+    let ambiguous = Row { status: 400, error_type: "invalid_request", names: "more than one key" };
+    check(&gateway.send(&twice).await, &ambiguous);
 
     let org = gateway.new_org("former", "1.00 USD").await;
     let key_name = admin.json(&["get", "key", "-o", "json"]).await;

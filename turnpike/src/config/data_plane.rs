@@ -34,6 +34,8 @@ pub(crate) struct DataPlane {
     pub(crate) money: Money,
     /// Usage events on their way to billing.
     pub(crate) spool: Spool,
+    /// Origins whose pages may call the API from a browser.
+    pub(crate) cors_origins: Vec<String>,
 }
 
 impl Default for DataPlane {
@@ -48,6 +50,7 @@ impl Default for DataPlane {
             limits: Limits::default(),
             money: Money::default(),
             spool: Spool::default(),
+            cors_origins: Vec::new(),
         }
     }
 }
@@ -129,12 +132,17 @@ pub(crate) struct Limits {
     pub(crate) app_bytes: u64,
     /// Most connections of clients, per core.
     pub(crate) connections: NonZeroUsize,
+    /// How many times its size a compressed body may unpack to.
+    pub(crate) unpacked_ratio: NonZeroUsize,
     /// A client to send a request's head.
     #[serde(with = "human::duration")]
     pub(crate) head_timeout: Duration,
     /// A client to send any next part of its body.
     #[serde(with = "human::duration")]
     pub(crate) body_timeout: Duration,
+    /// A client to send its whole body.
+    #[serde(with = "human::duration")]
+    pub(crate) body_whole_timeout: Duration,
     /// A connection to an upstream to stand.
     #[serde(with = "human::duration")]
     pub(crate) connect_timeout: Duration,
@@ -175,8 +183,10 @@ impl Default for Limits {
             attempts: at_least_one(4),
             app_bytes: 128,
             connections: at_least_one(32_768),
+            unpacked_ratio: at_least_one(100),
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(60),
+            body_whole_timeout: Duration::from_secs(10 * 60),
             connect_timeout: Duration::from_secs(5),
             first_token_timeout: Duration::from_secs(30),
             between_tokens_timeout: Duration::from_secs(60),

@@ -61,6 +61,14 @@ pub(crate) struct Database {
     pub(crate) url: Option<String>,
 }
 
+/// Where upstreams may be.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Egress {
+    /// Networks that are open to upstreams beside public addresses.
+    pub(crate) allowed_networks: Vec<String>,
+}
+
 /// Operators' side.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

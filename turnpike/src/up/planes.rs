@@ -11,6 +11,7 @@ use data_plane::purse::{Purse, PurseSettings};
 use data_plane::{AccessLog, DataPlane, DataPlaneParts, DataPlaneSettings, Limits, Listener};
 use data_plane::{Pace, TraceSettings, recovery, tokenizer};
 use domain::key::Pepper;
+use domain::network::Networks;
 use domain::time::Timestamp;
 use links::escrow::{EscrowLink, EscrowListener, escrow_listener};
 use links::feed::{FeedHello, FeedSubscriber, SubscriberSettings};
@@ -61,12 +62,14 @@ impl Planes {
     /// Opens the spool, ends what it finds open, and serves.
     pub(super) fn start(
         config: &Config,
+        networks: Networks,
         secrets: &Secrets,
         channel: Channel,
         stop: &CancellationToken,
     ) -> anyhow::Result<Self> {
         let name = &config.data_plane.name;
-        let listener = Listener::bind(&settings(config))?;
+        let settings = settings(config, networks);
+        let listener = Listener::bind(&settings)?;
         let address = listener.address();
         let (spool, recovered) = Spool::open(spool_settings(config), name)?;
         let slices = close_open(recovered);
@@ -88,7 +91,7 @@ impl Planes {
         tokio::spawn(following.follow(subscriber, stop.clone()));
         tokenizer::warm_up();
         let plane = DataPlane::new(DataPlaneParts {
-            settings: settings(config),
+            settings,
             configuration: configuration.clone(),
             purse,
             spool: spool.clone(),
@@ -169,7 +172,7 @@ fn close_open(recovered: Recovered) -> Vec<SliceMark> {
     slices
 }
 
-fn settings(config: &Config) -> DataPlaneSettings {
+fn settings(config: &Config, networks: Networks) -> DataPlaneSettings {
     let from = &config.data_plane;
     let cores = from.cores.or_else(|| available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     DataPlaneSettings {
@@ -181,6 +184,8 @@ fn settings(config: &Config) -> DataPlaneSettings {
         traces: traces(config),
         limits: limits(config),
         pace: pace(config),
+        networks,
+        cors_origins: from.cors_origins.iter().filter_map(|origin| origin.parse().ok()).collect(),
     }
 }
 
@@ -243,6 +248,7 @@ fn limits(config: &Config) -> Limits {
         attempts: from.attempts.get(),
         app_bytes: size(from.app_bytes),
         connections: from.connections.get(),
+        unpacked_ratio: from.unpacked_ratio.get(),
     }
 }
 
@@ -251,6 +257,7 @@ fn pace(config: &Config) -> Pace {
     Pace {
         head: from.head_timeout,
         body: from.body_timeout,
+        body_whole: from.body_whole_timeout,
         connect: from.connect_timeout,
         first_token: from.first_token_timeout,
         between_tokens: from.between_tokens_timeout,
