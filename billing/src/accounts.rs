@@ -4,9 +4,9 @@
 
 use crate::rows;
 use domain::escrow::wallet::Wallet;
-use domain::id::Account;
+use domain::id::{Account, OrgUid};
 use domain::money::{Currency, Nano};
-use sqlx::AssertSqlSafe;
+use sqlx::{AnyConnection, AssertSqlSafe};
 use std::collections::HashSet;
 use storage::{Statement, StorageError, Write};
 use thiserror::Error;
@@ -127,6 +127,51 @@ pub async fn set_budget(
     .execute(&mut **write)
     .await?;
     Ok(())
+}
+
+/// What there is of an org's money.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Traces {
+    /// Its wallet has or holds something.
+    pub money: bool,
+    /// The ledger or usage records tell of it.
+    pub history: bool,
+}
+
+/// What there is of an org's money; None: it has no wallet.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn traces(
+    connection: &mut AnyConnection,
+    org: OrgUid,
+) -> Result<Option<Traces>, StorageError> {
+    let row = sqlx::query(
+        "SELECT posted, held,
+             CASE WHEN EXISTS (SELECT 1 FROM lot WHERE org_uid = $1)
+                 THEN CAST(1 AS BIGINT) ELSE CAST(0 AS BIGINT) END AS lots,
+             CASE WHEN EXISTS (SELECT 1 FROM usage_record WHERE org_uid = $1)
+                 THEN CAST(1 AS BIGINT) ELSE CAST(0 AS BIGINT) END AS records
+         FROM account WHERE org_uid = $1 AND key_uid = 0",
+    )
+    .bind(org.0)
+    .fetch_optional(connection)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let has = |column: &str| rows::integer(&row, column).map(|number| number != 0);
+    Ok(Some(Traces {
+        money: has("posted")? || has("held")?,
+        history: has("lots")? || has("records")?,
+    }))
+}
+
+/// What an account has left, locked until the transaction ends.
+///
+/// # Errors
+/// When there is no such account.
+pub async fn posted(write: &mut Write, account: Account) -> Result<Nano, AccountError> {
+    let row = lock(write, account).await?.ok_or(AccountError::Unknown)?;
+    Ok(row.wallet.posted)
 }
 
 /// An account's row, locked until the transaction ends.

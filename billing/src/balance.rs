@@ -4,7 +4,8 @@ use crate::rows;
 use domain::escrow::wallet::Wallet;
 use domain::id::OrgUid;
 use domain::money::{Currency, Nano};
-use storage::{Database, StorageError};
+use sqlx::AnyConnection;
+use storage::StorageError;
 
 /// A wallet as its owner sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,16 +24,17 @@ pub struct Balance {
 ///
 /// # Errors
 /// When the database cannot be read.
-pub async fn balance(database: &Database, org: OrgUid) -> Result<Option<Balance>, StorageError> {
-    let mut read = database.read().await?;
+pub async fn balance(
+    connection: &mut AnyConnection,
+    org: OrgUid,
+) -> Result<Option<Balance>, StorageError> {
     let row = sqlx::query(
         "SELECT currency, posted, held, credit_limit FROM account
          WHERE org_uid = $1 AND key_uid = 0",
     )
     .bind(org.0)
-    .fetch_optional(&mut *read)
+    .fetch_optional(connection)
     .await?;
-    read.finish().await?;
     let Some(row) = row else { return Ok(None) };
     let wallet = Wallet {
         posted: rows::nano(&row, "posted")?,

@@ -23,10 +23,13 @@ pub struct CreditOrder {
 }
 
 /// What became of a top-up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CreditOutcome {
+#[derive(Debug)]
+#[must_use = "a top-up counts once its transaction is committed"]
+pub enum Credited {
     /// It had been posted before; nothing was posted now.
-    pub repeated: bool,
+    Repeated,
+    /// It counts once this transaction is committed, with whatever else belongs to it.
+    Posted(Write),
 }
 
 /// A top-up that was not posted.
@@ -60,30 +63,30 @@ pub enum CreditError {
     Storage(#[from] StorageError),
 }
 
-/// Posts a top-up to an org's wallet.
+/// Posts a top-up to an org's wallet, in a transaction that the caller commits.
 ///
 /// # Errors
-/// When it cannot be posted; then nothing was, unless the database was lost in the commit: repeat it with the same key.
+/// When it cannot be posted; then nothing was.
 pub async fn credit(
     database: &Database,
     order: CreditOrder,
     now: Timestamp,
-) -> Result<CreditOutcome, CreditError> {
+) -> Result<Credited, CreditError> {
     check(&order)?;
     if is_posted(database, &order).await? {
-        return Ok(CreditOutcome { repeated: true });
+        return Ok(Credited::Repeated);
     }
     match post(database, &order, now).await {
         // Someone else posted it at this moment, or did so with an order of their own.
         Err(CreditError::Storage(StorageError::Exists(cause))) => {
             if is_posted(database, &order).await? {
-                Ok(CreditOutcome { repeated: true })
+                Ok(Credited::Repeated)
             } else {
                 Err(StorageError::Exists(cause).into())
             }
         }
         Err(error) => Err(error),
-        Ok(()) => Ok(CreditOutcome { repeated: false }),
+        Ok(write) => Ok(Credited::Posted(write)),
     }
 }
 
@@ -138,7 +141,11 @@ async fn is_posted(database: &Database, order: &CreditOrder) -> Result<bool, Cre
     Err(CreditError::KeyReused(format!("{money} to {}", found.credit)))
 }
 
-async fn post(database: &Database, order: &CreditOrder, now: Timestamp) -> Result<(), CreditError> {
+async fn post(
+    database: &Database,
+    order: &CreditOrder,
+    now: Timestamp,
+) -> Result<Write, CreditError> {
     let mut write = database.write().await?;
     let Some(posted) = raise(&mut write, order).await? else {
         let refusal = why_not(&mut write, order).await?;
@@ -153,8 +160,7 @@ async fn post(database: &Database, order: &CreditOrder, now: Timestamp) -> Resul
     };
     let transaction = ledger::post(&mut write, &entry).await?;
     lots::open(&mut write, transaction, order.org, order.amount.amount, posted, now).await?;
-    write.commit().await?;
-    Ok(())
+    Ok(write)
 }
 
 /// Raises the wallet and returns its new balance; `None` when no wallet can take the order.

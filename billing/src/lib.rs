@@ -21,7 +21,7 @@ mod history;
 mod reconcile;
 
 pub use balance::{Balance, balance};
-pub use credit::{CreditError, CreditOrder, CreditOutcome, credit};
+pub use credit::{CreditError, CreditOrder, Credited, credit};
 pub use explain::{Explained, ExplainedAttempt, ExplainedLine, explain};
 pub use history::{HistoryError, UsagePage, UsageQuery, UsageRow, usage_page};
 pub use metric::describe as describe_metrics;

@@ -1,10 +1,11 @@
 //! What operators can do, written once for all kinds. The gRPC services and the process itself (for the demo's seed) both
 //! call this.
 
-use crate::authority::{Authority, Changed, Fate, Step};
+use crate::authority::{Answer, Authority, Call, Changed, Fate, Step};
 use crate::descriptors::Descriptors;
 use crate::errors::{AdminError, Failure, Refusal};
 use crate::listing::{self, ListQuery, Listing, Page, Tokens};
+use crate::operator::{Caller, Scope, Sight};
 use crate::resource::{Parts, Resource, Stamps, parts_of};
 use crate::rows::{self, Row};
 use crate::settings::Secret;
@@ -12,6 +13,9 @@ use domain::config::Kind;
 use domain::time::Timestamp;
 use proto::admin::v1;
 use std::sync::Arc;
+
+/// What operators of a part of the zone are told of an object that a data plane rejects.
+const REJECTED: &str = "an object was rejected; its name is told to operators of the whole zone";
 
 /// The operations of the admin API.
 #[derive(Clone)]
@@ -29,32 +33,35 @@ pub(crate) struct Made<R> {
 }
 
 impl Admin {
-    pub(crate) async fn create<R: Resource>(
+    pub(crate) async fn create<R: Resource, A: Answer>(
         &self,
+        call: Call,
         message: Option<R>,
-        validate_only: bool,
-    ) -> Result<Made<R>, AdminError> {
+        answer: fn(Changed) -> Result<A, AdminError>,
+    ) -> Result<A, AdminError> {
         let step = Step::Create(required(message)?);
-        match self.one(step, validate_only).await? {
-            Fate::Created { after, secret } => {
-                // A key that was only tried does not exist, and neither does its secret.
-                let secret = secret.filter(|_| !validate_only);
-                Ok(Made { message: shown(after)?, secret })
-            }
-            other => Ok(Made { message: shown(other.into_row())?, secret: None }),
-        }
+        self.authority.change(call, vec![step], answer).await
     }
 
-    pub(crate) async fn get<R: Resource>(&self, name: &str) -> Result<R, AdminError> {
-        Ok(shown(self.find(R::KIND, name).await?)?)
+    pub(crate) async fn get<R: Resource>(
+        &self,
+        caller: &Caller,
+        name: &str,
+    ) -> Result<R, AdminError> {
+        Ok(shown(self.find(&caller.operator.scope, R::KIND, name).await?)?)
     }
 
-    pub(crate) async fn list<R: Resource>(&self, query: ListQuery) -> Result<Page<R>, AdminError> {
+    pub(crate) async fn list<R: Resource>(
+        &self,
+        caller: &Caller,
+        query: ListQuery,
+    ) -> Result<Page<R>, AdminError> {
         let listing = Listing {
             db: self.authority.database(),
             limits: self.authority.limits(),
             descriptors: &self.descriptors,
             generation: self.generation(),
+            scope: &caller.operator.scope,
         };
         let Page { items, next_page_token } = listing.page(R::KIND, &query).await?;
         let items = items.into_iter().map(shown).collect::<Result<_, _>>()?;
@@ -66,61 +73,65 @@ impl Admin {
         self.authority.publisher().head().generation
     }
 
-    pub(crate) async fn update<R: Resource>(
+    pub(crate) async fn update<R: Resource + Answer>(
         &self,
+        call: Call,
         message: Option<R>,
         mask: Option<prost_types::FieldMask>,
-        validate_only: bool,
     ) -> Result<R, AdminError> {
         let mask = mask.map(|mask| mask.paths).unwrap_or_default();
         let step = Step::Update(required(message)?, mask);
-        Ok(shown(self.one(step, validate_only).await?.into_row())?)
+        self.authority.change(call, vec![step], |changed| Ok(made(changed)?.message)).await
     }
 
     pub(crate) async fn delete(
         &self,
+        call: Call,
         kind: Kind,
         name: String,
         etag: String,
-        validate_only: bool,
     ) -> Result<(), AdminError> {
-        self.one(Step::Delete { kind, name, etag }, validate_only).await.map(drop)
+        self.authority.change(call, vec![Step::Delete { kind, name, etag }], |_| Ok(())).await
     }
 
     pub(crate) async fn apply(
         &self,
-        request: v1::ApplyRequest,
+        call: Call,
+        objects: Vec<v1::Object>,
     ) -> Result<v1::ApplyResponse, AdminError> {
         let most = self.authority.limits().apply_objects_max;
-        if request.objects.len() > most {
-            let reason = format!("{} are too many at once: at most {most}", request.objects.len());
+        if objects.len() > most {
+            let reason = format!("{} are too many at once: at most {most}", objects.len());
             return Err(Refusal::Argument { field: "objects", reason }.into());
         }
-        let steps: Vec<Step> = request
-            .objects
+        let steps: Vec<Step> = objects
             .into_iter()
             .enumerate()
             .map(|(index, object)| parts_of(object).map(Step::Put).ok_or_else(|| empty(index)))
             .collect::<Result<_, _>>()?;
-        let Changed { revision, fates } =
-            self.authority.change(steps, request.validate_only).await?;
-        Ok(v1::ApplyResponse {
-            revision: revision.rev,
-            objects: fates.iter().map(applied).collect(),
-        })
+        let answer = |Changed { revision, fates }: Changed| {
+            let objects = fates.iter().map(applied).collect();
+            Ok(v1::ApplyResponse { revision: revision.rev, objects })
+        };
+        self.authority.change(call, steps, answer).await
     }
 
+    /// The state of data planes. What they reject may be others' objects, whose names are for the zone alone.
     pub(crate) fn data_planes(
         &self,
+        caller: &Caller,
         query: &ListQuery,
     ) -> Result<v1::ListDataPlanesResponse, AdminError> {
         let publisher = self.authority.publisher();
+        let is_told = caller.operator.scope == Scope::Everything;
+        let reject = |text: String| if is_told { text } else { REJECTED.to_owned() };
         let mut told: Vec<(String, v1::DataPlane)> = publisher
             .data_planes()
             .into_iter()
             .map(|status| {
                 let (name, applied) = (status.name.clone(), status.applied.rev);
-                (status.name, v1::DataPlane { name, applied, rejects: status.rejects })
+                let rejects = status.rejects.into_iter().map(reject).collect();
+                (status.name, v1::DataPlane { name, applied, rejects })
             })
             .collect();
         told.sort_by(|(one, _), (other, _)| one.cmp(other));
@@ -133,18 +144,29 @@ impl Admin {
         })
     }
 
-    /// The row of an object.
-    pub(crate) async fn find(&self, kind: Kind, name: &str) -> Result<Row, AdminError> {
+    /// The row of an object that the scope's operator may see. One that he may not see is not found, in the same words.
+    pub(crate) async fn find(
+        &self,
+        scope: &Scope,
+        kind: Kind,
+        name: &str,
+    ) -> Result<Row, AdminError> {
         let mut read = self.authority.database().read().await?;
-        let row = rows::find(&mut read, kind, name).await?;
+        let found = match rows::find(&mut read, kind, name).await? {
+            Some(row) if Sight::of(scope).sees(&mut read, &row).await? => Some(row),
+            _ => None,
+        };
         read.finish().await?;
-        row.ok_or_else(|| Refusal::NotFound { kind, name: name.to_owned() }.into())
+        found.ok_or_else(|| Refusal::NotFound { kind, name: name.to_owned() }.into())
     }
+}
 
-    async fn one(&self, step: Step, validate_only: bool) -> Result<Fate, AdminError> {
-        let kind = step.kind();
-        let changed = self.authority.change(vec![step], validate_only).await?;
-        changed.fates.into_iter().next().ok_or_else(|| missing(kind).into())
+/// The one new object, and its secret if it has one.
+pub(crate) fn made<R: Resource>(changed: Changed) -> Result<Made<R>, AdminError> {
+    match changed.fates.into_iter().next() {
+        Some(Fate::Created { after, secret }) => Ok(Made { message: shown(after)?, secret }),
+        Some(other) => Ok(Made { message: shown(other.into_row())?, secret: None }),
+        None => Err(missing(R::KIND).into()),
     }
 }
 

@@ -6,33 +6,47 @@
 //! on. Memory and feed move only once the commit is known to have happened.
 
 mod plan;
+mod reach;
 mod judge;
 mod record;
 mod accounts;
 
-pub(crate) use plan::{Fate, Step};
+mod call;
+mod wallets;
+mod operators;
 
-use crate::errors::{AdminError, Failure};
+pub(crate) use call::{Answer, Call};
+pub(crate) use operators::{OperatorChange, OperatorFate, OperatorStep};
+pub(crate) use plan::{Fate, Step};
+pub(crate) use wallets::balance;
+
+use crate::audit::{Auditor, Denied, Entry};
+use crate::errors::{AdminError, Failure, OperatorRefusal, Refusal};
 use crate::mask::Masks;
 use crate::metric;
+use crate::operator::{Caller, Scope};
 use crate::rows;
 use crate::settings::{AdminLimits, ControlPlaneSettings};
 use crate::state::State;
+use call::Answers;
 use domain::id::Revision;
 use domain::snapshot::{Change, Delta};
 use judge::Draft;
 use links::feed::FeedPublisher;
+use prost::Message;
 use std::sync::Arc;
-use storage::{Database, Write};
-use tokio::sync::{Mutex, MutexGuard};
+use storage::{Database, StorageError, Write};
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, field};
+use tracing::{Instrument, Span, field};
 
 /// Changes the configuration, one change at a time.
 pub(crate) struct Authority {
     db: Database,
     settings: ControlPlaneSettings,
     masks: Masks,
+    answers: Answers,
+    auditor: Auditor,
     publisher: FeedPublisher,
     state: Mutex<State>,
     shutdown: CancellationToken,
@@ -52,9 +66,14 @@ impl Authority {
         db: Database,
         settings: ControlPlaneSettings,
         masks: Masks,
+        auditor: Auditor,
         shutdown: CancellationToken,
     ) -> Result<Self, Failure> {
         let mut write = db.write().await?;
+        if rows::begin_generation(&mut write, crate::now()).await? {
+            write.commit().await?;
+            write = db.write().await?;
+        }
         let at = rows::head(&mut write).await?;
         let mut state = State::load(&mut write, at).await?;
         if record::unrecorded_prices(&mut write, &mut state).await? {
@@ -64,7 +83,9 @@ impl Authority {
         let puts = state.puts(&mut write).await?;
         write.rollback().await?;
         let publisher = FeedPublisher::new(state.at, puts);
-        Ok(Self { db, settings, masks, publisher, state: Mutex::new(state), shutdown })
+        let answers = Answers::new(&settings);
+        let state = Mutex::new(state);
+        Ok(Self { db, settings, masks, answers, auditor, publisher, state, shutdown })
     }
 
     /// Where data planes are told.
@@ -77,60 +98,90 @@ impl Authority {
         &self.db
     }
 
+    /// The chain of all changes.
+    pub(crate) const fn auditor(&self) -> &Auditor {
+        &self.auditor
+    }
+
+    /// Forgets, now and again, answers that may not be repeated any more, until the process ends.
+    pub(crate) async fn sweep_answers(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(self.settings.limits.request_id_sweep);
+        while self.shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+            if let Err(error) = self.answers.sweep(&self.db).await {
+                tracing::warn!(%error, "answers whose time is over could not be forgotten yet");
+            }
+        }
+    }
+
     /// Bounds on what one call may ask.
     pub(crate) const fn limits(&self) -> &AdminLimits {
         &self.settings.limits
     }
 
-    /// Keeps the configuration from changing while it is held, for what must not race with a deletion.
-    pub(crate) async fn hold_still(&self) -> MutexGuard<'_, State> {
-        self.state.lock().await
+    /// What a request to change something is, for telling whether it is repeated.
+    pub(crate) fn call(
+        &self,
+        caller: Caller,
+        request_id: &str,
+        validate_only: bool,
+        request: &impl Message,
+    ) -> Result<Call, AdminError> {
+        Ok(self.answers.call(caller, request_id, validate_only, request)?)
     }
 
-    /// Does all steps or none, as one revision; with `validate_only` none, after trying all. Steps that change nothing
-    /// mint nothing.
-    ///
-    /// Runs as a task of its own: a caller that hangs up between commit and feed must not keep them apart.
-    pub(crate) async fn change(
+    /// Does all steps or none, as one revision; a trial none, after trying all. Steps that change nothing mint nothing.
+    /// What may not be done is recorded, too.
+    pub(crate) async fn change<A: Answer>(
         self: &Arc<Self>,
+        call: Call,
         steps: Vec<Step>,
-        validate_only: bool,
-    ) -> Result<Changed, AdminError> {
+        answer: fn(Changed) -> Result<A, AdminError>,
+    ) -> Result<A, AdminError> {
         let this = Arc::clone(self);
         let span = tracing::info_span!(
             "configuration change",
             otel.kind = "server",
             turnpike.steps = steps.len(),
-            turnpike.validate_only = validate_only,
+            turnpike.validate_only = call.validate_only,
             turnpike.revision = field::Empty,
         );
-        let work = async move { this.run(steps, validate_only).await }.instrument(span.clone());
-        let task = tokio::spawn(work);
-        let changed = task.await.unwrap_or_else(|died| {
-            tracing::error!(error = %died, "a change of the configuration died");
-            Err(if died.is_panic() { Failure::Died } else { Failure::ShuttingDown }.into())
-        });
-        metric::changed(if changed.is_ok() { "done" } else { "refused" });
-        changed.inspect(|changed| {
-            span.record("turnpike.revision", changed.revision.rev);
-        })
+        let work = async move {
+            let done = this.run(&call, steps, answer).await;
+            this.told(&call, done).await
+        };
+        let done = apart(work.instrument(span)).await;
+        metric::changed(if done.is_ok() { "done" } else { "refused" });
+        done
     }
 
-    async fn run(&self, steps: Vec<Step>, validate_only: bool) -> Result<Changed, AdminError> {
-        if self.shutdown.is_cancelled() {
-            return Err(Failure::ShuttingDown.into());
-        }
+    async fn run<A: Answer>(
+        &self,
+        call: &Call,
+        steps: Vec<Step>,
+        answer: fn(Changed) -> Result<A, AdminError>,
+    ) -> Result<A, AdminError> {
+        self.refuse_when_stopping()?;
         let mut state = self.state.lock().await;
+        if let Some(earlier) = self.answers.earlier(&self.db, call).await? {
+            return Ok(earlier);
+        }
         let mut write = self.db.write().await?;
-        match self.try_all(&mut state, &mut write, steps).await {
-            Ok(draft) if draft.changes_anything() && !validate_only => {
-                self.make_durable(write, &draft).await?;
-                self.move_to(&mut state, draft.next, draft.changes)?;
-                Ok(Changed { revision: state.at, fates: draft.fates })
+        match self.try_all(&mut state, &mut write, call, steps).await {
+            Ok(draft) if draft.changes_anything() && !call.validate_only => {
+                let entries = self.entries(&draft)?;
+                let Draft { fates, next, changes } = draft;
+                let answered = answer(Changed { revision: next.at, fates })?;
+                self.conclude(write, call, &entries, &answered).await?;
+                self.move_to(&mut state, next, changes)?;
+                Span::current().record("turnpike.revision", state.at.rev);
+                Ok(answered)
             }
             Ok(draft) => {
                 undo(write).await;
-                Ok(Changed { revision: state.at, fates: draft.fates })
+                let fates = draft.fates.into_iter().map(Fate::without_secret).collect();
+                let answered = answer(Changed { revision: state.at, fates })?;
+                self.keep_alone(call, &answered).await?;
+                Ok(answered)
             }
             Err(error) => {
                 undo(write).await;
@@ -144,12 +195,15 @@ impl Authority {
         &self,
         state: &mut State,
         write: &mut Write,
+        call: &Call,
         steps: Vec<Step>,
     ) -> Result<Draft, AdminError> {
         let mut minted = rows::mint(write, steps.len()).await?;
         self.catch_up(state, write, minted.before()).await?;
+        self.expect_unchanged(write, &call.caller).await?;
         let fates = plan::Planner {
             connection: write,
+            caller: &call.caller,
             catalog: &state.catalog,
             masks: &self.masks,
             settings: &self.settings,
@@ -161,6 +215,88 @@ impl Authority {
         let draft = judge::judge(fates, state, minted.revision, &self.settings.networks)?;
         record::record(write, state, &draft).await?;
         Ok(draft)
+    }
+
+    /// Audit record and kept answer join what was written; all of it becomes durable.
+    async fn conclude(
+        &self,
+        mut write: Write,
+        call: &Call,
+        entries: &[Entry],
+        answer: &impl Answer,
+    ) -> Result<(), Failure> {
+        self.answers.keep(&mut write, call, answer).await?;
+        if entries.is_empty() {
+            return Ok(write.commit().await?);
+        }
+        let head = self.auditor.append(&mut write, &call.caller, &call.request_id, entries).await?;
+        let Err(error) = write.commit().await else { return Ok(()) };
+        match self.auditor.was_appended(&head).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(error.into()),
+            Err(unread) => {
+                tracing::error!(error = %unread, "the outcome of a commit cannot be read");
+                Err(Failure::OutcomeUnknown(error))
+            }
+        }
+    }
+
+    /// Keeps the answer of a call that changed nothing, so that repeating it later changes nothing either.
+    async fn keep_alone(&self, call: &Call, answer: &impl Answer) -> Result<(), Failure> {
+        if !call.is_remembered() {
+            return Ok(());
+        }
+        self.conclude(self.db.write().await?, call, &[], answer).await
+    }
+
+    fn entries(&self, draft: &Draft) -> Result<Vec<Entry>, AdminError> {
+        let mut entries = Vec::with_capacity(draft.fates.len());
+        for fate in &draft.fates {
+            let fields = match fate {
+                Fate::Updated { before, after } => self.masks.changed(&before.spec, &after.spec)?,
+                _ => Vec::new(),
+            };
+            entries.extend(fate.entry(fields));
+        }
+        Ok(entries)
+    }
+
+    /// What a call came to. Attempts at what the caller may not do are recorded, as are those at what is not there for
+    /// him, whether it is there for others or not: the two must take equally long.
+    async fn told<A: Answer>(
+        &self,
+        call: &Call,
+        done: Result<A, AdminError>,
+    ) -> Result<A, AdminError> {
+        let Err(error) = &done else { return done };
+        if let Some(resource) = attempted(&call.caller, error) {
+            let request_id = &call.request_id;
+            self.auditor
+                .denied(Denied { caller: &call.caller, resource: &resource, request_id })
+                .await;
+        } else if let AdminError::Failed(Failure::Storage(StorageError::Exists(_))) = error {
+            // Another replica answered the same call at this moment.
+            if let Some(earlier) = self.answers.earlier(&self.db, call).await? {
+                return Ok(earlier);
+            }
+        }
+        done
+    }
+
+    /// A call may have waited while its caller was changed.
+    async fn expect_unchanged(&self, write: &mut Write, caller: &Caller) -> Result<(), AdminError> {
+        let known = &caller.operator;
+        if !known.is_stored() {
+            return Ok(());
+        }
+        match rows::find_operator(write, &known.name).await? {
+            Some(found) if found == *known => Ok(()),
+            _ => Err(OperatorRefusal::CallerChanged.into()),
+        }
+    }
+
+    fn refuse_when_stopping(&self) -> Result<(), Failure> {
+        if self.shutdown.is_cancelled() { Err(Failure::ShuttingDown) } else { Ok(()) }
     }
 
     /// Reads again what somebody else committed, or what a commit of unknown outcome did after all.
@@ -183,27 +319,6 @@ impl Authority {
         self.move_to(state, next, missed)
     }
 
-    async fn make_durable(&self, write: Write, draft: &Draft) -> Result<(), Failure> {
-        let Err(error) = write.commit().await else { return Ok(()) };
-        match self.was_committed(draft).await {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(error.into()),
-            Err(unread) => {
-                tracing::error!(error = %unread, "the outcome of a commit cannot be read");
-                Err(Failure::OutcomeUnknown(error))
-            }
-        }
-    }
-
-    async fn was_committed(&self, draft: &Draft) -> Result<bool, Failure> {
-        let mut read = self.db.read().await?;
-        let head = rows::head(&mut read).await?;
-        let is_there = head >= draft.next.at
-            && rows::logged_at(&mut read, draft.next.at, &draft.changes).await?;
-        read.finish().await?;
-        Ok(is_there)
-    }
-
     fn move_to(&self, state: &mut State, next: State, changes: Vec<Change>) -> Result<(), Failure> {
         let delta = Delta { from: state.at, to: next.at, changes };
         *state = next;
@@ -218,5 +333,32 @@ impl Authority {
 async fn undo(write: Write) {
     if let Err(error) = write.rollback().await {
         tracing::warn!(%error, "a rollback failed; its connection was closed");
+    }
+}
+
+/// Runs a change as a task of its own: a caller that hangs up between commit and feed must not keep them apart.
+async fn apart<T: Send + 'static>(
+    work: impl Future<Output = Result<T, AdminError>> + Send + 'static,
+) -> Result<T, AdminError> {
+    tokio::spawn(work).await.unwrap_or_else(|died| {
+        tracing::error!(error = %died, "a change of the configuration died");
+        Err(if died.is_panic() { Failure::Died } else { Failure::ShuttingDown }.into())
+    })
+}
+
+/// What a refused call tried to change, if it was refused for who makes it.
+fn attempted(caller: &Caller, error: &AdminError) -> Option<String> {
+    let AdminError::Refused(refusal) = error else { return None };
+    match refusal {
+        Refusal::Denied { resource, .. } => Some(resource.clone()),
+        Refusal::NotFound { kind, name } if caller.operator.scope != Scope::Everything => {
+            Some(format!("{kind} {name}"))
+        }
+        Refusal::Operator(OperatorRefusal::NotFound { name })
+            if caller.operator.scope != Scope::Everything =>
+        {
+            Some(format!("Operator {name}"))
+        }
+        _ => None,
     }
 }

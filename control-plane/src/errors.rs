@@ -95,6 +95,25 @@ pub enum Refusal {
         /// What is in the way, and the remedy.
         reason: String,
     },
+    /// It is not this operator's to do.
+    #[error("{reason}")]
+    Denied {
+        /// What it was about, for the record; empty: not known.
+        resource: String,
+        /// Who may not, and why not.
+        reason: String,
+    },
+    /// The id stands for another call.
+    #[error(
+        "request_id: {id:?} was used for another request; repeat that one unchanged, or choose a new id"
+    )]
+    RequestIdReused {
+        /// Which id.
+        id: String,
+    },
+    /// Something about operators.
+    #[error(transparent)]
+    Operator(#[from] OperatorRefusal),
     /// Nothing is known of such a request.
     #[error(
         "no request {id:?}: looked among the ids of our answers (x-request-id) and of upstreams; one that \
@@ -104,6 +123,43 @@ pub enum Refusal {
         /// What was looked for.
         id: String,
     },
+}
+
+/// What a caller who changes operators has to change.
+#[derive(Debug, Error)]
+pub enum OperatorRefusal {
+    /// There is no such operator.
+    #[error("there is no operator {name:?}; `turnpike operator list` lists those there are")]
+    NotFound {
+        /// Which.
+        name: String,
+    },
+    /// There is one already.
+    #[error("operator {name:?} exists already; choose another name")]
+    Exists {
+        /// Which.
+        name: String,
+    },
+    /// The operator changed since the caller read it.
+    #[error(
+        "operator {name:?} has changed since it was read (etag {given:?}, now {current:?}); read it again"
+    )]
+    Stale {
+        /// Which.
+        name: String,
+        /// What the caller believed.
+        given: String,
+        /// What it is.
+        current: String,
+    },
+    /// The last way in cannot be removed.
+    #[error(
+        "\"root\" is the owner of the token file (control_plane.operator_token_file): it can be changed there alone"
+    )]
+    Root,
+    /// The caller itself was changed while its call waited.
+    #[error("this operator was changed while the call waited; call again")]
+    CallerChanged,
 }
 
 /// What is not the caller's fault.
@@ -178,6 +234,12 @@ impl From<TokenFault> for AdminError {
 impl From<NoDescriptor> for AdminError {
     fn from(NoDescriptor(kind): NoDescriptor) -> Self {
         Self::Failed(Failure::NoDescriptor(kind))
+    }
+}
+
+impl From<OperatorRefusal> for AdminError {
+    fn from(refusal: OperatorRefusal) -> Self {
+        Self::Refused(refusal.into())
     }
 }
 

@@ -16,6 +16,7 @@ mod listing;
 
 mod key_secret;
 mod rows;
+mod audit;
 mod state;
 mod authority;
 
@@ -24,18 +25,20 @@ mod services;
 mod errors;
 
 pub use descriptors::NoDescriptor;
-pub use errors::{AdminError, Failure, Refusal};
+pub use errors::{AdminError, Failure, OperatorRefusal, Refusal};
 pub use listing::TokenFault;
 pub use metric::describe as describe_metrics;
 pub use settings::{AdminLimits, ControlPlaneSettings, Secret};
 
-use admin::Admin;
-use authority::Authority;
+use admin::{Admin, made};
+use audit::Auditor;
+use authority::{Authority, Call};
 use descriptors::Descriptors;
 use domain::time::Timestamp;
 use links::feed::FeedPublisher;
 use mask::Masks;
-use operator::OperatorGate;
+use operator::{Caller, Gate};
+use prost::Message;
 use proto::admin::v1;
 use services::Health;
 use std::sync::Arc;
@@ -89,11 +92,15 @@ impl ControlPlane {
             return Err(StartError::WeakToken);
         }
         let unreadable = |wrong: &dyn std::fmt::Display| StartError::Descriptors(wrong.to_string());
-        let gate = OperatorGate::new(&settings.operator_token);
         let descriptors = Descriptors::new().map_err(|wrong| unreadable(&wrong))?;
         let masks = Masks::new(descriptors.clone());
-        let authority = Authority::start(db, settings, masks, token).await?;
-        let admin = Admin { authority: Arc::new(authority), descriptors };
+        let denied_max = settings.limits.denied_records_per_minute;
+        let auditor = Auditor::new(db.clone(), &settings.pepper, denied_max);
+        let (root, pepper) = (&settings.operator_token, &settings.pepper);
+        let gate = Gate::new(root, pepper, db.clone(), auditor.clone());
+        let authority = Arc::new(Authority::start(db, settings, masks, auditor, token).await?);
+        tokio::spawn(Arc::clone(&authority).sweep_answers());
+        let admin = Admin { authority, descriptors };
         let (routes, health) =
             services::routes(&admin, gate).await.map_err(|wrong| unreadable(&wrong))?;
         Ok(Self { admin, routes, health })
@@ -126,7 +133,9 @@ impl ControlPlane {
     /// # Errors
     /// When anything in them is refused; then nothing was changed.
     pub async fn apply(&self, objects: Vec<v1::Object>) -> Result<v1::ApplyResponse, AdminError> {
-        self.admin.apply(v1::ApplyRequest { objects, validate_only: false }).await
+        let request = v1::ApplyRequest { objects, ..v1::ApplyRequest::default() };
+        let call = self.call("ApplyService/Apply", &request)?;
+        self.admin.apply(call, request.objects).await
     }
 
     /// Makes the key `org/name` and its secret, which is never told again.
@@ -141,8 +150,11 @@ impl ControlPlane {
     ) -> Result<v1::CreateKeyResponse, AdminError> {
         let spec = v1::KeySpec { org: org.to_owned(), ..spec };
         let name = format!("{org}/{name}");
-        let key = v1::Key { name, spec: Some(spec), ..v1::Key::default() };
-        Ok(services::with_secret(self.admin.create(Some(key), false).await?))
+        let key = Some(v1::Key { name, spec: Some(spec), ..v1::Key::default() });
+        let request = v1::CreateKeyRequest { key, ..v1::CreateKeyRequest::default() };
+        let call = self.call("KeyService/CreateKey", &request)?;
+        let answer = |changed| Ok(services::with_secret(made(changed)?));
+        self.admin.create(call, request.key, answer).await
     }
 
     /// Posts a top-up; the same idempotency key posts once.
@@ -153,7 +165,23 @@ impl ControlPlane {
         &self,
         order: v1::CreditOrgRequest,
     ) -> Result<v1::CreditOrgResponse, AdminError> {
-        services::credit(&self.admin, order).await
+        let call = self.call("MoneyService/CreditOrg", &order)?;
+        self.admin.authority.credit(call, order).await
+    }
+
+    /// A call of the process itself.
+    fn call(&self, method: &'static str, request: &impl Message) -> Result<Call, AdminError> {
+        self.admin.authority.call(Caller::process(method), "", false, request)
+    }
+}
+
+/// Microseconds since the epoch, as the wire has them.
+fn wire_time(at: Timestamp) -> prost_types::Timestamp {
+    const MICROS_PER_SECOND: u64 = 1_000_000;
+    let nanos = at.0.wrapping_rem(MICROS_PER_SECOND).saturating_mul(1_000);
+    prost_types::Timestamp {
+        seconds: i64::try_from(at.0.wrapping_div(MICROS_PER_SECOND)).unwrap_or(i64::MAX),
+        nanos: i32::try_from(nanos).unwrap_or(0),
     }
 }
 

@@ -12,10 +12,14 @@ pub use token::TokenFault;
 pub(crate) use token::{Cursor, Tokens};
 
 use crate::descriptors::Descriptors;
-use crate::errors::{AdminError, Refusal};
-use crate::rows::{self, Place, Row, Span};
+use crate::errors::{AdminError, Failure, Refusal};
+use crate::operator::{Scope, Sight};
+use crate::resource::Spec;
+use crate::rows::{self, Order, Place, Row, Span};
 use crate::settings::AdminLimits;
 use domain::config::Kind;
+use domain::id::OrgUid;
+use std::ops::Range;
 use storage::{Database, Read};
 
 /// Rows that are read at once while looking for those that a filter lets through.
@@ -48,6 +52,7 @@ pub(crate) struct Listing<'a> {
     pub(crate) limits: &'a AdminLimits,
     pub(crate) descriptors: &'a Descriptors,
     pub(crate) generation: u64,
+    pub(crate) scope: &'a Scope,
 }
 
 impl Listing<'_> {
@@ -63,7 +68,8 @@ impl Listing<'_> {
         let order = order::parse(&query.order_by)?;
         let tokens = Tokens::of(self.generation, &[kind.name(), &query.filter, &query.order_by]);
         let after = tokens.read(&query.page_token)?.map(Place::from);
-        let span = Span { kind, order, after, names: filter.names(kind) };
+        let names = own_names(kind, self.scope, filter.names(kind));
+        let span = Span { kind, order, after, names };
         let mut read = self.db.read().await?;
         let found = self.collect(&mut read, span, &filter, size).await?;
         read.finish().await?;
@@ -81,17 +87,25 @@ impl Listing<'_> {
         size: u32,
     ) -> Result<Found, AdminError> {
         let mut basket = Basket::new(size, self.limits);
+        let mut sight = Sight::of(self.scope);
+        // A token tells its place, so it never tells of a row that is not to be seen.
+        let mut told = span.after.clone();
         let chunk = if filter.is_empty() { size.saturating_add(1) } else { CHUNK };
         loop {
             let rows = rows::span(read, &span, chunk).await?;
             let is_end = rows.len() < usize::try_from(chunk).unwrap_or(usize::MAX);
             for row in rows {
                 let place = row.place(span.order);
+                if !sight.sees(read, &row).await? {
+                    span.pass_over(&row, place);
+                    continue;
+                }
                 let fits = filter.is_empty() || self.lets_through(filter, &row)?;
                 match basket.offer(row, fits) {
-                    Offered::Looked => span.after = Some(place),
-                    Offered::Full => return Ok(basket.end(span.after)),
+                    Offered::Looked => told = Some(place.clone()),
+                    Offered::Full => return Ok(basket.end(told)),
                 }
+                span.after = Some(place);
             }
             if is_end {
                 return Ok(basket.end(None));
@@ -103,6 +117,51 @@ impl Listing<'_> {
         Ok(filter.matches_name(&row.name)
             && filter.matches_spec(&self.descriptors.open(&row.spec)?))
     }
+}
+
+impl Span {
+    /// Goes on after a row that is not to be seen. Keys are named after their orgs, so by name all those of a foreign org
+    /// are left behind at once: none of them comes after `org0`, and no other key before it.
+    fn pass_over(&mut self, row: &Row, place: Place) {
+        let is_forward = self.order == Order::BY_NAME;
+        let name = match &row.spec {
+            Spec::Key(key) if is_forward => place.name.max(format!("{}0", key.org)),
+            _ => place.name,
+        };
+        let before = self.after.take().filter(|after| is_forward && after.name > name);
+        self.after = before.or(Some(Place { name, ..place }));
+    }
+}
+
+/// An org's operator has keys under the org's name alone.
+fn own_names(kind: Kind, scope: &Scope, names: Range<String>) -> Range<String> {
+    match scope {
+        Scope::Org(org) if kind == Kind::Key => {
+            let (start, end) = (format!("{org}/"), format!("{org}0"));
+            names.start.max(start)..names.end.min(end)
+        }
+        _ => names,
+    }
+}
+
+/// All orgs that the scope's operator may see.
+pub(crate) async fn orgs_of(db: &Database, scope: &Scope) -> Result<Vec<OrgUid>, Failure> {
+    let mut read = db.read().await?;
+    let mut sight = Sight::of(scope);
+    let mut span = Span::all(Kind::Org);
+    let mut orgs = Vec::new();
+    loop {
+        let rows = rows::span(&mut read, &span, CHUNK).await?;
+        let Some(last) = rows.last() else { break };
+        span.after = Some(last.place(span.order));
+        for row in &rows {
+            if sight.sees(&mut read, row).await? {
+                orgs.push(OrgUid(row.uid));
+            }
+        }
+    }
+    read.finish().await?;
+    Ok(orgs)
 }
 
 struct Found {

@@ -81,6 +81,14 @@ impl Masks {
         let merged = prost::Message::encode_to_vec(&merged);
         Spec::decode(kind, &merged).map_err(|_| NoDescriptor(kind).into())
     }
+
+    /// The names of the fields in which two specs of one kind differ.
+    pub(crate) fn changed(&self, before: &Spec, after: &Spec) -> Result<Vec<String>, NoDescriptor> {
+        let (old, new) = (self.0.open(before)?, self.0.open(after)?);
+        let spec = self.0.of(after.kind())?;
+        let changed = spec.fields().filter(|field| old.get_field(field) != new.get_field(field));
+        Ok(changed.map(|field| field.name().to_owned()).collect())
+    }
 }
 
 /// Whether a mask names a field on its own.

@@ -118,7 +118,7 @@ fn listed<T>(all: impl IntoIterator<Item = T>, name: fn(T) -> &'static str) -> S
 }
 
 /// A moment on the wire, to the microsecond.
-fn moment(at: &prost_types::Timestamp) -> Result<Timestamp, &'static str> {
+pub(crate) fn moment(at: &prost_types::Timestamp) -> Result<Timestamp, &'static str> {
     const MICROS_PER_SECOND: u64 = 1_000_000;
     const NANOS_PER_MICRO: u64 = 1_000;
     let refused = "a time from 1970 on is needed, for instance 2026-01-31T00:00:00Z";

@@ -1,15 +1,26 @@
-//! The tables of the configuration: its head, its objects, its log, and every price that ever was. SQL and nothing else;
-//! what rows mean is the callers' business.
+//! The tables of the configuration (its head, its objects, its log, every price that ever was) and of who may change it:
+//! operators, the audit chain, kept answers. SQL and nothing else; what rows mean is the callers' business.
 
 mod head;
 mod object;
 mod span;
 mod log;
 mod price;
+mod operator;
+mod audit;
+mod answer;
 
-pub(crate) use head::{Minted, head, mint};
-pub(crate) use log::{append_log, logged_after, logged_at};
+pub(crate) use answer::{AnswerRow, find_answer, forget_answers, insert_answer};
+pub(crate) use audit::{
+    AuditHead, AuditQuery, append_audit, audit_after, audit_before, audit_head, lock_audit,
+};
+pub(crate) use head::{Minted, begin_generation, head, mint, take_uid};
+pub(crate) use log::{append_log, logged_after};
 pub(crate) use object::{Row, delete, find, first_keys_of, insert, update};
+pub(crate) use operator::{
+    delete_operator, find_operator, insert_operator, operator_by_digest, operators_after,
+    operators_of, update_operator,
+};
 pub(crate) use price::{append_prices, latest_prices};
 pub(crate) use span::{Order, Place, SortBy, Span, span};
 

@@ -4,35 +4,39 @@
 mod config;
 mod apply;
 mod money;
+mod operators;
+mod audit;
 mod health;
 
 pub(crate) use config::with_secret;
 pub(crate) use health::Health;
-pub(crate) use money::credit;
 
 use crate::admin::Admin;
 use crate::errors::explain_bare;
-use crate::operator::OperatorGate;
+use crate::operator::{Gate, enter};
+use axum::middleware::from_fn_with_state;
 use proto::admin::v1::apply_service_server::ApplyServiceServer;
+use proto::admin::v1::audit_service_server::AuditServiceServer;
 use proto::admin::v1::entity_service_server::EntityServiceServer;
 use proto::admin::v1::fx_rate_service_server::FxRateServiceServer;
 use proto::admin::v1::key_service_server::KeyServiceServer;
 use proto::admin::v1::markup_rule_service_server::MarkupRuleServiceServer;
 use proto::admin::v1::model_service_server::ModelServiceServer;
 use proto::admin::v1::money_service_server::MoneyServiceServer;
+use proto::admin::v1::operator_service_server::OperatorServiceServer;
 use proto::admin::v1::org_service_server::OrgServiceServer;
 use proto::admin::v1::plan_service_server::PlanServiceServer;
 use proto::admin::v1::price_book_service_server::PriceBookServiceServer;
 use proto::admin::v1::upstream_service_server::UpstreamServiceServer;
 use tonic::server::NamedService;
-use tonic::service::{InterceptorLayer, Routes};
+use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 use tonic_reflection::server::{Builder, Error};
 use tower::util::MapResponseLayer;
 
 /// All services of the admin port, and the one that tells how they are.
-pub(crate) async fn routes(admin: &Admin, gate: OperatorGate) -> Result<(Routes, Health), Error> {
+pub(crate) async fn routes(admin: &Admin, gate: Gate) -> Result<(Routes, Health), Error> {
     let reporter = HealthReporter::new();
     let mut names = Vec::new();
     let mut guarded = Routes::default();
@@ -56,10 +60,12 @@ pub(crate) async fn routes(admin: &Admin, gate: OperatorGate) -> Result<(Routes,
         OrgServiceServer,
         KeyServiceServer,
         ApplyServiceServer,
-        MoneyServiceServer
+        MoneyServiceServer,
+        OperatorServiceServer,
+        AuditServiceServer
     );
     // A layer covers what was added before it, unknown paths included; what is added later is open.
-    let gated: Routes = guarded.into_axum_router().layer(InterceptorLayer::new(gate)).into();
+    let gated: Routes = guarded.into_axum_router().layer(from_fn_with_state(gate, enter)).into();
     let open = gated
         .add_service(HealthServer::new(HealthService::from_health_reporter(reporter.clone())))
         .add_service(reflection(&names).build_v1()?)

@@ -3,6 +3,7 @@
 use domain::key::Pepper;
 use domain::network::Networks;
 use std::fmt;
+use std::time::Duration;
 
 /// Fewest characters of the operator token: below, it can be guessed.
 const TOKEN_LENGTH_MIN: usize = 16;
@@ -45,6 +46,14 @@ pub struct AdminLimits {
     pub apply_objects_max: usize,
     /// Most bytes of one request.
     pub request_bytes_max: usize,
+    /// How long a repeated call (one with the same `request_id`) gets its earlier answer.
+    pub request_id_window: Duration,
+    /// How often answers are looked through for those whose time is over.
+    pub request_id_sweep: Duration,
+    /// Most characters of a `request_id`.
+    pub request_id_length_max: usize,
+    /// Most attempts at what an operator may not do that are recorded in a minute.
+    pub denied_records_per_minute: u32,
 }
 
 impl Default for AdminLimits {
@@ -57,6 +66,10 @@ impl Default for AdminLimits {
             filter_rows_max: 10_000,
             apply_objects_max: 10_000,
             request_bytes_max: 16 * 1024 * 1024,
+            request_id_window: Duration::from_hours(24),
+            request_id_sweep: Duration::from_mins(10),
+            request_id_length_max: 128,
+            denied_records_per_minute: 20,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Rules do not live here; a conversion fails only when a message cannot be read as what it claims to be.
 
 pub mod convert;
+mod secrets;
 
 /// Operators' API.
 pub mod admin {

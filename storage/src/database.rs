@@ -45,8 +45,9 @@ pub struct Database {
 }
 
 /// The migrations of SQLite, in order. Postgres will have the same numbers.
-const SQLITE_MIGRATIONS: [(i64, &str, &str); 2] = [
+const SQLITE_MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "foundation", include_str!("../migrations/sqlite/0001_foundation.sql")),
+    (2, "authority", include_str!("../migrations/sqlite/0002_authority.sql")),
     (5, "listing", include_str!("../migrations/sqlite/0005_listing.sql")),
 ];
 
@@ -80,12 +81,12 @@ impl Database {
     /// # Errors
     /// When the schema is not one of ours, or newer than this program.
     pub async fn migrate(&self) -> Result<(), StorageError> {
-        let migrations = SQLITE_MIGRATIONS.map(|(version, description, sql)| {
+        let migrations = SQLITE_MIGRATIONS.iter().map(|&(version, description, sql)| {
             let sql = sql.into_sql_str();
             Migration::new(version, description.into(), MigrationType::Simple, sql, false)
         });
         let mut connection = self.writer.acquire().await?;
-        Migrator::with_migrations(migrations.to_vec())
+        Migrator::with_migrations(migrations.collect())
             .run_direct(None, &mut *connection, false)
             .await?;
         Ok(())

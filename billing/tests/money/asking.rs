@@ -3,7 +3,7 @@
 use crate::events::{Shape, envelopes};
 use crate::world::{NOW, World, nano, wallet};
 use billing::consumer::apply;
-use billing::{ExplainedLine, HistoryError, UsageQuery, UsageRow, balance, explain, usage_page};
+use billing::{ExplainedLine, HistoryError, UsageQuery, UsageRow, explain, usage_page};
 use domain::id::{KeyUid, OrgUid};
 use domain::money::Nano;
 use domain::tokens::{Provenance, TokenClass};
@@ -69,16 +69,19 @@ async fn every_record_is_on_one_page_newest_first() {
 
     let model = |name: &str| Some(name.to_owned());
     let table = [
-        // org, model, records
+        // orgs, model, records
         (None, None, 50),
-        (Some(OrgUid(1)), None, 16),
+        (Some(vec![1]), None, 16),
         (None, model("demo/long"), 10),
-        (Some(OrgUid(1)), model("demo/long"), 2),
-        (Some(OrgUid(9)), None, 0),
+        (Some(vec![1]), model("demo/long"), 2),
+        (Some(vec![9]), None, 0),
+        (Some(vec![]), None, 0),
+        (Some(vec![1, 9, 2, 3]), None, 50),
     ];
-    for (org, model, records) in table {
+    for (orgs, model, records) in table {
+        let orgs = orgs.map(|uids| uids.into_iter().map(OrgUid).collect::<Vec<_>>());
         for page_size in [1, 7, 0, 5000] {
-            let query = UsageQuery { org, page_size, ..UsageQuery::default() };
+            let query = UsageQuery { orgs: orgs.clone(), page_size, ..UsageQuery::default() };
             let ids = all(&world, query.clone(), model.as_deref()).await;
             assert_eq!(ids.len(), records, "{query:?}");
             let unique: std::collections::BTreeSet<_> = ids.iter().map(|(id, _)| id).collect();
@@ -137,9 +140,9 @@ async fn a_balance_is_what_is_posted_held_and_free() {
     world.add_org(4, "0.000000500 USD").await;
     world.credit(4, 1000, "a").await;
     world.grant("dp", wallet(4), 1200).await;
-    let told = balance(&world.database, OrgUid(4)).await.unwrap().unwrap();
+    let told = world.balance(4).await.unwrap();
     assert_eq!((told.posted, told.held, told.free), (nano(1000), nano(1200), nano(300)));
-    let empty = balance(&world.database, OrgUid(2)).await.unwrap().unwrap();
+    let empty = world.balance(2).await.unwrap();
     assert_eq!((empty.posted, empty.free), (Nano::ZERO, Nano::ZERO));
-    assert_eq!(balance(&world.database, OrgUid(99)).await.unwrap(), None);
+    assert_eq!(world.balance(99).await, None);
 }

@@ -257,7 +257,7 @@ async fn a_full_disk_pauses_billing_and_loses_nothing() {
             amount: domain::money::Money::parse("1.00 USD").unwrap(),
             idempotency_key: records(&world).await.to_string(),
         };
-        match billing::credit(&world.database, order, NOW).await {
+        match world.post(order).await {
             Err(billing::CreditError::Storage(StorageError::Full(_))) => true,
             Ok(_) => false,
             Err(error) => panic!("{error:?}"),

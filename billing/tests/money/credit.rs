@@ -1,8 +1,8 @@
 //! Top-ups.
 
-use crate::world::{Amounts, NOW, World, nano, usd, wallet};
+use crate::world::{Amounts, World, nano, usd, wallet};
 use billing::accounts::{self, AccountError};
-use billing::{CreditError, CreditOrder, balance, credit};
+use billing::{CreditError, CreditOrder};
 use domain::id::OrgUid;
 use domain::money::{Currency, Money, NANO_LIMIT, Nano};
 
@@ -17,12 +17,11 @@ fn order(org: i64, amount: i64, key: &str) -> CreditOrder {
 #[tokio::test]
 async fn a_top_up_counts_once_per_key() {
     let world = World::new().await;
-    for (repeated, at) in [(false, NOW), (true, NOW), (true, domain::time::Timestamp(5))] {
-        let outcome = credit(&world.database, order(1, 500, "a"), at).await.unwrap();
-        assert_eq!(outcome.repeated, repeated);
+    for is_new in [true, false, false] {
+        assert_eq!(world.post(order(1, 500, "a")).await.unwrap(), is_new);
     }
-    credit(&world.database, order(1, 500, "b"), NOW).await.unwrap();
-    let balance = balance(&world.database, OrgUid(1)).await.unwrap().unwrap();
+    world.post(order(1, 500, "b")).await.unwrap();
+    let balance = world.balance(1).await.unwrap();
     assert_eq!((balance.posted, balance.held, balance.free), (nano(1000), Nano::ZERO, nano(1000)));
     assert_eq!(world.number("SELECT COUNT(*) FROM ledger_transaction").await, 2);
     world.assert_sound().await;
@@ -31,9 +30,9 @@ async fn a_top_up_counts_once_per_key() {
 #[tokio::test]
 async fn many_at_once_with_one_key_count_once() {
     let world = World::new().await;
-    let tries = (0..20).map(|_| credit(&world.database, order(1, 500, "a"), NOW));
+    let tries = (0..20).map(|_| world.post(order(1, 500, "a")));
     let outcomes = futures::future::join_all(tries).await;
-    let posted = outcomes.iter().filter(|outcome| !outcome.as_ref().unwrap().repeated).count();
+    let posted = outcomes.iter().filter(|posted| *posted.as_ref().unwrap()).count();
     assert_eq!(posted, 1);
     assert_eq!(world.amounts(wallet(1)).await, Amounts { posted: 500, held: 0 });
     world.assert_sound().await;
@@ -42,9 +41,9 @@ async fn many_at_once_with_one_key_count_once() {
 #[tokio::test]
 async fn a_key_that_stands_for_another_top_up_is_refused() {
     let world = World::new().await;
-    credit(&world.database, order(1, 500, "a"), NOW).await.unwrap();
+    world.post(order(1, 500, "a")).await.unwrap();
     for other in [order(1, 501, "a"), order(2, 500, "a")] {
-        let error = credit(&world.database, other, NOW).await.unwrap_err();
+        let error = world.post(other).await.unwrap_err();
         assert!(matches!(error, CreditError::KeyReused(_)), "{error:?}");
     }
     assert_eq!(world.amounts(wallet(1)).await.posted, 500);
@@ -66,7 +65,7 @@ async fn what_cannot_be_credited_leaves_nothing() {
         (order(1, 5, &"x".repeat(201)), "the idempotency key must have 1 to 200 characters"),
     ];
     for (order, message) in table {
-        let error = credit(&world.database, order.clone(), NOW).await.unwrap_err();
+        let error = world.post(order.clone()).await.unwrap_err();
         assert_eq!(error.to_string(), message, "{order:?}");
     }
     assert_eq!(world.number("SELECT COUNT(*) FROM ledger_transaction").await, 1);

@@ -1,7 +1,7 @@
 //! A database with orgs, keys and a price, and what tests ask of it.
 
 use billing::accounts;
-use billing::{CreditOrder, Difference, credit, reconcile};
+use billing::{Balance, CreditError, CreditOrder, Credited, Difference, credit, reconcile};
 use domain::id::{Account, KeyUid, OrgUid};
 use domain::money::{Currency, Money, Nano};
 use domain::time::Timestamp;
@@ -127,7 +127,23 @@ impl World {
             amount: Money { amount: nano(amount), currency: usd() },
             idempotency_key: key.to_owned(),
         };
-        assert!(!credit(&self.database, order, NOW).await.unwrap().repeated);
+        assert!(self.post(order).await.unwrap());
+    }
+
+    /// Posts a top-up; false: it had been posted before.
+    pub(crate) async fn post(&self, order: CreditOrder) -> Result<bool, CreditError> {
+        match credit(&self.database, order, NOW).await? {
+            Credited::Repeated => Ok(false),
+            Credited::Posted(write) => Ok(write.commit().await.map(|()| true)?),
+        }
+    }
+
+    /// What a wallet holds, as its owner sees it.
+    pub(crate) async fn balance(&self, org: i64) -> Option<Balance> {
+        let mut read = self.database.read().await.unwrap();
+        let balance = billing::balance(&mut read, OrgUid(org)).await.unwrap();
+        read.finish().await.unwrap();
+        balance
     }
 
     /// Gives a data plane a slice, as the desk would.

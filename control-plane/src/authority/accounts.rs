@@ -6,12 +6,12 @@ use crate::errors::{AdminError, Failure, Refusal};
 use crate::read;
 use crate::resource::Spec;
 use crate::rows::Row;
-use billing::accounts::{self, AccountError};
+use billing::accounts::{self, AccountError, Traces};
 use domain::catalog::{Catalog, Object};
 use domain::config::{Key, Kind};
 use domain::id::{Account, OrgUid};
 use domain::money::Nano;
-use sqlx::{AnyConnection, Row as _};
+use sqlx::AnyConnection;
 use storage::Write;
 
 /// Brings accounts in line with what becomes of an object.
@@ -33,26 +33,16 @@ pub(super) async fn what_keeps(
     connection: &mut AnyConnection,
     org: i64,
 ) -> Result<Option<&'static str>, Failure> {
-    let row = sqlx::query(
-        "SELECT posted, held,
-             CASE WHEN EXISTS (SELECT 1 FROM lot WHERE org_uid = $1)
-                 THEN CAST(1 AS BIGINT) ELSE CAST(0 AS BIGINT) END AS lots,
-             CASE WHEN EXISTS (SELECT 1 FROM usage_record WHERE org_uid = $1)
-                 THEN CAST(1 AS BIGINT) ELSE CAST(0 AS BIGINT) END AS records
-         FROM account WHERE org_uid = $1 AND key_uid = 0",
-    )
-    .bind(org)
-    .fetch_optional(connection)
-    .await?;
-    let Some(row) = row else { return Ok(None) };
-    let has = |column: &str| row.try_get::<i64, _>(column).map(|number| number != 0);
-    if has("posted")? || has("held")? {
-        return Ok(Some("its wallet is not empty; disable the org instead"));
-    }
-    if has("lots")? || has("records")? {
-        return Ok(Some("the ledger has records of it; disable the org instead"));
-    }
-    Ok(None)
+    let traces = accounts::traces(connection, OrgUid(org)).await?;
+    Ok(match traces {
+        Some(Traces { money: true, .. }) => {
+            Some("its wallet is not empty; disable the org instead")
+        }
+        Some(Traces { history: true, .. }) => {
+            Some("the ledger has records of it; disable the org instead")
+        }
+        Some(_) | None => None,
+    })
 }
 
 async fn follow_org(
@@ -135,7 +125,9 @@ async fn open_budget(
     accounts::open(write, account, currency, budget, Nano::ZERO)
         .await
         .map_err(|error| refused(Kind::Key, &key.name, error))?;
-    let left = posted(write, account).await?;
+    let left = accounts::posted(write, account)
+        .await
+        .map_err(|error| refused(Kind::Key, &key.name, error))?;
     if left == budget {
         return Ok(());
     }
@@ -144,16 +136,6 @@ async fn open_budget(
         AccountError::TooLow { least } => budget_too_low(key, left.saturating_plus(least)),
         other => refused(Kind::Key, &key.name, other),
     })
-}
-
-async fn posted(connection: &mut AnyConnection, account: Account) -> Result<Nano, Failure> {
-    let (org, key) = account.uids();
-    let row = sqlx::query("SELECT posted FROM account WHERE org_uid = $1 AND key_uid = $2")
-        .bind(org)
-        .bind(key)
-        .fetch_one(connection)
-        .await?;
-    Ok(Nano::saturating(i128::from(row.try_get::<i64, _>("posted")?)))
 }
 
 fn key_of(catalog: &Catalog, row: &Row) -> Option<Key> {

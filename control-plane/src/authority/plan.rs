@@ -1,10 +1,13 @@
 //! From what callers ask to what becomes of each object: looks the object up, checks existence and etag, merges masks,
 //! makes secrets. Whether the result fits together is `judge`'s business.
 
+use super::reach::Reach;
+use crate::audit::Entry;
 use crate::authority::accounts;
 use crate::errors::{AdminError, Refusal};
 use crate::key_secret;
 use crate::mask::{self, Masks};
+use crate::operator::{Caller, Scope};
 use crate::resource::{Parts, Spec};
 use crate::rows::{self, Minted, Row};
 use crate::settings::{ControlPlaneSettings, Secret};
@@ -15,8 +18,8 @@ use links::seal::{seal, unseal};
 use std::collections::BTreeSet;
 use storage::Write;
 
-/// Names of keys that are told when they keep an org from being deleted.
-const KEYS_TOLD: u32 = 5;
+/// Names of keys or operators that are told when they keep something from being deleted.
+const NAMES_TOLD: u32 = 5;
 
 /// One thing to do to one object.
 pub(crate) enum Step {
@@ -78,6 +81,37 @@ impl Fate {
         }
     }
 
+    /// The same of something that was only tried: it does not exist, and neither does its secret.
+    pub(crate) fn without_secret(self) -> Self {
+        match self {
+            Self::Created { after, .. } => Self::Created { after, secret: None },
+            other => other,
+        }
+    }
+
+    /// What the audit chain says of it; `fields` are those that differ.
+    pub(super) fn entry(&self, mut fields: Vec<String>) -> Option<Entry> {
+        let row = self.row();
+        let (before, after) = match self {
+            Self::Created { after, .. } => (None, Some(after)),
+            Self::Updated { before, after } => {
+                if before.secret != after.secret {
+                    fields.push("credential".to_owned());
+                }
+                (Some(before.as_ref()), Some(after))
+            }
+            Self::Deleted(row) => (Some(row), None),
+            Self::Unchanged(_) => return None,
+        };
+        let etag = |row: Option<&Row>| row.map(|row| row.rev.to_string()).unwrap_or_default();
+        Some(Entry {
+            resource: format!("{} {}", row.spec.kind(), row.name),
+            etag_before: etag(before),
+            etag_after: etag(after),
+            detail: fields.join(", "),
+        })
+    }
+
     /// The same, kept.
     pub(crate) fn into_row(self) -> Row {
         match self {
@@ -90,6 +124,7 @@ impl Fate {
 /// Plans against the rows of the transaction.
 pub(super) struct Planner<'a> {
     pub(super) connection: &'a mut Write,
+    pub(super) caller: &'a Caller,
     pub(super) catalog: &'a Catalog,
     pub(super) masks: &'a Masks,
     pub(super) settings: &'a ControlPlaneSettings,
@@ -102,26 +137,29 @@ impl Planner<'_> {
     pub(super) async fn plan(mut self, mut steps: Vec<Step>) -> Result<Vec<Fate>, AdminError> {
         steps.sort_by_key(Step::kind);
         refuse_repeats(&steps)?;
+        let reach = Reach::new(self.caller, self.catalog, &steps);
         let mut fates = Vec::with_capacity(steps.len());
         for step in steps {
-            fates.push(self.step(step).await?);
+            fates.push(self.step(&reach, step).await?);
         }
         Ok(fates)
     }
 
-    async fn step(&mut self, step: Step) -> Result<Fate, AdminError> {
+    async fn step(&mut self, reach: &Reach<'_>, step: Step) -> Result<Fate, AdminError> {
         let (kind, name) = step.target();
+        if let Step::Create(parts) = &step {
+            reach.expect_new(parts)?;
+        }
         let before = rows::find(self.connection, kind, name).await?;
-        match (step, before) {
+        if let Some(before) = &before {
+            reach.expect_changeable(&step, before)?;
+        }
+        let fate = match (step, before) {
             (Step::Create(parts), None) => self.create(parts),
-            (Step::Put(parts), None) if kind == Kind::Key => Err(Refusal::field(
-                kind,
-                &parts.name,
-                "name",
-                "no such key: make it with `turnpike key create`, which shows its secret once; apply can only change it",
-            )
-            .into()),
-            (Step::Put(parts), None) => self.create(parts),
+            (Step::Put(parts), None) => {
+                reach.expect_new(&parts)?;
+                self.put_new(parts)
+            }
             (Step::Put(parts), Some(before)) => self.replace(before, parts, &[]),
             (Step::Update(parts, mask), Some(before)) => self.replace(before, parts, &mask),
             (Step::Delete { etag, .. }, Some(before)) => self.delete(before, &etag).await,
@@ -131,7 +169,17 @@ impl Planner<'_> {
             (Step::Update(Parts { name, .. }, _) | Step::Delete { name, .. }, None) => {
                 Err(Refusal::NotFound { kind, name }.into())
             }
+        }?;
+        reach.expect_own(fate.row())?;
+        Ok(fate)
+    }
+
+    fn put_new(&mut self, parts: Parts) -> Result<Fate, AdminError> {
+        if parts.spec.kind() != Kind::Key {
+            return self.create(parts);
         }
+        let reason = "no such key: make it with `turnpike key create`, which shows its secret once; apply can only change it";
+        Err(Refusal::field(Kind::Key, &parts.name, "name", reason).into())
     }
 
     fn create(&mut self, parts: Parts) -> Result<Fate, AdminError> {
@@ -185,15 +233,28 @@ impl Planner<'_> {
         let mut needed_by: Vec<String> =
             referrers.iter().map(|(kind, name)| format!("{kind} {name:?} refers to it")).collect();
         if kind == Kind::Org {
-            let keys = rows::first_keys_of(self.connection, name, KEYS_TOLD).await?;
+            let keys = rows::first_keys_of(self.connection, name, NAMES_TOLD).await?;
             needed_by.extend(keys.iter().map(|key| format!("it has the key {key:?}")));
             let money = accounts::what_keeps(self.connection, before.uid).await?;
             needed_by.extend(money.map(str::to_owned));
         }
+        needed_by.extend(self.operators_of(kind, name).await?);
         if needed_by.is_empty() {
             return Ok(Fate::Deleted(before));
         }
         Err(Refusal::InUse { kind, name: before.name, needed_by }.into())
+    }
+
+    /// An org that was made again under the name of another must not come with the other's operators.
+    async fn operators_of(&mut self, kind: Kind, name: &str) -> Result<Vec<String>, AdminError> {
+        let scope = match kind {
+            Kind::Entity => Scope::Entity(name.to_owned()),
+            Kind::Org => Scope::Org(name.to_owned()),
+            _ => return Ok(Vec::new()),
+        };
+        let operators = rows::operators_of(self.connection, &scope, NAMES_TOLD).await?;
+        let told = operators.iter().map(|operator| format!("operator {operator:?} is its own"));
+        Ok(told.collect())
     }
 
     /// Sealed anew only when it differs, because a seal is never the same twice and would look like a change.
@@ -222,7 +283,7 @@ impl Step {
         self.target().0
     }
 
-    fn target(&self) -> (Kind, &str) {
+    pub(super) fn target(&self) -> (Kind, &str) {
         match self {
             Self::Create(parts) | Self::Update(parts, _) | Self::Put(parts) => {
                 (parts.spec.kind(), &parts.name)

@@ -1,7 +1,7 @@
 //! How errors look on the wire: a code, one `ErrorInfo` with a reason that programs can rely on, and the fields or
 //! objects that are meant. Everything is cut to what fits into HTTP headers, where gRPC puts it.
 
-use super::{AdminError, Failure, Refusal};
+use super::{AdminError, Failure, OperatorRefusal, Refusal};
 use crate::listing::TokenFault;
 use domain::catalog::Violation;
 use domain::config::Kind;
@@ -46,6 +46,9 @@ impl From<Refusal> for Status {
             Refusal::PageToken(fault) => {
                 details.add_bad_request_violation("page_token", fault.to_string());
             }
+            Refusal::RequestIdReused { .. } => {
+                details.add_bad_request_violation("request_id", message(&refusal));
+            }
             Refusal::InUse { kind, name, needed_by } => {
                 let subject = cut(&format!("{kind} {name:?}"));
                 for needed in needed_by.iter().take(VIOLATIONS_TOLD) {
@@ -63,7 +66,7 @@ impl From<Refusal> for Status {
                 let kind = format!("turnpike.admin.v1.{kind}");
                 details.set_resource_info(kind, cut(name), "", cut(&refusal.to_string()));
             }
-            Refusal::UnknownRequest { .. } => {}
+            Refusal::UnknownRequest { .. } | Refusal::Denied { .. } | Refusal::Operator(_) => {}
         }
         Self::with_error_details(code, message(&refusal), details)
     }
@@ -106,6 +109,15 @@ const fn classify(refusal: &Refusal) -> (Code, &'static str) {
         Refusal::InUse { .. } => (Code::FailedPrecondition, "IN_USE"),
         Refusal::Money { .. } => (Code::FailedPrecondition, "MONEY_IN_THE_WAY"),
         Refusal::UnknownRequest { .. } => (Code::NotFound, "REQUEST_NOT_FOUND"),
+        Refusal::Denied { .. } => (Code::PermissionDenied, "PERMISSION_DENIED"),
+        Refusal::RequestIdReused { .. } => (Code::InvalidArgument, "REQUEST_ID_REUSED"),
+        Refusal::Operator(refusal) => match refusal {
+            OperatorRefusal::NotFound { .. } => (Code::NotFound, "NOT_FOUND"),
+            OperatorRefusal::Exists { .. } => (Code::AlreadyExists, "ALREADY_EXISTS"),
+            OperatorRefusal::Stale { .. } => (Code::Aborted, "ETAG_MISMATCH"),
+            OperatorRefusal::Root => (Code::FailedPrecondition, "ROOT_OPERATOR"),
+            OperatorRefusal::CallerChanged => (Code::Unauthenticated, "OPERATOR_CHANGED"),
+        },
     }
 }
 
@@ -134,7 +146,19 @@ fn metadata(refusal: &Refusal) -> HashMap<String, String> {
         | Refusal::AlreadyExists { kind, name }
         | Refusal::InUse { kind, name, .. }
         | Refusal::Money { kind, name, .. } => object(*kind, name),
-        Refusal::UnknownRequest { id } => HashMap::from([("requestId".to_owned(), cut(id))]),
+        Refusal::UnknownRequest { id } | Refusal::RequestIdReused { id } => {
+            HashMap::from([("requestId".to_owned(), cut(id))])
+        }
+        Refusal::Denied { .. } => HashMap::new(),
+        Refusal::Operator(refusal) => match refusal {
+            OperatorRefusal::NotFound { name }
+            | OperatorRefusal::Exists { name }
+            | OperatorRefusal::Stale { name, .. } => HashMap::from([
+                ("kind".to_owned(), "Operator".to_owned()),
+                ("name".to_owned(), cut(name)),
+            ]),
+            OperatorRefusal::Root | OperatorRefusal::CallerChanged => HashMap::new(),
+        },
     }
 }
 

@@ -1,8 +1,9 @@
 //! The one row whose update serialises every change.
 
-use super::from_database;
+use super::{from_database, to_database};
 use crate::errors::Failure;
 use domain::id::Revision;
+use domain::time::Timestamp;
 use sqlx::{AnyConnection, Row as _};
 
 /// A revision that exists once its transaction is committed, and the uids that came with it.
@@ -53,4 +54,30 @@ pub(crate) async fn head(connection: &mut AnyConnection) -> Result<Revision, Fai
         generation: from_database(row.try_get("generation")?),
         rev: from_database(row.try_get("rev")?),
     })
+}
+
+/// A uid that nothing ever had, without a new revision. As the first statement of its transaction it keeps the
+/// configuration as it is until the end.
+pub(crate) async fn take_uid(connection: &mut AnyConnection) -> Result<i64, Failure> {
+    let row = sqlx::query(
+        "UPDATE config_head SET next_uid = next_uid + 1 WHERE id = 1 RETURNING next_uid - 1 AS uid",
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(row.try_get("uid")?)
+}
+
+/// Gives a database that nothing was ever configured in the moment of its birth as its generation. One that was made anew
+/// is thus never taken for the one before it by data planes that knew that.
+pub(crate) async fn begin_generation(
+    connection: &mut AnyConnection,
+    birth: Timestamp,
+) -> Result<bool, Failure> {
+    let done = sqlx::query(
+        "UPDATE config_head SET generation = $1 WHERE id = 1 AND generation = 1 AND rev = 0",
+    )
+    .bind(to_database(birth.0))
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
 }

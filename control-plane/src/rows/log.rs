@@ -45,23 +45,6 @@ pub(crate) async fn logged_after(
     rows.iter().map(|row| read(after, &row.try_get::<String, _>("body")?)).collect()
 }
 
-/// Whether the log of a revision says exactly this.
-pub(crate) async fn logged_at(
-    connection: &mut AnyConnection,
-    at: Revision,
-    changes: &[Change],
-) -> Result<bool, Failure> {
-    let rows =
-        sqlx::query("SELECT body FROM config_log WHERE generation = $1 AND rev = $2 ORDER BY ord")
-            .bind(to_database(at.generation))
-            .bind(to_database(at.rev))
-            .fetch_all(connection)
-            .await?;
-    let found: Vec<String> =
-        rows.iter().map(|row| row.try_get("body")).collect::<Result<_, _>>()?;
-    Ok(found.into_iter().eq(changes.iter().map(body)))
-}
-
 fn body(change: &Change) -> String {
     hex::encode(v1::Change::from(change).encode_to_vec())
 }

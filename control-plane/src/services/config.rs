@@ -1,7 +1,8 @@
 //! Create, get, list, update and delete: the nine services bound to the one implementation of them.
 
-use crate::admin::{Admin, Made};
+use crate::admin::{Admin, Made, made};
 use crate::listing::{ListQuery, Page};
+use crate::operator::Caller;
 use proto::admin::v1;
 use tonic::{Request, Response, Status};
 
@@ -20,25 +21,34 @@ macro_rules! serve {
                 &self,
                 request: Request<v1::$create_request>,
             ) -> Result<Response<v1::$created>, Status> {
-                let v1::$create_request { $one, validate_only } = request.into_inner();
-                Ok(Response::new($shown(self.create($one, validate_only).await?)))
+                let (caller, request) = (Caller::of(&request)?, request.into_inner());
+                let call = self.authority.call(
+                    caller,
+                    &request.request_id,
+                    request.validate_only,
+                    &request,
+                )?;
+                let answer = |changed| Ok($shown(made(changed)?));
+                Ok(Response::new(self.create(call, request.$one, answer).await?))
             }
 
             async fn $get(
                 &self,
                 request: Request<v1::$get_request>,
             ) -> Result<Response<v1::$kind>, Status> {
-                Ok(Response::new(self.get(&request.into_inner().name).await?))
+                let caller = Caller::of(&request)?;
+                Ok(Response::new(self.get(&caller, &request.into_inner().name).await?))
             }
 
             async fn $list(
                 &self,
                 request: Request<v1::$list_request>,
             ) -> Result<Response<v1::$list_response>, Status> {
+                let caller = Caller::of(&request)?;
                 let v1::$list_request { page_size, page_token, filter, order_by } =
                     request.into_inner();
                 let query = ListQuery { page_size, page_token, filter, order_by };
-                let Page { items: $many, next_page_token } = self.list(query).await?;
+                let Page { items: $many, next_page_token } = self.list(&caller, query).await?;
                 Ok(Response::new(v1::$list_response { $many, next_page_token }))
             }
 
@@ -46,17 +56,30 @@ macro_rules! serve {
                 &self,
                 request: Request<v1::$update_request>,
             ) -> Result<Response<v1::$kind>, Status> {
-                let v1::$update_request { $one, update_mask, validate_only } = request.into_inner();
-                Ok(Response::new(self.update($one, update_mask, validate_only).await?))
+                let (caller, request) = (Caller::of(&request)?, request.into_inner());
+                let call = self.authority.call(
+                    caller,
+                    &request.request_id,
+                    request.validate_only,
+                    &request,
+                )?;
+                Ok(Response::new(self.update(call, request.$one, request.update_mask).await?))
             }
 
             async fn $delete(
                 &self,
                 request: Request<v1::$delete_request>,
             ) -> Result<Response<()>, Status> {
-                let v1::$delete_request { name, etag, validate_only } = request.into_inner();
+                let (caller, request) = (Caller::of(&request)?, request.into_inner());
+                let call = self.authority.call(
+                    caller,
+                    &request.request_id,
+                    request.validate_only,
+                    &request,
+                )?;
+                let v1::$delete_request { name, etag, .. } = request;
                 let kind = <v1::$kind as crate::resource::Resource>::KIND;
-                Ok(Response::new(self.delete(kind, name, etag, validate_only).await?))
+                Ok(Response::new(self.delete(call, kind, name, etag).await?))
             }
         }
     };

@@ -1,14 +1,13 @@
 //! Balances, top-ups and bills: billing's answers, as the wire has them.
 
 use crate::admin::Admin;
+use crate::authority::balance;
 use crate::errors::{AdminError, Refusal};
-use crate::listing::{Cursor, Filter, Tokens, page_size_within};
-use billing::{
-    Balance, CreditError, CreditOrder, Explained, HistoryError, Reconciliation, UsageQuery,
-};
+use crate::listing::{self, Cursor, Filter, Tokens, page_size_within};
+use crate::operator::{Caller, Scope};
+use billing::{Explained, HistoryError, Reconciliation, UsageQuery};
 use domain::config::Kind;
 use domain::id::OrgUid;
-use domain::money::Money;
 use domain::time::Timestamp;
 use proto::admin::v1;
 use proto::admin::v1::money_service_server::MoneyService;
@@ -23,27 +22,36 @@ impl MoneyService for Admin {
         &self,
         request: Request<v1::CreditOrgRequest>,
     ) -> Result<Response<v1::CreditOrgResponse>, Status> {
-        Ok(Response::new(credit(self, request.into_inner()).await?))
+        let (caller, request) = (Caller::of(&request)?, request.into_inner());
+        let call = self.authority.call(caller, &request.request_id, false, &request)?;
+        Ok(Response::new(self.authority.credit(call, request).await?))
     }
 
     async fn get_balance(
         &self,
         request: Request<v1::GetBalanceRequest>,
     ) -> Result<Response<v1::Balance>, Status> {
+        let caller = Caller::of(&request)?;
         let org = request.into_inner().org;
-        let uid = org_uid(self, &org).await?;
-        Ok(Response::new(balance(self, org, uid).await?))
+        let uid = org_uid(self, &caller, &org).await?;
+        let db = self.authority.database();
+        let mut read = db.read().await.map_err(AdminError::from)?;
+        let balance = balance(&mut read, org, uid).await?;
+        read.finish().await.map_err(AdminError::from)?;
+        Ok(Response::new(balance))
     }
 
     async fn explain(
         &self,
         request: Request<v1::ExplainRequest>,
     ) -> Result<Response<v1::Explanation>, Status> {
+        let caller = Caller::of(&request)?;
         let id = request.into_inner().request_id;
-        let found = billing::explain(self.authority.database(), &id)
-            .await
-            .map_err(AdminError::from)?
-            .ok_or_else(|| AdminError::from(Refusal::UnknownRequest { id }))?;
+        let found = billing::explain(self.authority.database(), &id).await;
+        let found = match found.map_err(AdminError::from)? {
+            Some(found) if is_own(self, &caller, &found).await? => found,
+            _ => return Err(AdminError::from(Refusal::UnknownRequest { id }).into()),
+        };
         Ok(Response::new(explanation(found)))
     }
 
@@ -51,7 +59,8 @@ impl MoneyService for Admin {
         &self,
         request: Request<v1::ListUsageRequest>,
     ) -> Result<Response<v1::ListUsageResponse>, Status> {
-        Ok(Response::new(usage(self, request.into_inner()).await?))
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(usage(self, &caller, request.into_inner()).await?))
     }
 
     async fn reconcile(
@@ -65,45 +74,41 @@ impl MoneyService for Admin {
     }
 }
 
-/// Posts a top-up. The org cannot be deleted meanwhile.
-pub(crate) async fn credit(
+async fn org_uid(admin: &Admin, caller: &Caller, org: &str) -> Result<OrgUid, AdminError> {
+    let row = admin.find(&caller.operator.scope, Kind::Org, org).await?;
+    Ok(OrgUid(row.uid))
+}
+
+/// Whether a request was made by an org that the caller may see. An org that has records is never deleted.
+async fn is_own(admin: &Admin, caller: &Caller, found: &Explained) -> Result<bool, AdminError> {
+    if caller.operator.scope == Scope::Everything {
+        return Ok(true);
+    }
+    match org_uid(admin, caller, &found.org_name).await {
+        Ok(uid) => Ok(uid == found.org),
+        Err(AdminError::Refused(Refusal::NotFound { .. })) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// The orgs whose usage is asked for and may be seen; None: all there are.
+async fn orgs_asked(
     admin: &Admin,
-    request: v1::CreditOrgRequest,
-) -> Result<v1::CreditOrgResponse, AdminError> {
-    let v1::CreditOrgRequest { org, amount, idempotency_key } = request;
-    let amount = Money::parse(&amount).map_err(|wrong| argument("amount", wrong))?;
-    let still = admin.authority.hold_still().await;
-    let uid = org_uid(admin, &org).await?;
-    let order = CreditOrder { org: uid, amount, idempotency_key };
-    let outcome = billing::credit(admin.authority.database(), order, crate::now())
-        .await
-        .map_err(|error| refused_credit(&org, error))?;
-    drop(still);
-    let balance = balance(admin, org, uid).await?;
-    Ok(v1::CreditOrgResponse { balance: Some(balance), repeated_call: outcome.repeated })
-}
-
-async fn org_uid(admin: &Admin, org: &str) -> Result<OrgUid, AdminError> {
-    admin.find(Kind::Org, org).await.map(|row| OrgUid(row.uid))
-}
-
-async fn balance(admin: &Admin, org: String, uid: OrgUid) -> Result<v1::Balance, AdminError> {
-    let found = billing::balance(admin.authority.database(), uid).await?;
-    let Some(Balance { currency, posted, held, free }) = found else {
-        let reason = "it has no wallet".to_owned();
-        return Err(Refusal::Money { kind: Kind::Org, name: org, reason }.into());
-    };
-    Ok(v1::Balance {
-        org,
-        currency: currency.to_string(),
-        posted_nano: posted.get(),
-        held_nano: held.get(),
-        free_nano: free.get(),
-    })
+    caller: &Caller,
+    named: Option<&str>,
+) -> Result<Option<Vec<OrgUid>>, AdminError> {
+    if let Some(org) = named {
+        return Ok(Some(vec![org_uid(admin, caller, org).await?]));
+    }
+    match &caller.operator.scope {
+        Scope::Everything => Ok(None),
+        scope => Ok(Some(listing::orgs_of(admin.authority.database(), scope).await?)),
+    }
 }
 
 async fn usage(
     admin: &Admin,
+    caller: &Caller,
     request: v1::ListUsageRequest,
 ) -> Result<v1::ListUsageResponse, AdminError> {
     let v1::ListUsageRequest { org, model, page_size, page_token, filter } = request;
@@ -114,10 +119,7 @@ async fn usage(
     let after = tokens.read(&page_token)?.map(|cursor| cursor.name);
     let named = if org.is_empty() { wanted.exactly("org") } else { Some(org.as_str()) };
     let query = UsageQuery {
-        org: match named {
-            Some(name) => Some(org_uid(admin, name).await?),
-            None => None,
-        },
+        orgs: orgs_asked(admin, caller, named).await?,
         page_size: page_size_within(limits, page_size)?,
         page_token: after.unwrap_or_default(),
         rows_left_out_max: limits.filter_rows_max,
@@ -200,18 +202,6 @@ fn reconciliation(found: Reconciliation) -> v1::Reconciliation {
     });
     let differences: Vec<v1::Difference> = differences.collect();
     v1::Reconciliation { ok: differences.is_empty(), events: found.events, differences }
-}
-
-fn refused_credit(org: &str, error: CreditError) -> AdminError {
-    match error {
-        CreditError::Storage(error) => error.into(),
-        CreditError::NotPositive | CreditError::Currency { .. } => argument("amount", error),
-        CreditError::Key | CreditError::KeyReused(_) => argument("idempotency_key", error),
-        CreditError::UnknownOrg | CreditError::OutOfRange => {
-            Refusal::Money { kind: Kind::Org, name: org.to_owned(), reason: error.to_string() }
-                .into()
-        }
-    }
 }
 
 fn argument(field: &'static str, wrong: impl std::fmt::Display) -> AdminError {

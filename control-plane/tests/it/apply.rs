@@ -80,7 +80,11 @@ async fn a_failed_apply_leaves_no_row_no_revision_and_no_word_to_data_planes() {
 async fn a_trial_says_what_would_happen_and_does_nothing() {
     let rig = Rig::start().await;
     let before = rig.rows().await;
-    let request = ApplyRequest { objects: objects_of(samples::all()), validate_only: true };
+    let request = ApplyRequest {
+        objects: objects_of(samples::all()),
+        validate_only: true,
+        ..Default::default()
+    };
     let tried = rig.applies().apply(request).await.unwrap().into_inner();
     assert_eq!(tried.revision, 0);
     assert!(tried.objects.iter().all(|object| object.action == "created"));
@@ -97,7 +101,11 @@ async fn the_same_object_twice_an_empty_one_and_too_many_are_refused() {
     assert_eq!(twice.fields, ["Plan \"starter\": name"]);
     assert!(twice.text.contains("twice"), "{}", twice.text);
 
-    let request = ApplyRequest { objects: vec![Object::default()], validate_only: false };
+    let request = ApplyRequest {
+        objects: vec![Object::default()],
+        validate_only: false,
+        ..Default::default()
+    };
     let empty = told(rig.applies().apply(request).await);
     assert_eq!(empty.fields, ["objects"]);
 
@@ -125,7 +133,7 @@ async fn an_operator_sees_what_each_data_plane_has_applied() {
     let mut view = View::of(&rig).await;
     rig.apply(samples::all()).await.unwrap();
     view.follow_to(1).await;
-    rig.control_plane.publisher().applied_everywhere(crate::feed::revision(1)).await;
+    rig.control_plane.publisher().applied_everywhere(rig.control_plane.publisher().head()).await;
     let listed = rig.applies().list_data_planes(ListDataPlanesRequest::default()).await.unwrap();
     let listed = listed.into_inner();
     assert_eq!(listed.head, 1);

@@ -29,7 +29,7 @@ async fn two_writers_get_gapless_revisions_and_data_planes_get_each() {
             let mut revisions = Vec::new();
             for number in 0..20 {
                 let objects = objects_of(plan(&format!("{who}-{number}")));
-                let request = ApplyRequest { objects, validate_only: false };
+                let request = ApplyRequest { objects, validate_only: false, ..Default::default() };
                 revisions.push(client.apply(request).await.unwrap().into_inner().revision);
             }
             revisions
@@ -54,7 +54,8 @@ async fn two_changes_that_are_each_right_alone_are_never_both_made_when_together
         let mut org = samples::org();
         org.name = "late".to_owned();
         org.spec.as_mut().unwrap().plan = "contested".to_owned();
-        let create = CreateOrgRequest { org: Some(org), validate_only: false };
+        let create =
+            CreateOrgRequest { org: Some(org), validate_only: false, ..Default::default() };
         let delete = DeletePlanRequest { name: "contested".to_owned(), ..Default::default() };
         let (mut orgs, mut plans) = (rig.orgs(), rig.plans());
         let creating = tokio::spawn(async move { orgs.create_org(create).await });
@@ -101,7 +102,7 @@ async fn a_caller_that_leaves_in_the_middle_leaves_all_or_nothing() {
         let next = rig.apply(plan(&format!("next-{times}"))).await.unwrap().revision;
         view.follow_to(next).await;
         let rows = rig.rows().await;
-        assert_eq!(rows.head, [format!("1/{next}")]);
+        assert_eq!(rows.head, [next.to_string()]);
         let stored = rows.objects.iter().any(|line| line.starts_with(&format!("Plan {name} ")));
         assert_eq!(view.snapshot.plans.contains_key(&name), stored, "after {times} polls");
         let logged = rows.log.iter().filter(|line| line.contains(&hex::encode(&name))).count();
@@ -161,12 +162,16 @@ async fn a_client_that_hangs_up_leaves_all_or_nothing() {
     for times in 0..40 {
         let name = format!("hung-up-after-{times}");
         let mut client = rig.applies();
-        let request = ApplyRequest { objects: objects_of(plan(&name)), validate_only: false };
+        let request = ApplyRequest {
+            objects: objects_of(plan(&name)),
+            validate_only: false,
+            ..Default::default()
+        };
         poll_some(client.apply(request), times).await;
     }
     let last = rig.apply(plan("last")).await.unwrap().revision;
     let rows = rig.rows().await;
-    assert_eq!(rows.head, [format!("1/{last}")]);
+    assert_eq!(rows.head, [last.to_string()]);
     let view = View::of(&rig).await;
     let stored = rows.objects.iter().filter(|line| line.starts_with("Plan ")).count();
     assert_eq!(view.snapshot.plans.len(), stored);

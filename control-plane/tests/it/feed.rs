@@ -1,7 +1,6 @@
 //! A data plane's view of the control plane: the real feed over an in-memory pipe.
 
 use crate::harness::Rig;
-use domain::id::Revision;
 use domain::key::KeyDigest;
 use domain::snapshot::{Change, Key, KeyChange, Snapshot};
 use links::feed::{FeedHello, FeedSubscriber, FeedUpdate};
@@ -92,11 +91,6 @@ impl View {
         }
         self.subscriber.ack(self.snapshot.revision, Vec::new());
     }
-}
-
-/// A revision of the first generation.
-pub(crate) const fn revision(rev: u64) -> Revision {
-    Revision { generation: 1, rev }
 }
 
 fn assert_no_tombstones(changes: &[Change]) {

@@ -86,14 +86,18 @@ impl Rig {
         &self,
         objects: impl IntoIterator<Item = Any>,
     ) -> Result<ApplyResponse, Status> {
-        let request = ApplyRequest { objects: objects_of(objects), validate_only: false };
+        let request = ApplyRequest {
+            objects: objects_of(objects),
+            validate_only: false,
+            ..Default::default()
+        };
         self.applies().apply(request).await.map(tonic::Response::into_inner)
     }
 
     /// What every table of the configuration holds, for comparing before with after.
     pub(crate) async fn rows(&self) -> Rows {
         Rows {
-            head: self.table("SELECT generation || '/' || rev AS line FROM config_head").await,
+            head: self.table("SELECT CAST(rev AS TEXT) AS line FROM config_head").await,
             objects: self
                 .table(
                     "SELECT kind || ' ' || name || ' ' || uid || ' ' || rev || ' ' || spec || ' ' || secret AS line

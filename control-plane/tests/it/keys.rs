@@ -9,7 +9,7 @@ use proto::admin::v1::{CreateKeyRequest, DeleteKeyRequest, Key, KeySpec, UpdateK
 use tonic::Code;
 
 fn create(validate_only: bool) -> CreateKeyRequest {
-    CreateKeyRequest { key: Some(samples::key()), validate_only }
+    CreateKeyRequest { key: Some(samples::key()), validate_only, ..Default::default() }
 }
 
 fn with_budget(budget: &str) -> UpdateKeyRequest {

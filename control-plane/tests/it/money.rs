@@ -14,6 +14,7 @@ fn credit(amount: &str, idempotency_key: &str) -> CreditOrgRequest {
         org: "acme".to_owned(),
         amount: amount.to_owned(),
         idempotency_key: idempotency_key.to_owned(),
+        ..Default::default()
     }
 }
 

@@ -14,7 +14,8 @@ async fn pages_give_every_object_once_in_order_of_name() {
     let rig = Rig::start().await;
     for number in 0..7 {
         let plan = Plan { name: format!("plan-{number}"), ..samples::plan() };
-        let request = CreatePlanRequest { plan: Some(plan), validate_only: false };
+        let request =
+            CreatePlanRequest { plan: Some(plan), validate_only: false, ..Default::default() };
         rig.plans().create_plan(request).await.unwrap();
     }
     let mut names = Vec::new();
@@ -43,7 +44,11 @@ async fn a_page_is_bounded_in_bytes_but_never_empty() {
         let price_book = PriceBook { name: name.to_owned(), ..samples::price_book() };
         let mut price_book = price_book;
         price_book.spec.as_mut().unwrap().entries.truncate(0);
-        let request = CreatePriceBookRequest { price_book: Some(price_book), validate_only: false };
+        let request = CreatePriceBookRequest {
+            price_book: Some(price_book),
+            validate_only: false,
+            ..Default::default()
+        };
         rig.price_books().create_price_book(request).await.unwrap();
     }
     let request = ListPriceBooksRequest::default();
@@ -60,7 +65,8 @@ async fn a_page_token_of_another_list_or_of_nobody_is_refused() {
     let rig = Rig::start().await;
     for name in ["a", "b"] {
         let plan = Plan { name: name.to_owned(), ..samples::plan() };
-        let request = CreatePlanRequest { plan: Some(plan), validate_only: false };
+        let request =
+            CreatePlanRequest { plan: Some(plan), validate_only: false, ..Default::default() };
         rig.plans().create_plan(request).await.unwrap();
     }
     let request = ListPlansRequest { page_size: 1, ..Default::default() };

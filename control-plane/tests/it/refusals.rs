@@ -165,7 +165,8 @@ async fn keys_that_cannot_be_are_refused() {
         let mut key = samples::key();
         bend(&mut key);
         let name = key.name.clone();
-        let request = CreateKeyRequest { key: Some(key), validate_only: false };
+        let request =
+            CreateKeyRequest { key: Some(key), validate_only: false, ..Default::default() };
         let told = told(rig.keys().create_key(request).await);
         assert_eq!(told.code, Code::InvalidArgument);
         let expected = format!("Key {name:?}: {field}");
@@ -183,7 +184,8 @@ fn spec(key: &mut Key) -> &mut KeySpec {
 async fn what_others_need_is_not_deleted_and_they_are_named() {
     let rig = Rig::start().await;
     rig.apply(samples::all()).await.unwrap();
-    let key = CreateKeyRequest { key: Some(samples::key()), validate_only: false };
+    let key =
+        CreateKeyRequest { key: Some(samples::key()), validate_only: false, ..Default::default() };
     rig.keys().create_key(key).await.unwrap();
     let before = rig.rows().await;
 

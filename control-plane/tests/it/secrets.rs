@@ -23,7 +23,8 @@ async fn secrets_are_in_no_answer_no_row_and_no_file() {
     // Would be found if it were there: the plan's name is in all of these places.
     let control = "starter";
     rig.apply(samples::all()).await.unwrap();
-    let request = CreateKeyRequest { key: Some(samples::key()), validate_only: false };
+    let request =
+        CreateKeyRequest { key: Some(samples::key()), validate_only: false, ..Default::default() };
     let secret = rig.keys().create_key(request).await.unwrap().into_inner().secret;
 
     let get = GetUpstreamRequest { name: "alpha".to_owned() };
@@ -48,7 +49,8 @@ async fn secrets_are_in_no_answer_no_row_and_no_file() {
             .into_inner()
             .encode_to_vec(),
     ];
-    let request = CreateKeyRequest { key: Some(samples::key()), validate_only: false };
+    let request =
+        CreateKeyRequest { key: Some(samples::key()), validate_only: false, ..Default::default() };
     answers.push(told(rig.keys().create_key(request).await).text.into_bytes());
     for answer in &answers {
         assert!(!holds(answer, CREDENTIAL));
@@ -105,6 +107,7 @@ async fn a_credential_that_is_left_out_is_kept_and_one_that_is_named_is_taken() 
                 paths: paths.iter().map(|path| (*path).to_owned()).collect(),
             }),
             validate_only: false,
+            ..Default::default()
         }
     };
 

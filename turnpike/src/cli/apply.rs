@@ -55,7 +55,7 @@ pub(super) async fn run(args: ApplyArgs) -> Result<(), Failure> {
         return Err(Failure::failed("there is nothing to apply: no document has any content"));
     }
     let client = Client::connect(&args.remote).await?;
-    let request = ApplyRequest { objects, validate_only: args.dry_run };
+    let request = ApplyRequest { objects, validate_only: args.dry_run, ..ApplyRequest::default() };
     let applied = client.answer(client.apply().apply(request).await)?;
     print_document(args.output.output, &answer_json("ApplyResponse", &applied)?, || {
         table(&applied)

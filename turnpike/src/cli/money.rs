@@ -128,6 +128,7 @@ async fn credit(args: CreditArgs) -> Result<(), Failure> {
         org: args.org,
         amount: args.amount,
         idempotency_key: idempotency_key.clone(),
+        ..CreditOrgRequest::default()
     };
     let answer =
         client.answer(client.money().credit_org(request).await).map_err(|failure| match failure

@@ -65,6 +65,7 @@ pub(super) async fn seed(
         org: ORG.to_owned(),
         amount: MONEY.to_owned(),
         idempotency_key: "demo-seed".to_owned(),
+        ..CreditOrgRequest::default()
     };
     control.credit(credit).await.map_err(refused)?;
     let secret = create_key(control).await?;
