@@ -4,6 +4,7 @@ use super::human;
 use control_plane::AdminLimits;
 use serde::{Deserialize, Serialize};
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::time::Duration;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -29,6 +30,16 @@ pub(crate) struct Limits {
     /// Most bytes of one request.
     #[serde(with = "human::bytes")]
     pub(crate) request_bytes: u64,
+    /// How long a repeated call (one with the same `request_id`) gets its earlier answer.
+    #[serde(with = "human::duration")]
+    pub(crate) request_id_window: Duration,
+    /// How often kept answers are looked through for those whose time is over.
+    #[serde(with = "human::duration")]
+    pub(crate) request_id_sweep: Duration,
+    /// Most characters of a `request_id`.
+    pub(crate) request_id_length: NonZeroUsize,
+    /// Most attempts at what an operator may not do that are recorded in a minute.
+    pub(crate) denied_records_per_minute: u32,
 }
 
 impl Default for Limits {
@@ -42,6 +53,10 @@ impl Default for Limits {
             filter_rows: rows(10_000),
             apply_objects: NonZeroUsize::MIN.saturating_add(9_999),
             request_bytes: 16 * MIB,
+            request_id_window: Duration::from_hours(24),
+            request_id_sweep: Duration::from_mins(10),
+            request_id_length: NonZeroUsize::MIN.saturating_add(127),
+            denied_records_per_minute: 20,
         }
     }
 }
@@ -57,6 +72,10 @@ impl From<&Limits> for AdminLimits {
             filter_rows_max: limits.filter_rows.get(),
             apply_objects_max: limits.apply_objects.get(),
             request_bytes_max: size(limits.request_bytes),
+            request_id_window: limits.request_id_window,
+            request_id_sweep: limits.request_id_sweep,
+            request_id_length_max: limits.request_id_length.get(),
+            denied_records_per_minute: limits.denied_records_per_minute,
         }
     }
 }
