@@ -3,6 +3,7 @@
 use crate::rows;
 use domain::id::{KeyUid, OrgUid};
 use domain::money::{Currency, Nano};
+use domain::operation::Operation;
 use domain::price::{self, BillLine, Rates};
 use domain::time::Timestamp;
 use domain::tokens::{Provenance, TokenClass};
@@ -27,8 +28,14 @@ pub struct Explained {
     pub key: KeyUid,
     /// The key's name; empty if it was deleted.
     pub key_name: String,
-    /// What was asked for.
+    /// What was asked to be done.
+    pub operation: Operation,
+    /// The model that served.
     pub model: String,
+    /// The model that was asked for, as the client named it.
+    pub requested_model: String,
+    /// The client's own name for what this belongs to.
+    pub session_id: String,
     /// How it ended.
     pub outcome: Outcome,
     /// The price that was promised at admission.
@@ -132,7 +139,10 @@ async fn explained(read: &mut Read, row: &AnyRow) -> Result<Explained, StorageEr
         admitted: Timestamp(event.admitted_us),
         ended: Timestamp(event.ended_us),
         usage_anomaly: event.usage_anomaly,
+        operation: usage::operation(event.operation).map_err(rows::unreadable)?,
         model: event.model,
+        requested_model: event.requested_model,
+        session_id: event.session_id,
         request_id: event.request_id,
         upstream_id: event.upstream_id,
     })

@@ -11,16 +11,18 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::{get, post};
+use domain::operation::Operation;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use std::sync::Arc;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 /// The routes of one core.
 pub(crate) fn router(core: Arc<Core>) -> Router {
-    let paths = Router::new()
-        .route("/chat/completions", post(chat_completions))
-        .route("/models", get(models::list))
-        .method_not_allowed_fallback(wrong_method);
+    let operations = Operation::ALL.into_iter().fold(Router::new(), |router, operation| {
+        router.route(operation.path(), post(move |core, request| serve(operation, core, request)))
+    });
+    let paths =
+        operations.route("/models", get(models::list)).method_not_allowed_fallback(wrong_method);
     let router = Router::new()
         .nest("/v1", paths.clone())
         .nest("/api/v1", paths)
@@ -56,8 +58,8 @@ const SHOWN: [HeaderName; 4] = [
     HeaderName::from_static("x-should-retry"),
 ];
 
-async fn chat_completions(State(core): State<Arc<Core>>, request: Request) -> Response {
-    pipeline::serve(core, request).await
+async fn serve(operation: Operation, State(core): State<Arc<Core>>, request: Request) -> Response {
+    pipeline::serve(core, operation, request).await
 }
 
 async fn unknown_path() -> Response {

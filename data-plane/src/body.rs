@@ -2,10 +2,16 @@
 //!
 //! Everything that is not named here passes as the bytes it came in.
 
-pub(crate) mod chat;
+pub(crate) mod request;
 mod encoding;
 pub(crate) mod envelope;
-pub(crate) mod size;
+pub(crate) mod fields;
+mod chat;
+mod completions;
+mod embeddings;
+mod inputs;
+mod size;
+pub(crate) mod preferences;
 pub(crate) mod splice;
 pub(crate) mod text;
 

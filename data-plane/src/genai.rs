@@ -1,6 +1,8 @@
 //! Names of OpenTelemetry's GenAI conventions, for metrics and spans alike, and nowhere else: they are still in
 //! development, so a move to their next set is a change of this file.
 
+use domain::operation::Operation;
+
 /// Metrics, as Prometheus writes them: the classic set, which every backend charts today.
 pub mod metric {
     /// Tokens by type.
@@ -17,6 +19,15 @@ pub mod metric {
     pub const TIME_TO_FIRST_TOKEN: &str = "gen_ai_server_time_to_first_token_seconds";
     /// Between two tokens, after the first.
     pub const TIME_PER_OUTPUT_TOKEN: &str = "gen_ai_server_time_per_output_token_seconds";
+}
+
+/// What is asked of a model.
+pub(crate) const fn operation(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Chat => "chat",
+        Operation::Completions => "text_completion",
+        Operation::Embeddings => "embeddings",
+    }
 }
 
 /// Labels of these metrics.

@@ -11,6 +11,7 @@ pub use described::describe;
 pub(crate) use gauges::observe;
 
 use crate::pipeline::admission::Admission;
+use domain::operation::Operation;
 use domain::tokens::Quantities;
 use domain::usage::Outcome;
 use metrics::{Counter, Gauge, counter, gauge};
@@ -26,7 +27,8 @@ struct Fixed {
     traces: Counter,
     connections: Gauge,
     streams: Gauge,
-    routes: Table<RouteSeries>,
+    /// In the order of the operations.
+    routes: [Table<RouteSeries>; Operation::ALL.len()],
     upstreams: Table<UpstreamSeries>,
     refusals: Table<Counter>,
     buyers: Table<BuyerSeries>,
@@ -43,7 +45,7 @@ static FIXED: LazyLock<Fixed> = LazyLock::new(|| {
         traces: counter!("turnpike_traces_sampled_total"),
         connections: gauge!("turnpike_client_connections"),
         streams: gauge!("turnpike_streams_in_flight"),
-        routes: Table::default(),
+        routes: Default::default(),
         upstreams: Table::default(),
         refusals: Table::default(),
         buyers: Table::default(),
@@ -95,9 +97,11 @@ pub(crate) fn settled(
 
 fn route(admission: &Admission) -> Option<Arc<RouteSeries>> {
     let candidate = admission.candidate()?;
-    let (model, upstream) = (&admission.plan.model.name, &candidate.upstream);
-    let make = |model: &str, name: &str| RouteSeries::new(model, name, &upstream.vendor);
-    Some(FIXED.routes.get(model, &upstream.name, make))
+    let (model, upstream) = (&candidate.model.name, &candidate.upstream);
+    let operation = admission.request.operation;
+    let make = |model: &str, name: &str| RouteSeries::new(operation, model, name, &upstream.vendor);
+    let table = FIXED.routes.get(operation as usize)?;
+    Some(table.get(model, &upstream.name, make))
 }
 
 /// A usage event could not be written; the request stays open until a restart closes it.

@@ -19,7 +19,7 @@ pub(crate) mod settle;
 pub(crate) mod head;
 
 use crate::body;
-use crate::body::chat::ChatRequest;
+use crate::body::request::ClientRequest;
 use crate::client_address;
 use crate::error::ApiError;
 use crate::metric;
@@ -32,27 +32,29 @@ use crate::respond::{Client, respond};
 use crate::trace::RequestTrace;
 use axum::body::Body;
 use domain::client::ClientDigest;
+use domain::operation::Operation;
 use http::{Request, Response};
 use std::sync::Arc;
-
-/// How the path is called in spans.
-const ROUTE: &str = "/v1/chat/completions";
 
 /// What is known of a request before it costs anything.
 struct Prepared {
     request_id: String,
     caller: Caller,
     plan: RoutePlan,
-    chat: ChatRequest,
+    request: ClientRequest,
     app: String,
     client: ClientDigest,
 }
 
-/// Serves one chat completion.
-pub(crate) async fn serve(core: Arc<Core>, request: Request<Body>) -> Response<Body> {
+/// Serves one request of an operation.
+pub(crate) async fn serve(
+    core: Arc<Core>,
+    operation: Operation,
+    request: Request<Body>,
+) -> Response<Body> {
     let request_id = mint_request_id();
-    let trace = core.plane.trace(request.headers(), &request_id, ROUTE);
-    let response = match prepare(&core, request_id.clone(), request).await {
+    let trace = core.plane.trace(request.headers(), &request_id, operation.endpoint());
+    let response = match prepare(&core, request_id.clone(), operation, request).await {
         Ok(prepared) => {
             let answered = respond(|client| live(core, prepared, trace, client)).await;
             answered.unwrap_or_else(|| ApiError::ours().response(&request_id))
@@ -70,6 +72,7 @@ pub(crate) async fn serve(core: Arc<Core>, request: Request<Body>) -> Response<B
 async fn prepare(
     core: &Core,
     request_id: String,
+    operation: Operation,
     request: Request<Body>,
 ) -> Result<Prepared, ApiError> {
     let parts = &core.plane.parts;
@@ -79,20 +82,23 @@ async fn prepare(
     // Before the body, so that strangers cannot make us read one; after it, as the key may have been revoked meanwhile.
     authenticate(parts, &head.headers, now())?;
     let body = body::read(&head.headers, body, limits, &parts.settings.pace).await?;
-    let chat = ChatRequest::parse(body, limits)?;
+    let mut request = ClientRequest::parse(operation, body, limits)?;
+    if request.session_id.is_empty() {
+        request.session_id = head::session(&head.headers, limits.session_id_bytes);
+    }
     let snapshot = parts.configuration.snapshot();
     let caller = authenticate(parts, &head.headers, now())?;
-    let plan = route(&snapshot, &caller, &chat, &core.plane)?;
+    let plan = route(&snapshot, &caller, &request, &core.plane)?;
     let app = head::app(&head.headers, limits.app_bytes);
     let client = client_address::digest(core, &head);
-    Ok(Prepared { request_id, caller, plan, chat, app, client })
+    Ok(Prepared { request_id, caller, plan, request, app, client })
 }
 
 /// From admission to settlement. Outlives its client.
 async fn live(core: Arc<Core>, prepared: Prepared, trace: RequestTrace, client: Client) {
-    let Prepared { request_id, caller, plan, chat, app, client: asker } = prepared;
+    let Prepared { request_id, caller, plan, request, app, client: asker } = prepared;
     let (id, trace_id) = (request_id.clone(), trace.id());
-    let order = AdmitOrder { request_id: id, trace_id, caller, plan, chat, app, client: asker };
+    let order = AdmitOrder { request_id: id, trace_id, caller, plan, request, app, client: asker };
     let mut admission = match admit::admit(&core.plane, order).await {
         Ok(admission) => admission,
         Err(refusal) => {

@@ -50,7 +50,7 @@ fn interrupted(admitted: Admitted, progress: Option<Progress>, now: Timestamp) -
         key_uid: admitted.key_uid,
         entity: admitted.entity,
         currency: admitted.currency,
-        model: admitted.model,
+        model: progress.price.as_ref().map_or(admitted.model, |price| price.model.clone()),
         price: progress.price.or(admitted.price),
         outcome: Outcome::Interrupted.into(),
         lines: progress.lines,
@@ -64,6 +64,9 @@ fn interrupted(admitted: Admitted, progress: Option<Progress>, now: Timestamp) -
         budgeted: admitted.budgeted,
         client_digest: admitted.client_digest,
         trace_id: admitted.trace_id,
+        operation: admitted.operation,
+        requested_model: admitted.requested_model,
+        session_id: admitted.session_id,
         ..UsageEvent::default()
     }
 }

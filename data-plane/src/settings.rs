@@ -27,6 +27,10 @@ pub struct Limits {
     pub web_searches: u64,
     /// Most bytes of text that our own tokeniser counts of a prompt; a longer one is estimated.
     pub counted_bytes: u64,
+    /// Most models that one request may name.
+    pub models: usize,
+    /// Longest `session_id`.
+    pub session_id_bytes: usize,
     /// Most upstreams that one request is tried on.
     pub attempts: usize,
     /// Most bytes of `HTTP-Referer` or `X-Title` that are recorded.
@@ -48,6 +52,8 @@ impl Default for Limits {
             choices: 128,
             web_searches: 10,
             counted_bytes: 4 << 20,
+            models: 8,
+            session_id_bytes: 256,
             attempts: 4,
             app_bytes: 128,
             connections: 32_768,

@@ -6,6 +6,7 @@
 mod prompt;
 
 use bytes::Bytes;
+use domain::operation::Operation;
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock, OnceLock};
@@ -44,7 +45,7 @@ struct Job {
 
 enum Subject {
     Text(String),
-    Prompt(Bytes),
+    Prompt(Operation, Bytes),
 }
 
 static SHARED: OnceLock<Tokenizer> = OnceLock::new();
@@ -73,10 +74,10 @@ pub async fn count_text_off_thread(text: String) -> u64 {
     shared().count(Subject::Text(text)).await.unwrap_or(guess)
 }
 
-/// Counts the prompt of a chat request, given as its JSON body, on the tokeniser's threads.
-pub async fn count_prompt(body: Bytes) -> u64 {
+/// Counts the prompt of a request, given as its JSON body, on the tokeniser's threads.
+pub async fn count_prompt(operation: Operation, body: Bytes) -> u64 {
     let guess = guess(body.len());
-    shared().count(Subject::Prompt(body)).await.unwrap_or(guess)
+    shared().count(Subject::Prompt(operation, body)).await.unwrap_or(guess)
 }
 
 /// What a text of that length has about, for when counting it fails altogether.
@@ -126,8 +127,8 @@ fn work(waiting: &parking_lot::Mutex<mpsc::Receiver<Job>>) {
         };
         let counted = catch_unwind(AssertUnwindSafe(|| match &job.subject {
             Subject::Text(text) => count(o200k_base_singleton(), text),
-            Subject::Prompt(body) => {
-                prompt::count(body, |text| count(o200k_base_singleton(), text))
+            Subject::Prompt(operation, body) => {
+                prompt::count(*operation, body, |text| count(o200k_base_singleton(), text))
             }
         }));
         match counted {

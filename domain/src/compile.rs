@@ -80,6 +80,9 @@ fn compile_model(model: &config::Model, mut routes: Vec<Route>, created: Timesta
         image_tokens_max: model.image_tokens_max,
         audio_tokens_max: model.audio_tokens_max,
         hidden_reasoning: model.hidden_reasoning,
+        aliases: model.aliases.clone(),
+        operations: model.operations.clone(),
+        supported_parameters: model.supported_parameters.clone(),
         routes,
         created,
     }
@@ -91,6 +94,7 @@ fn compile_route(route: &config::Route, prices: Vec<SellPrice>) -> Route {
         model: route.model.clone(),
         priority: route.priority,
         weight: route.weight,
+        supported_parameters: route.supported_parameters.clone(),
         prices,
     }
 }

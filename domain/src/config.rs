@@ -10,6 +10,7 @@ use crate::jurisdiction::{Allowed, Jurisdiction};
 use crate::key::KeyDigest;
 use crate::money::{Currency, Nano};
 use crate::name::Glob;
+use crate::operation::Operation;
 use crate::price::RateCard;
 use crate::time::Timestamp;
 use std::fmt;
@@ -91,6 +92,10 @@ pub struct Upstream {
     pub jurisdiction: Jurisdiction,
     /// Closing the connection stops its meter.
     pub stops_on_abort: bool,
+    /// Keeps nothing of a request for purposes of its own.
+    pub collects_no_data: bool,
+    /// Keeps nothing of a request at all.
+    pub zero_data_retention: bool,
 }
 
 impl fmt::Debug for Upstream {
@@ -160,6 +165,12 @@ pub struct Model {
     pub audio_tokens_max: u64,
     /// Reasons without showing it, so its stream cannot be metered as it goes.
     pub hidden_reasoning: bool,
+    /// Other names under which clients find it.
+    pub aliases: Vec<String>,
+    /// What it may be asked; empty: all that its outputs allow.
+    pub operations: Vec<Operation>,
+    /// Request parameters that all its routes honour.
+    pub supported_parameters: Vec<String>,
     /// Where it is served.
     pub routes: Vec<Route>,
 }
@@ -175,6 +186,8 @@ pub struct Route {
     pub priority: u32,
     /// Share among equals, at least 1.
     pub weight: u32,
+    /// Request parameters that it honours; empty: those of the model.
+    pub supported_parameters: Vec<String>,
 }
 
 /// What upstreams charge us.

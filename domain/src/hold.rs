@@ -9,10 +9,14 @@ use crate::tokens::TokenClass;
 pub const OUTPUT_TOKENS_COMFORTABLE: u64 = 256;
 
 /// What the request's own text says about how large it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestSize {
+    /// Prompts that each have a context of their own.
+    pub prompts: u64,
     /// Bytes of the body that are not the content of media parts: no token is shorter than a byte.
     pub text_bytes: u64,
+    /// Tokens that came as numbers.
+    pub tokens: u64,
     /// Parts that are images.
     pub images: u64,
     /// Parts that are audio.
@@ -21,6 +25,21 @@ pub struct RequestSize {
     pub searches: u64,
     /// Has something whose size the body does not tell: files by URL, server tools, stored state.
     pub open_ended: bool,
+}
+
+impl Default for RequestSize {
+    /// One empty prompt.
+    fn default() -> Self {
+        Self {
+            prompts: 1,
+            text_bytes: 0,
+            tokens: 0,
+            images: 0,
+            audios: 0,
+            searches: 0,
+            open_ended: false,
+        }
+    }
 }
 
 /// What the catalog says about how large a request to the model can be.
@@ -37,12 +56,14 @@ pub struct ModelBounds {
 /// The most input tokens that a request can be billed for.
 #[must_use]
 pub fn input_tokens_max(size: RequestSize, bounds: ModelBounds) -> u64 {
+    let contexts = bounds.context_length.saturating_mul(size.prompts);
     if size.open_ended {
-        return bounds.context_length;
+        return contexts;
     }
     let images = size.images.saturating_mul(bounds.image_tokens_max);
     let audios = size.audios.saturating_mul(bounds.audio_tokens_max);
-    size.text_bytes.saturating_add(images).saturating_add(audios).min(bounds.context_length)
+    let texts = size.text_bytes.saturating_add(size.tokens);
+    texts.saturating_add(images).saturating_add(audios).min(contexts)
 }
 
 /// Whether an upstream may bill a request for a class at all: no image is billed where none is sent or made.

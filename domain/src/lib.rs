@@ -21,6 +21,7 @@ pub mod client;
 pub mod limits;
 
 pub mod config;
+pub mod operation;
 pub mod catalog;
 pub mod compile;
 pub mod snapshot;

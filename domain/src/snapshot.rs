@@ -8,6 +8,7 @@ use crate::id::{KeyUid, OrgUid, Revision};
 use crate::jurisdiction::Allowed;
 use crate::key::KeyDigest;
 use crate::name::Glob;
+use crate::operation::Operation;
 use crate::price::Schedule;
 use crate::time::Timestamp;
 use std::collections::{BTreeMap, HashMap};
@@ -35,6 +36,12 @@ pub struct Model {
     pub audio_tokens_max: u64,
     /// Reasons without showing it.
     pub hidden_reasoning: bool,
+    /// Other names under which clients find it.
+    pub aliases: Vec<String>,
+    /// What it may be asked; empty: all that its outputs allow.
+    pub operations: Vec<Operation>,
+    /// Request parameters that all its routes honour.
+    pub supported_parameters: Vec<String>,
     /// Ascending by priority.
     pub routes: Vec<Route>,
     /// When it was first configured.
@@ -52,6 +59,8 @@ pub struct Route {
     pub priority: u32,
     /// Share among equals, at least 1.
     pub weight: u32,
+    /// Request parameters that it honours; empty: those of the model.
+    pub supported_parameters: Vec<String>,
     /// For every entity that may use the upstream. None for the others: to them the route does not exist.
     pub prices: Vec<SellPrice>,
 }
@@ -69,6 +78,26 @@ pub struct SellPrice {
     pub revision: u64,
     /// Cards by date.
     pub schedule: Schedule,
+}
+
+impl Model {
+    /// What it may be asked.
+    #[must_use]
+    pub fn operations(&self) -> &[Operation] {
+        if self.operations.is_empty() {
+            Operation::of_outputs(&self.output_modalities)
+        } else {
+            &self.operations
+        }
+    }
+
+    /// Whether one of its routes is known to honour a request parameter.
+    #[must_use]
+    pub fn supports(&self, route: &Route, parameter: &str) -> bool {
+        let of_route = Some(&route.supported_parameters).filter(|list| !list.is_empty());
+        let supported = of_route.unwrap_or(&self.supported_parameters);
+        supported.iter().any(|supported| supported == parameter)
+    }
 }
 
 impl Route {
@@ -206,6 +235,8 @@ pub struct Snapshot {
     pub upstreams: HashMap<String, Arc<Upstream>>,
     /// By name, ordered for lists.
     pub models: BTreeMap<String, Arc<Model>>,
+    /// By their other names. Follows from `models`.
+    pub aliases: HashMap<String, Arc<Model>>,
     /// By uid.
     pub orgs: HashMap<OrgUid, Arc<Org>>,
 }
@@ -243,9 +274,7 @@ impl Snapshot {
             Change::Upstream(upstream) => {
                 self.upstreams.insert(upstream.name.clone(), Arc::new(upstream));
             }
-            Change::Model(model) => {
-                self.models.insert(model.name.clone(), Arc::new(model));
-            }
+            Change::Model(model) => self.put_model(Arc::new(model)),
             Change::Org(org) => {
                 self.orgs.insert(org.uid, Arc::new(org));
             }
@@ -260,11 +289,32 @@ impl Snapshot {
             Tombstone::Entity(name) => drop(self.entities.remove(name)),
             Tombstone::Plan(name) => drop(self.plans.remove(name)),
             Tombstone::Upstream(name) => drop(self.upstreams.remove(name)),
-            Tombstone::Model(name) => drop(self.models.remove(name)),
+            Tombstone::Model(name) => self.bury_model(name),
             Tombstone::Org(uid) => drop(self.orgs.remove(uid)),
             Tombstone::Key(uid) => return Some(KeyChange::Gone(*uid)),
         }
         None
+    }
+
+    /// The model that clients mean by a name, which may be an alias.
+    #[must_use]
+    pub fn model(&self, name: &str) -> Option<&Arc<Model>> {
+        self.models.get(name).or_else(|| self.aliases.get(name))
+    }
+
+    fn put_model(&mut self, model: Arc<Model>) {
+        self.bury_model(&model.name);
+        for alias in &model.aliases {
+            self.aliases.insert(alias.clone(), model.clone());
+        }
+        self.models.insert(model.name.clone(), model);
+    }
+
+    /// An alias may have moved to another model in the same delta; then it stays there.
+    fn bury_model(&mut self, name: &str) {
+        if let Some(gone) = self.models.remove(name) {
+            self.aliases.retain(|_, model| model.name != gone.name);
+        }
     }
 
     /// The dialect of an upstream.

@@ -59,9 +59,22 @@ impl Client {
     ///
     /// # Errors
     /// How the connection ended when there was no answer.
-    pub async fn stream(&self, key: &str, mut body: Value) -> Result<EventStream, End> {
+    pub async fn stream(&self, key: &str, body: Value) -> Result<EventStream, End> {
+        self.stream_at(CHAT, key, body).await
+    }
+
+    /// The same at any path.
+    ///
+    /// # Errors
+    /// How the connection ended when there was no answer.
+    pub async fn stream_at(
+        &self,
+        path: &str,
+        key: &str,
+        mut body: Value,
+    ) -> Result<EventStream, End> {
         body["stream"] = Value::Bool(true);
-        let answer = self.open(&Request::post(CHAT, body.to_string()).bearer(key)).await?;
+        let answer = self.open(&Request::post(path, body.to_string()).bearer(key)).await?;
         Ok(EventStream::new(answer))
     }
 }

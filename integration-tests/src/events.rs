@@ -44,8 +44,10 @@ impl Event {
     pub fn words(&self) -> Option<String> {
         let is_json = self.data.starts_with('{');
         let json = is_json.then(|| self.json())?;
-        let delta = &json["choices"][0]["delta"];
-        let words = delta["content"].as_str().or_else(|| delta["reasoning_content"].as_str());
+        let choice = &json["choices"][0];
+        let delta = &choice["delta"];
+        let places = [&delta["content"], &delta["reasoning_content"], &choice["text"]];
+        let words = places.into_iter().find_map(Value::as_str);
         words.filter(|words| !words.is_empty()).map(str::to_owned)
     }
 }

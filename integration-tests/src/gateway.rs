@@ -116,6 +116,11 @@ impl Gateway {
         self.client().stream(key, body).await.unwrap()
     }
 
+    /// `POST` with a key, the whole answer.
+    pub async fn post(&self, path: &str, key: &str, body: &Value) -> Reply {
+        self.send(&Request::post(path, body.to_string()).bearer(key)).await
+    }
+
     /// Any request.
     pub async fn send(&self, request: &Request) -> Reply {
         self.client().try_send(request).await.unwrap()

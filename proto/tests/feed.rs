@@ -7,6 +7,7 @@ use domain::jurisdiction::{Allowed, Jurisdiction};
 use domain::key::KeyDigest;
 use domain::money::{Currency, Nano};
 use domain::name::Glob;
+use domain::operation::Operation;
 use domain::price::{DatedCard, RateCard, RateOverride, Rates, Schedule, UtcWindow};
 use domain::snapshot::{Change, Delta, Key, Model, Org, Route, SellPrice, Tombstone};
 use domain::time::Timestamp;
@@ -43,6 +44,8 @@ fn upstream() -> Upstream {
         sealed_credential: vec![0, 255, 7],
         jurisdiction: Jurisdiction::parse("US").expect("a code"),
         stops_on_abort: true,
+        collects_no_data: true,
+        zero_data_retention: true,
     }
 }
 
@@ -79,11 +82,15 @@ fn model() -> Model {
         image_tokens_max: 1_500,
         audio_tokens_max: 9,
         hidden_reasoning: true,
+        aliases: vec!["gpt-5".to_owned()],
+        operations: vec![Operation::Completions],
+        supported_parameters: vec!["seed".to_owned()],
         routes: vec![Route {
             upstream: "openai".to_owned(),
             model: "gpt-5-2025".to_owned(),
             priority: 3,
             weight: 4,
+            supported_parameters: vec!["top_k".to_owned()],
             prices: vec![price(None), price(Some("acme"))],
         }],
         created: Timestamp(1_700_000_000_000_000),

@@ -20,6 +20,10 @@ pub(crate) struct Answer {
     pub(crate) created: u64,
     pub(crate) model: String,
     pub(crate) choices: u64,
+    /// Choices that were made, of which the best are shown.
+    pub(crate) made: u64,
+    /// What each choice repeats before it says anything; choices take turns. Empty: nothing.
+    pub(crate) echoes: Vec<String>,
     /// Tokens of reasoning before the saying.
     pub(crate) reasoning: u64,
     pub(crate) saying: Saying,
@@ -111,6 +115,13 @@ impl Answer {
         }
     }
 
+    /// What a choice repeats of its prompt.
+    pub(crate) fn echo(&self, choice: u64) -> &str {
+        let each = (self.choices / self.echoes.len().max(1) as u64).max(1);
+        let index = usize::try_from(choice / each).ok();
+        index.and_then(|index| self.echoes.get(index)).map_or("", String::as_str)
+    }
+
     /// Everything that is said, in one piece.
     pub(crate) fn whole(&self) -> String {
         (0..self.said).map(|position| self.piece(position)).collect()
@@ -127,8 +138,8 @@ impl Answer {
             Saying::Words | Saying::Json(_) => 0,
         };
         let generated = Generated {
-            completion: self.choices * (self.reasoning + self.said + name),
-            reasoning: self.choices * self.reasoning,
+            completion: self.made * (self.reasoning + self.said + name),
+            reasoning: self.made * self.reasoning,
         };
         Usage { prompt, generated: Some(generated) }
     }

@@ -64,6 +64,8 @@ pub(crate) fn plan(call: &Call<'_>) -> Result<Plan, ApiError> {
         created: call.created,
         reasoning: reasoning(&request.model, &script),
         choices,
+        made: choices,
+        echoes: Vec::new(),
         saying,
         said,
         finish,

@@ -6,7 +6,7 @@ use serde_json::{Value, json, value::RawValue};
 use crate::{
     answer::{Answer, Finish, Saying, reported},
     call::{Call, Plan},
-    chat::{StreamOptions, TOKENS_DEFAULT, choices, tokens_max, wants_usage},
+    chat::{StreamOptions, TOKENS_DEFAULT, choices, wants_usage},
     count::count_tokens,
     error::ApiError,
     reply::Reply,
@@ -21,26 +21,31 @@ struct Request {
     stream_options: Option<StreamOptions>,
     max_tokens: Option<u64>,
     n: Option<u64>,
+    best_of: Option<u64>,
+    echo: Option<bool>,
     x_simulator: Option<Box<RawValue>>,
 }
 
 /// Plans the answer to a prompt; of several prompts each gets `n` choices, as OpenAI does.
 pub(crate) fn plan(call: &Call<'_>) -> Result<Plan, ApiError> {
     let request: Request = call.request()?;
-    let tokens_max = tokens_max([("max_tokens", request.max_tokens)])?;
+    let prompts = prompts(&request.prompt);
+    let shown = choices(request.n)?;
     let script = call.script(request.x_simulator.as_deref(), false)?;
     let stream = request.stream == Some(true);
     let mut answer = Answer {
         id: format!("cmpl-{}", call.id),
         created: call.created,
         model: request.model,
-        choices: choices(request.n)? * prompts(&request.prompt),
+        choices: shown * prompts,
+        made: shown.max(request.best_of.unwrap_or_default()) * prompts,
+        echoes: if request.echo == Some(true) { texts(&request.prompt) } else { Vec::new() },
         reasoning: 0,
         saying: Saying::Words,
         said: script.tokens.unwrap_or(TOKENS_DEFAULT),
         finish: Finish::Stop,
     };
-    answer.obey(&script, stream, tokens_max);
+    answer.obey(&script, stream, request.max_tokens);
     Ok(call.plan(script, stream, |script| {
         let wanted = !stream || wants_usage(request.stream_options.as_ref());
         let usage = if wanted {
@@ -74,15 +79,22 @@ pub(crate) fn inputs(input: &Value) -> Vec<&Value> {
     }
 }
 
+/// What an echo repeats; tokens are not turned back into text.
+fn texts(prompt: &Value) -> Vec<String> {
+    let text = |input: &Value| input.as_str().unwrap_or_default().to_owned();
+    inputs(prompt).into_iter().map(text).collect()
+}
+
 fn prompts(prompt: &Value) -> u64 {
     (inputs(prompt).len() as u64).max(1)
 }
 
 fn body(answer: &Answer, usage: Option<&RawValue>) -> Vec<u8> {
-    let text = answer.whole();
     let finish = answer.finish.name();
-    let choices = (0..answer.choices).map(
-        |choice| json!({"index": choice, "text": text, "logprobs": null, "finish_reason": finish}),
-    );
+    let whole = answer.whole();
+    let choices = (0..answer.choices).map(|choice| {
+        let text = format!("{}{whole}", answer.echo(choice));
+        json!({"index": choice, "text": text, "logprobs": null, "finish_reason": finish})
+    });
     answer.body("text_completion", choices, usage)
 }

@@ -123,7 +123,9 @@ impl Stream {
         let said = match self.shape {
             Shape::Chat => format!("\"delta\":{}", self.delta(choice, index)),
             Shape::Text => {
-                format!("\"text\":{},\"logprobs\":null", quoted(self.answer.piece(index)))
+                let echo = if index == 0 { self.answer.echo(choice) } else { "" };
+                let text = format!("{echo}{}", self.answer.piece(index));
+                format!("\"text\":{},\"logprobs\":null", quoted(&text))
             }
         };
         self.choice(choice, &said, "null")

@@ -23,6 +23,8 @@ pub(super) fn read(
             sealed_credential: sealed_credential.to_vec(),
             jurisdiction: jurisdiction?,
             stops_on_abort: spec.stops_on_abort,
+            collects_no_data: spec.collects_no_data,
+            zero_data_retention: spec.zero_data_retention,
         })
     })
 }

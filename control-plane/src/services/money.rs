@@ -190,6 +190,9 @@ fn explanation(found: Explained) -> v1::Explanation {
         admitted_at: rfc3339(found.admitted),
         ended_at: rfc3339(found.ended),
         usage_anomaly: found.usage_anomaly,
+        operation: found.operation.name().to_owned(),
+        requested_model: found.requested_model,
+        session_id: found.session_id,
     }
 }
 

@@ -39,6 +39,7 @@ pub(crate) fn upstream() -> Upstream {
         credential: CREDENTIAL.to_owned(),
         jurisdiction: "SG".to_owned(),
         stops_on_abort: true,
+        ..UpstreamSpec::default()
     };
     Upstream { name: "alpha".to_owned(), spec: Some(spec), ..Upstream::default() }
 }
@@ -55,6 +56,7 @@ pub(crate) fn model() -> Model {
             model: "sim-chat".to_owned(),
             priority: 1,
             weight: 0,
+            supported_parameters: Vec::new(),
         }],
         ..ModelSpec::default()
     };

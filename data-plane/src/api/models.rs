@@ -4,7 +4,7 @@ use crate::error::ApiError;
 use crate::metric;
 use crate::pipeline::authenticate::{Caller, authenticate};
 use crate::pipeline::mint_request_id;
-use crate::pipeline::route::candidate;
+use crate::pipeline::route::{candidate, may_use};
 use crate::plane::{Core, now};
 use axum::body::Body;
 use axum::extract::State;
@@ -32,12 +32,10 @@ pub(crate) async fn list(State(core): State<Arc<Core>>, headers: HeaderMap) -> R
 }
 
 fn answer(snapshot: &Snapshot, caller: &Caller, request_id: &str) -> Response {
-    let globs = &caller.key.key.models;
-    let may = |model: &Model| globs.is_empty() || globs.iter().any(|g| g.matches(&model.name));
     let data: Vec<Value> = snapshot
         .models
         .values()
-        .filter(|model| may(model))
+        .filter(|model| may_use(caller, model))
         .filter_map(|model| describe(snapshot, caller, model))
         .collect();
     let mut response =
@@ -52,8 +50,8 @@ fn answer(snapshot: &Snapshot, caller: &Caller, request_id: &str) -> Response {
 }
 
 /// `None` when no route of it may be used by this caller.
-fn describe(snapshot: &Snapshot, caller: &Caller, model: &Model) -> Option<Value> {
-    let route = model.routes.iter().find_map(|route| candidate(snapshot, caller, route))?;
+fn describe(snapshot: &Snapshot, caller: &Caller, model: &Arc<Model>) -> Option<Value> {
+    let route = model.routes.iter().find_map(|route| candidate(snapshot, caller, model, route))?;
     let rates = route.price.schedule.at(now())?.rates(0, now());
     let inputs: Vec<&str> = model.input_modalities.iter().map(|m| m.name()).collect();
     let outputs: Vec<&str> = model.output_modalities.iter().map(|m| m.name()).collect();
@@ -75,6 +73,7 @@ fn describe(snapshot: &Snapshot, caller: &Caller, model: &Model) -> Option<Value
             "context_length": model.context_length,
             "max_completion_tokens": model.max_output_tokens,
         },
+        "supported_parameters": model.supported_parameters,
     }))
 }
 

@@ -1,4 +1,4 @@
-//! The fields of a chat request that we act on, found with their places in the bytes.
+//! The fields of a request that we act on, found with their places in the bytes.
 //!
 //! One parse serves routing, pricing and forwarding, so that no two readers can disagree: the fields we act on may stand
 //! only once, and only in their exact spelling.
@@ -11,53 +11,94 @@ use serde_json::value::RawValue;
 use std::fmt;
 use std::ops::Range;
 
+/// A field of a request that we act on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Field {
+    Model,
+    Models,
+    Messages,
+    Prompt,
+    Input,
+    Stream,
+    StreamOptions,
+    MaxTokens,
+    MaxCompletionTokens,
+    N,
+    BestOf,
+    Echo,
+    WebSearchOptions,
+    Tools,
+    Usage,
+    Route,
+    Provider,
+    SessionId,
+}
+
+impl Field {
+    const ALL: [Self; 18] = [
+        Self::Model,
+        Self::Models,
+        Self::Messages,
+        Self::Prompt,
+        Self::Input,
+        Self::Stream,
+        Self::StreamOptions,
+        Self::MaxTokens,
+        Self::MaxCompletionTokens,
+        Self::N,
+        Self::BestOf,
+        Self::Echo,
+        Self::WebSearchOptions,
+        Self::Tools,
+        Self::Usage,
+        Self::Route,
+        Self::Provider,
+        Self::SessionId,
+    ];
+
+    /// Spoken to the gateway and not to the model: an upstream that obeyed them, too, might serve another model than the
+    /// one that is priced, elsewhere than allowed.
+    pub(crate) const OURS: [Self; 5] =
+        [Self::Models, Self::Usage, Self::Route, Self::Provider, Self::SessionId];
+
+    /// As clients write it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Model => "model",
+            Self::Models => "models",
+            Self::Messages => "messages",
+            Self::Prompt => "prompt",
+            Self::Input => "input",
+            Self::Stream => "stream",
+            Self::StreamOptions => "stream_options",
+            Self::MaxTokens => "max_tokens",
+            Self::MaxCompletionTokens => "max_completion_tokens",
+            Self::N => "n",
+            Self::BestOf => "best_of",
+            Self::Echo => "echo",
+            Self::WebSearchOptions => "web_search_options",
+            Self::Tools => "tools",
+            Self::Usage => "usage",
+            Self::Route => "route",
+            Self::Provider => "provider",
+            Self::SessionId => "session_id",
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|field| field.name() == name)
+    }
+}
+
 /// Places of values in the body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Members {
     /// First byte inside the outermost braces.
     pub(crate) inside: usize,
-    pub(crate) model: Option<Range<usize>>,
-    pub(crate) messages: Option<Range<usize>>,
-    pub(crate) stream: Option<Range<usize>>,
-    pub(crate) stream_options: Option<Range<usize>>,
-    pub(crate) max_tokens: Option<Range<usize>>,
-    pub(crate) max_completion_tokens: Option<Range<usize>>,
-    pub(crate) n: Option<Range<usize>>,
-    pub(crate) usage: Option<Range<usize>>,
-    pub(crate) web_search_options: Option<Range<usize>>,
-    pub(crate) tools: Option<Range<usize>>,
+    places: [Option<Range<usize>>; Field::ALL.len()],
 }
 
-const FIELDS: [&str; 10] = [
-    "model",
-    "messages",
-    "stream",
-    "stream_options",
-    "max_tokens",
-    "max_completion_tokens",
-    "n",
-    "usage",
-    "web_search_options",
-    "tools",
-];
-
 impl Members {
-    fn slot(&mut self, field: &str) -> Option<&mut Option<Range<usize>>> {
-        Some(match field {
-            "model" => &mut self.model,
-            "messages" => &mut self.messages,
-            "stream" => &mut self.stream,
-            "stream_options" => &mut self.stream_options,
-            "max_tokens" => &mut self.max_tokens,
-            "max_completion_tokens" => &mut self.max_completion_tokens,
-            "n" => &mut self.n,
-            "usage" => &mut self.usage,
-            "web_search_options" => &mut self.web_search_options,
-            "tools" => &mut self.tools,
-            _ => return None,
-        })
-    }
-
     /// Finds the members of an object.
     pub(crate) fn find(text: &str, depth_max: usize) -> Result<Self, ApiError> {
         refuse_deep(text, depth_max)?;
@@ -67,6 +108,52 @@ impl Members {
         reader.end().map_err(unreadable)?;
         Ok(members)
     }
+
+    /// Where a field's value stands.
+    pub(crate) fn at(&self, field: Field) -> Option<&Range<usize>> {
+        self.places.get(field as usize).and_then(Option::as_ref)
+    }
+
+    /// What to cut out so that the object goes on without these fields, commas included.
+    pub(crate) fn cuts(&self, text: &str, fields: &[Field]) -> Vec<Range<usize>> {
+        let mut places: Vec<&Range<usize>> = fields.iter().filter_map(|f| self.at(*f)).collect();
+        places.sort_by_key(|place| place.start);
+        let mut cuts: Vec<Range<usize>> = Vec::with_capacity(places.len());
+        for place in places {
+            let mut start = start_of_member(text, place.start);
+            let end = match after_comma(text, place.end) {
+                Some(end) => end,
+                None => {
+                    // The last member takes the comma before it along, and those before it that go, too.
+                    start = before_comma(text, start);
+                    while let Some(cut) = cuts.pop_if(|cut| cut.end > start) {
+                        start = before_comma(text, cut.start);
+                    }
+                    place.end
+                }
+            };
+            cuts.push(start..end);
+        }
+        cuts
+    }
+}
+
+/// Where the member's name begins whose value begins at `value`. The names we look for hold no quote, however spelled.
+fn start_of_member(text: &str, value: usize) -> usize {
+    let before = text.get(..value).unwrap_or_default();
+    let closing = before.rfind('"').unwrap_or_default();
+    before.get(..closing).and_then(|before| before.rfind('"')).unwrap_or(closing)
+}
+
+fn after_comma(text: &str, end: usize) -> Option<usize> {
+    let rest = text.get(end..)?;
+    let after = rest.trim_start().strip_prefix(',')?;
+    Some(text.len() - after.len())
+}
+
+fn before_comma(text: &str, start: usize) -> usize {
+    let before = text.get(..start).unwrap_or_default().trim_end();
+    before.strip_suffix(',').map_or(start, str::len)
 }
 
 fn unreadable(error: serde_json::Error) -> ApiError {
@@ -78,10 +165,7 @@ fn inside(text: &str) -> Result<usize, ApiError> {
     if text.as_bytes().get(start) == Some(&b'{') {
         return Ok(start + 1);
     }
-    Err(ApiError::invalid(
-        "body",
-        "the body is not a JSON object: send one with `model` and `messages`",
-    ))
+    Err(ApiError::invalid("body", "the body is not a JSON object: send one that names a `model`"))
 }
 
 /// Nesting deeper than any reader behind us may like.
@@ -129,19 +213,18 @@ impl<'de> Visitor<'de> for Finder<'de> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(key) = map.next_key::<Text<'de>>()? {
-            let Some(slot) = self.members.slot(&key) else {
+            let Some(field) = Field::named(&key) else {
                 refuse_lookalike(&key)?;
                 map.next_value::<IgnoredAny>()?;
                 continue;
             };
-            if slot.is_some() {
-                return Err(serde::de::Error::custom(format!(
-                    "`{}` stands twice: send it once",
-                    &*key
-                )));
-            }
             let value: &RawValue = map.next_value()?;
-            *slot = Some(place(self.text, value.get()));
+            let place = place(self.text, value.get());
+            let slot = self.members.places.get_mut(field as usize);
+            if slot.is_some_and(|slot| slot.replace(place).is_some()) {
+                let twice = format!("`{}` stands twice: send it once", field.name());
+                return Err(serde::de::Error::custom(twice));
+            }
         }
         Ok(())
     }
@@ -149,8 +232,8 @@ impl<'de> Visitor<'de> for Finder<'de> {
 
 /// Some servers take `Model` for `model`; what was checked here must be what they read.
 fn refuse_lookalike<E: serde::de::Error>(key: &str) -> Result<(), E> {
-    match FIELDS.iter().find(|field| field.eq_ignore_ascii_case(key)) {
-        Some(field) => Err(E::custom(format!("`{key}` must be written `{field}`"))),
+    match Field::ALL.iter().find(|field| field.name().eq_ignore_ascii_case(key)) {
+        Some(field) => Err(E::custom(format!("`{key}` must be written `{}`", field.name()))),
         None => Ok(()),
     }
 }

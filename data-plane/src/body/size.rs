@@ -22,7 +22,7 @@ struct Part<'a> {
 }
 
 /// Measures. Messages that cannot be told apart count as open-ended, which is the dearest reading.
-pub(crate) fn measure(body_bytes: usize, messages: &str) -> RequestSize {
+pub(super) fn measure(body_bytes: usize, messages: &str) -> RequestSize {
     let mut size = RequestSize::default();
     let mut other_bytes = 0_usize;
     match serde_json::from_str::<Vec<Message<'_>>>(messages) {
@@ -98,6 +98,6 @@ impl ServerTools {
 }
 
 /// Whether there is at least one message.
-pub(crate) fn has_messages(messages: &str) -> bool {
+pub(super) fn has_messages(messages: &str) -> bool {
     serde_json::from_str::<Vec<&RawValue>>(messages).is_ok_and(|list| !list.is_empty())
 }

@@ -1,17 +1,16 @@
-//! OpenAI's chat completions: where they are, what is spliced into a request, and what is spliced out of a stream.
+//! OpenAI's wire: where its operations are, what is spliced into a request, and what is spliced out of a stream.
 //!
 //! Reading answers and chunks is in `openai/read.rs`.
 
 pub(crate) mod read;
 
-use crate::body::chat::{ChatRequest, UsageSwitch, json_string};
+use crate::body::envelope::Field;
+use crate::body::request::{ClientRequest, UsageSwitch, json_string};
 use crate::body::splice::{Edit, Spliced};
 use bytes::Bytes;
 use domain::money::Nano;
+use domain::operation::Operation;
 use std::ops::Range;
-
-/// Path below an upstream's base URL.
-pub(crate) const CHAT_PATH: &str = "/chat/completions";
 
 /// Whether it is the data of the event that ends a stream.
 pub(crate) fn is_done(data: &[u8]) -> bool {
@@ -24,30 +23,37 @@ pub(crate) struct Changes<'a> {
     pub(crate) output_bound: Option<u64>,
 }
 
-/// The client's bytes, but for the model id, `stream_options.include_usage` and an output bound.
-pub(crate) fn request_body(request: &ChatRequest, changes: &Changes<'_>) -> Spliced {
+/// The client's bytes, but for the model id, `stream_options.include_usage`, an output bound, and what was said to us.
+pub(crate) fn request_body(request: &ClientRequest, changes: &Changes<'_>) -> Spliced {
     let members = &request.members;
-    let mut edits = Vec::with_capacity(3);
-    if let Some(at) = members.model.clone() {
-        edits.push(Edit { at, text: json_string(changes.model) });
-    }
     let mut inserted = String::new();
+    let cuts = members.cuts(request.text(), &Field::OURS).into_iter();
+    let mut edits: Vec<Edit> = cuts.map(|at| Edit { at, text: String::new() }).collect();
+    model_edit(members.at(Field::Model), changes.model, &mut edits, &mut inserted);
     if request.stream {
         usage_edit(&request.usage_switch, &mut edits, &mut inserted);
     }
     if let Some(bound) = changes.output_bound {
-        bound_edit(
-            members.max_completion_tokens.as_ref(),
-            members.max_tokens.as_ref(),
-            bound,
-            &mut edits,
-            &mut inserted,
-        );
+        bound_edit(request, bound, &mut edits, &mut inserted);
     }
     if !inserted.is_empty() {
         edits.push(Edit { at: members.inside..members.inside, text: inserted });
     }
     Spliced::new(&request.body, edits)
+}
+
+/// A client that names its models in `models` alone has no `model`.
+fn model_edit(
+    own: Option<&Range<usize>>,
+    model: &str,
+    edits: &mut Vec<Edit>,
+    inserted: &mut String,
+) {
+    let text = json_string(model);
+    match own.cloned() {
+        Some(at) => edits.push(Edit { at, text }),
+        None => inserted.push_str(&format!("\"model\":{text},")),
+    }
 }
 
 fn usage_edit(switch: &UsageSwitch, edits: &mut Vec<Edit>, inserted: &mut String) {
@@ -72,23 +78,20 @@ fn usage_edit(switch: &UsageSwitch, edits: &mut Vec<Edit>, inserted: &mut String
 }
 
 /// The bound replaces the client's own where it has one, under the name it used.
-fn bound_edit(
-    newer: Option<&Range<usize>>,
-    older: Option<&Range<usize>>,
-    bound: u64,
-    edits: &mut Vec<Edit>,
-    inserted: &mut String,
-) {
-    let mut has_own = false;
-    for at in [newer, older].into_iter().flatten() {
-        edits.push(Edit { at: at.clone(), text: bound.to_string() });
-        has_own = true;
+fn bound_edit(request: &ClientRequest, bound: u64, edits: &mut Vec<Edit>, inserted: &mut String) {
+    let (names, usual): (&[Field], Field) = match request.operation {
+        Operation::Chat => {
+            (&[Field::MaxCompletionTokens, Field::MaxTokens], Field::MaxCompletionTokens)
+        }
+        Operation::Completions => (&[Field::MaxTokens], Field::MaxTokens),
+        // Nothing is written, so nothing is bounded.
+        Operation::Embeddings => return,
+    };
+    let own: Vec<&Range<usize>> = names.iter().filter_map(|f| request.members.at(*f)).collect();
+    if own.is_empty() {
+        inserted.push_str(&format!("\"{}\":{bound},", usual.name()));
     }
-    if !has_own {
-        inserted.push_str("\"max_completion_tokens\":");
-        inserted.push_str(&bound.to_string());
-        inserted.push(',');
-    }
+    edits.extend(own.into_iter().map(|at| Edit { at: at.clone(), text: bound.to_string() }));
 }
 
 /// An event's bytes without its `usage` member.

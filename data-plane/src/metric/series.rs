@@ -1,7 +1,8 @@
 //! Handles of the metrics that have labels, kept by configured names; looking them up allocates nothing.
 
-use crate::genai::{label, metric};
+use crate::genai::{self, label, metric};
 use crate::pipeline::admission::Admission;
+use domain::operation::Operation;
 use domain::tokens::{Quantities, TokenClass};
 use domain::usage::Outcome;
 use metrics::{Counter, Histogram, counter, histogram};
@@ -9,9 +10,6 @@ use parking_lot::RwLock;
 use proto::usage::v1::UsageEvent;
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
-
-/// As the convention calls what is asked of a model.
-const OPERATION: &str = "chat";
 
 /// How an attempt or a request can go wrong, as a label. What is not named here counts as the last.
 const ERRORS: [&str; 12] = [
@@ -137,6 +135,7 @@ impl BuyerSeries {
 
 /// One model on one upstream, under the names of the GenAI conventions.
 pub(super) struct RouteSeries {
+    operation: &'static str,
     model: String,
     vendor: String,
     upstream: String,
@@ -151,17 +150,19 @@ pub(super) struct RouteSeries {
 }
 
 impl RouteSeries {
-    pub(super) fn new(model: &str, upstream: &str, vendor: &str) -> Self {
+    pub(super) fn new(operation: Operation, model: &str, upstream: &str, vendor: &str) -> Self {
+        let operation = genai::operation(operation);
         let (m, v, u) = (|| model.to_owned(), || vendor.to_owned(), || upstream.to_owned());
-        let client = |name: &'static str| histogram!(name, label::OPERATION => OPERATION, label::PROVIDER => v(), label::MODEL => m(), "upstream" => u());
-        let server = |name: &'static str| histogram!(name, label::OPERATION => OPERATION, label::MODEL => m());
+        let client = |name: &'static str| histogram!(name, label::OPERATION => operation, label::PROVIDER => v(), label::MODEL => m(), "upstream" => u());
+        let server = |name: &'static str| histogram!(name, label::OPERATION => operation, label::MODEL => m());
         let tokens = |kind: &'static str| {
             histogram!(
-                metric::TOKEN_USAGE, label::OPERATION => OPERATION, label::PROVIDER => v(),
+                metric::TOKEN_USAGE, label::OPERATION => operation, label::PROVIDER => v(),
                 label::MODEL => m(), "upstream" => u(), label::TOKEN_TYPE => kind
             )
         };
         Self {
+            operation,
             model: m(),
             vendor: v(),
             upstream: u(),
@@ -181,7 +182,7 @@ impl RouteSeries {
         let make = |error: Option<&'static str>| {
             let (v, m, u) = (self.vendor.clone(), self.model.clone(), self.upstream.clone());
             histogram!(
-                metric::OPERATION_DURATION, label::OPERATION => OPERATION, label::PROVIDER => v,
+                metric::OPERATION_DURATION, label::OPERATION => self.operation, label::PROVIDER => v,
                 label::MODEL => m, "upstream" => u, label::ERROR => error.unwrap_or_default()
             )
         };
@@ -199,7 +200,7 @@ impl RouteSeries {
         let error = (outcome != Outcome::Completed).then(|| outcome.name());
         let make = |error: Option<&'static str>| {
             histogram!(
-                metric::REQUEST_DURATION, label::OPERATION => OPERATION,
+                metric::REQUEST_DURATION, label::OPERATION => self.operation,
                 label::MODEL => self.model.clone(), label::ERROR => error.unwrap_or_default()
             )
         };

@@ -2,7 +2,7 @@
 //!
 //! It is ended by `settle`. If a bug drops it instead, it still ends itself: charged as interrupted, never forgotten.
 
-use crate::body::chat::ChatRequest;
+use crate::body::request::ClientRequest;
 use crate::dialect::{Facts, Reported};
 use crate::limits::LimitTicket;
 use crate::pipeline::admit::AdmitOrder;
@@ -37,7 +37,7 @@ pub(crate) struct Admission {
     pub(crate) record: usage::Admitted,
     pub(crate) caller: Caller,
     pub(crate) plan: RoutePlan,
-    pub(crate) chat: ChatRequest,
+    pub(crate) request: ClientRequest,
     pub(crate) attempts: Vec<usage::Attempt>,
     pub(crate) meter: Meter,
     pub(crate) trace: RequestTrace,
@@ -89,13 +89,13 @@ impl Admission {
         order: AdmitOrder,
         money: Money,
     ) -> Self {
-        let AdmitOrder { caller, plan, chat, .. } = order;
+        let AdmitOrder { caller, plan, request, .. } = order;
         Self {
             plane,
             record,
             caller,
             plan,
-            chat,
+            request,
             attempts: Vec::new(),
             meter: Meter::default(),
             trace: RequestTrace::default(),
@@ -165,10 +165,13 @@ impl Admission {
             .reported
             .map_or(0, |reported| reported.quantities.get(TokenClass::WebSearch));
         // More than were asked for were not held for, and a search without a price is the company's.
-        let paid =
-            if rates.get(TokenClass::WebSearch).is_some() { self.chat.size.searches } else { 0 };
+        let paid = if rates.get(TokenClass::WebSearch).is_some() {
+            self.request.ask.size.searches
+        } else {
+            0
+        };
         metered.quantities.set(TokenClass::WebSearch, searches.min(paid));
-        (metered, is_odd || searches > self.chat.size.searches)
+        (metered, is_odd || searches > self.request.ask.size.searches)
     }
 
     fn believable(&self) -> (Metered, bool) {
@@ -200,20 +203,22 @@ impl Admission {
 
     /// Its text at four bytes a token; what files and pictures come to is not known, and so not charged.
     fn input_guess(&self) -> u64 {
-        self.chat.size.text_bytes.div_ceil(4).min(self.plan.input_tokens_max)
+        self.request.ask.size.text_bytes.div_ceil(4).min(self.plan.input_tokens_max)
     }
 
     /// No token is shorter than a byte; chat templates add some that are in no byte of ours.
     fn input_ceiling(&self) -> u64 {
-        self.plan.input_tokens_max.max(self.plan.model.context_length.min(4096))
+        let context = self.candidate().map_or(0, |candidate| candidate.model.context_length);
+        self.plan.input_tokens_max.max(context.min(4096))
     }
 
-    /// The words heard, or all that the model can think unheard, and a few tokens that say nothing (ends of turns, calls
+    /// The words heard, or all that can be thought unheard or made unshown, and a few tokens that say nothing (ends of turns, calls
     /// of tools).
     fn output_ceiling(&self) -> u64 {
-        let unheard =
-            if self.plan.model.hidden_reasoning { self.plan.model.max_output_tokens } else { 0 };
-        let unspoken = unheard.saturating_add(32).saturating_mul(self.plan.choices);
+        let thinks = |c: &&Candidate| c.model.hidden_reasoning;
+        let unheard = self.candidate().filter(thinks).map_or(0, |c| c.model.max_output_tokens);
+        let unshown = if self.request.ask.hides_output { self.plan.output_limit } else { 0 };
+        let unspoken = unheard.max(unshown).saturating_add(32).saturating_mul(self.plan.choices);
         self.meter.transcript.bytes().saturating_add(unspoken)
     }
 
@@ -238,7 +243,7 @@ impl Admission {
     pub(crate) fn note_progress(&mut self) {
         let (metered, _) = self.metered();
         let rates = self.rates(metered.quantities.input_total());
-        let price = self.candidate().map(|candidate| candidate.price_ref(&self.plan.model.name));
+        let price = self.candidate().map(Candidate::price_ref);
         let Some(money) = self.money.as_mut() else {
             return;
         };
@@ -268,10 +273,10 @@ fn counted_or_guessed(is_counted: bool) -> Provenance {
 
 impl Candidate {
     /// Which compiled price this is.
-    pub(crate) fn price_ref(&self, model: &str) -> usage::PriceRef {
+    pub(crate) fn price_ref(&self) -> usage::PriceRef {
         usage::PriceRef {
             revision: self.price.revision,
-            model: model.to_owned(),
+            model: self.model.name.clone(),
             upstream: self.upstream.name.clone(),
             entity: self.price.entity.clone(),
             audience: self.price.audience.clone(),

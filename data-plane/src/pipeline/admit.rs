@@ -1,12 +1,12 @@
 //! Plan → `Admission`: limits taken, money held, and a record in the spool that owes an end. 402, 429 or 503.
 
-use crate::body::chat::ChatRequest;
+use crate::body::request::ClientRequest;
 use crate::error::{ApiError, ErrorType};
 use crate::limits::{self, LimitKind, LimitRefused};
 use crate::pipeline::admission::{Admission, Money};
 use crate::pipeline::authenticate::Caller;
 use crate::pipeline::head::rate_headers;
-use crate::pipeline::route::RoutePlan;
+use crate::pipeline::route::{Candidate, RoutePlan};
 use crate::plane::{Shared, now};
 use crate::purse::{HoldOrder, HoldRefused, PurseHold};
 use domain::client::ClientDigest;
@@ -33,7 +33,7 @@ pub(crate) struct AdmitOrder {
     pub(crate) trace_id: String,
     pub(crate) caller: Caller,
     pub(crate) plan: RoutePlan,
-    pub(crate) chat: ChatRequest,
+    pub(crate) request: ClientRequest,
     pub(crate) app: String,
     pub(crate) client: ClientDigest,
 }
@@ -179,7 +179,8 @@ fn tokens_estimate(plan: &RoutePlan) -> u64 {
 }
 
 fn record(order: &AdmitOrder, held: Nano, admitted_at: Timestamp) -> usage::Admitted {
-    let AdmitOrder { request_id, trace_id, caller, plan, chat, app, client } = order;
+    let AdmitOrder { request_id, trace_id, caller, plan, request, app, client } = order;
+    let first = plan.candidates.first();
     usage::Admitted {
         request_id: request_id.clone(),
         trace_id: trace_id.clone(),
@@ -187,13 +188,16 @@ fn record(order: &AdmitOrder, held: Nano, admitted_at: Timestamp) -> usage::Admi
         key_uid: caller.key.key.uid.0,
         entity: caller.entity.name.clone(),
         currency: caller.entity.currency.to_string(),
-        model: plan.model.name.clone(),
-        price: plan.candidates.first().map(|candidate| candidate.price_ref(&plan.model.name)),
+        model: first.map(|candidate| candidate.model.name.clone()).unwrap_or_default(),
+        price: first.map(Candidate::price_ref),
         hold_nano: held.get(),
         admitted_us: admitted_at.0,
-        streamed: chat.stream,
+        streamed: request.stream,
         app: app.clone(),
         budgeted: caller.key.key.budgeted,
         client_digest: client.0.to_vec(),
+        operation: usage::Operation::from(request.operation).into(),
+        requested_model: request.models.first().cloned().unwrap_or_default(),
+        session_id: request.session_id.clone(),
     }
 }

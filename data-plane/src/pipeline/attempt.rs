@@ -106,13 +106,14 @@ pub(crate) async fn attempt(
     candidate: &Candidate,
 ) -> Result<Opened, AttemptError> {
     let pace = &core.plane.parts.settings.pace;
-    let streams = admission.chat.stream;
+    let streams = admission.request.stream;
     let patience = if streams { pace.first_token } else { pace.answer };
     let deadline = Instant::now() + patience;
     let changes =
         Changes { model: &candidate.upstream_model, output_bound: admission.output_bound() };
-    let body = openai::request_body(&admission.chat, &changes);
+    let body = openai::request_body(&admission.request, &changes);
     let call = Call {
+        operation: admission.request.operation,
         request_id: admission.request_id(),
         streams,
         traceparent: trace::traceparent(admission, candidate),
@@ -122,7 +123,7 @@ pub(crate) async fn attempt(
     let response = timeout_at(deadline, sent).await.map_err(|_| AttemptError::Silent)??;
     let limits = &core.plane.parts.settings.limits;
     if !response.status().is_success() {
-        return Err(refused(response, &admission.chat.body, deadline, pace.cooldown_max).await);
+        return Err(refused(response, &admission.request.body, deadline, pace.cooldown_max).await);
     }
     let content_type = content_type(response.headers());
     if streams && content_type.as_bytes().starts_with(b"text/event-stream") {

@@ -140,7 +140,7 @@ impl Cover {
 
     /// Only now, when money is short, is it worth the tokeniser's time. What is counted is priced as it will be charged.
     async fn count(&mut self, admission: &mut Admission) {
-        let size = admission.chat.size;
+        let size = admission.request.ask.size;
         let is_all_text = size.images == 0 && size.audios == 0 && !size.open_ended;
         if admission.meter.input_counted.is_none() && is_all_text {
             settle::count_input(admission).await;

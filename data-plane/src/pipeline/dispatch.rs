@@ -6,16 +6,18 @@ use crate::pipeline::admission::Admission;
 use crate::pipeline::attempt::{AttemptError, Opened, UpstreamAnswer, UpstreamStream, attempt};
 use crate::pipeline::authenticate::caller;
 use crate::pipeline::head::head;
-use crate::pipeline::route::candidate;
+use crate::pipeline::route::{candidate, may_use};
 use crate::plane::{Core, now};
 use crate::respond::Client;
 use crate::trace;
 use crate::upstream::health::Rest;
 use crate::upstream::refusal::Refusal;
 use bytes::Bytes;
+use domain::snapshot::Model;
 use domain::usage::Outcome;
 use http::{HeaderValue, StatusCode};
 use proto::usage::v1 as usage;
+use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 
@@ -135,7 +137,7 @@ pub(crate) async fn dispatch(
     admission: &mut Admission,
     client: &Client,
 ) -> Result<Dispatched, DispatchError> {
-    if !admission.chat.stream {
+    if !admission.request.stream {
         return try_all(core, admission, client).await;
     }
     let keep_alive = core.plane.parts.settings.pace.keep_alive;
@@ -166,18 +168,31 @@ async fn try_all(
 ) -> Result<Dispatched, DispatchError> {
     let mut last = DispatchError::Withdrawn;
     let attempts_max = core.plane.parts.settings.limits.attempts;
-    for index in 0..admission.plan.candidates.len().min(attempts_max) {
+    let mut refused_as: Option<Arc<Model>> = None;
+    for index in 0..admission.plan.candidates.len() {
         if client.is_gone() {
             return Err(DispatchError::ClientGone);
         }
-        if !is_still_allowed(core, admission, index) {
+        let Some(model) = admission.plan.candidates.get(index).map(|c| c.model.clone()) else {
+            break;
+        };
+        // Who refuses the request speaks for all that serve the model, but for no other model.
+        let is_refused = refused_as.as_ref().is_some_and(|refused| refused.name == model.name);
+        if is_refused || !is_still_allowed(core, admission, index) {
             continue;
+        }
+        if admission.attempts.len() >= attempts_max {
+            break;
         }
         admission.serving = index;
         match try_one(core, admission, index).await {
             Ok(dispatched) => return Ok(dispatched),
-            Err(error) if error.fails_over() => last = DispatchError::Upstreams(error),
-            Err(error) => return Err(DispatchError::Upstreams(error)),
+            Err(error) => {
+                if !error.fails_over() {
+                    refused_as = Some(model);
+                }
+                last = DispatchError::Upstreams(error);
+            }
         }
     }
     Err(last)
@@ -193,9 +208,10 @@ fn is_still_allowed(core: &Core, admission: &Admission, index: usize) -> bool {
         return false;
     };
     let snapshot = configuration.snapshot();
-    snapshot.models.get(&admission.plan.model.name).is_some_and(|model| {
+    snapshot.models.get(&planned.model.name).is_some_and(|model| {
         let route = model.routes.iter().find(|route| route.upstream == planned.upstream.name);
-        route.is_some_and(|route| candidate(&snapshot, &caller, route).is_some())
+        let goes = route.is_some_and(|r| candidate(&snapshot, &caller, model, r).is_some());
+        goes && may_use(&caller, model)
     })
 }
 

@@ -13,10 +13,22 @@ use std::time::Duration;
 
 /// The application that asks, as it names itself: its title, else its address without what may tell of a person.
 pub(crate) fn app(headers: &HeaderMap, bytes_max: usize) -> String {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let address = || text("http-referer").or_else(|| text("referer")).map(without_query);
-    let named = text("x-title").or_else(address);
-    named.unwrap_or_default().chars().take(bytes_max).filter(|c| !c.is_control()).collect()
+    let address = || text(headers, "http-referer").or_else(|| text(headers, "referer"));
+    let named = text(headers, "x-title").or_else(|| address().map(without_query));
+    shortened(named, bytes_max)
+}
+
+/// The session that a request belongs to, where its body does not say.
+pub(crate) fn session(headers: &HeaderMap, bytes_max: usize) -> String {
+    shortened(text(headers, "x-session-id"), bytes_max)
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+fn shortened(said: Option<&str>, bytes_max: usize) -> String {
+    said.unwrap_or_default().chars().take(bytes_max).filter(|c| !c.is_control()).collect()
 }
 
 /// A query or a fragment is what one visitor asked for, not who the application is.

@@ -54,7 +54,7 @@ fn head_of(admission: &Admission, status: StatusCode, content_type: HeaderValue)
 
 /// The answer with `usage.cost`, where that was asked for.
 fn priced(admission: &Admission, body: &Bytes) -> Bytes {
-    if !admission.chat.wants_cost {
+    if !admission.request.wants_cost {
         return body.clone();
     }
     let text = std::str::from_utf8(body).unwrap_or_default();
@@ -212,7 +212,7 @@ impl Relay<'_> {
 
 /// The bytes of an event as the client should see it; `None` when it is not for the client.
 fn shown(admission: &Admission, event: &Event, text: &str, is_usage_alone: bool) -> Option<Bytes> {
-    if is_usage_alone && !admission.chat.wants_usage() {
+    if is_usage_alone && !admission.request.wants_usage() {
         return None;
     }
     if !text.contains("\"usage\"") {
@@ -226,12 +226,12 @@ fn shown(admission: &Admission, event: &Event, text: &str, is_usage_alone: bool)
     let Some(offset) = offset else {
         return Some(event.raw.clone());
     };
-    if !admission.chat.wants_usage() {
+    if !admission.request.wants_usage() {
         let member = place.member.start + offset..place.member.end + offset;
         return Some(without_usage(&event.raw, member));
     }
     let is_object = text.get(place.value.clone()).is_some_and(|usage| usage.starts_with('{'));
-    if admission.chat.wants_cost && is_object {
+    if admission.request.wants_cost && is_object {
         return Some(with_cost(&event.raw, place.value.start + offset, cost_so_far(admission)));
     }
     Some(event.raw.clone())

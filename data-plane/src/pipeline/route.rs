@@ -1,23 +1,27 @@
 //! Caller and request → `RoutePlan`: where the request may go, in which order, and at which price. Pure but for the dice
 //! that balance equals; nothing is touched, so a 404 costs nothing.
 
-use crate::body::chat::ChatRequest;
+mod preferred;
+
+use crate::body::request::ClientRequest;
 use crate::error::{ApiError, ErrorType};
 use crate::pipeline::authenticate::Caller;
 use crate::plane::{Shared, now};
 use domain::config::Upstream;
 use domain::hold::{ModelBounds, TokenPrices, input_tokens_max, may_apply};
 use domain::jurisdiction::all_permit;
+use domain::operation::Operation;
 use domain::snapshot::{Model, Route, SellPrice, Snapshot};
 use domain::time::Timestamp;
 use http::StatusCode;
-use rand::RngExt;
+use preferred::{Exclusions, keep_preferred, order};
 use std::sync::Arc;
 use thiserror::Error;
 
-/// One upstream that may serve the request, and what it costs there.
+/// One upstream that may serve the request, as which model, and what it costs there.
 #[derive(Clone)]
 pub(crate) struct Candidate {
+    pub(crate) model: Arc<Model>,
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) upstream_model: String,
     pub(crate) price: SellPrice,
@@ -27,7 +31,6 @@ pub(crate) struct Candidate {
 
 /// Where a request may go. Never empty.
 pub(crate) struct RoutePlan {
-    pub(crate) model: Arc<Model>,
     /// In the order in which they are tried.
     pub(crate) candidates: Vec<Candidate>,
     /// The dearest of all candidates, side by side: whoever serves, the hold covers it.
@@ -52,60 +55,130 @@ pub(crate) enum RouteError {
     NoUpstream(String),
     #[error("this API key may not use the model `{0}`")]
     ModelNotAllowed(String),
+    #[error("the model `{model}` is not served here: ask POST {}", endpoints(.operations))]
+    WrongEndpoint { model: String, operations: Vec<Operation> },
     #[error("the model `{0}` is only served outside the jurisdictions that this API key may use")]
     Jurisdiction(String),
+    #[error("no upstream of this model is known to honour all of these: `{}`; leave them out, or `require_parameters`", .0.join("`, `"))]
+    Unsupported(Vec<String>),
+    #[error("no upstream of this model is left by `provider`: ask for less in it")]
+    Excluded(Vec<&'static str>),
+}
+
+fn endpoints(operations: &[Operation]) -> String {
+    let paths: Vec<&str> = operations.iter().map(|operation| operation.endpoint()).collect();
+    paths.join(" or ")
 }
 
 impl From<RouteError> for ApiError {
     fn from(error: RouteError) -> Self {
         let message = error.to_string();
-        let (status, kind) = match error {
+        let row = |status, kind| Self::new(status, kind, message);
+        let missing = (StatusCode::NOT_FOUND, ErrorType::NotFound);
+        let forbidden = (StatusCode::FORBIDDEN, ErrorType::PermissionDenied);
+        match error {
             RouteError::UnknownModel(_) | RouteError::NoUpstream(_) => {
-                (StatusCode::NOT_FOUND, ErrorType::NotFound)
+                row(missing.0, missing.1).with("field", "model")
             }
             RouteError::ModelNotAllowed(_) | RouteError::Jurisdiction(_) => {
-                (StatusCode::FORBIDDEN, ErrorType::PermissionDenied)
+                row(forbidden.0, forbidden.1).with("field", "model")
             }
-        };
-        Self::new(status, kind, message).with("field", "model")
+            RouteError::WrongEndpoint { .. } => {
+                row(StatusCode::BAD_REQUEST, ErrorType::InvalidRequest).with("field", "model")
+            }
+            RouteError::Unsupported(_) => {
+                row(StatusCode::UNPROCESSABLE_ENTITY, ErrorType::Unprocessable)
+                    .with("field", "provider")
+                    .with("excluded_by", vec!["require_parameters"])
+            }
+            RouteError::Excluded(by) => {
+                row(missing.0, missing.1).with("field", "provider").with("excluded_by", by)
+            }
+        }
     }
 }
 
-/// Finds every upstream that law, customer and catalog allow.
+/// Finds every upstream that law, customer, catalog and client allow, for each of the models in their order.
 pub(crate) fn route(
     snapshot: &Snapshot,
     caller: &Caller,
-    chat: &ChatRequest,
+    request: &ClientRequest,
     plane: &Shared,
 ) -> Result<RoutePlan, RouteError> {
-    let name = || chat.model.clone();
-    let model = snapshot.models.get(&chat.model).ok_or_else(|| RouteError::UnknownModel(name()))?;
-    let globs = &caller.key.key.models;
-    if !globs.is_empty() && !globs.iter().any(|glob| glob.matches(&model.name)) {
-        return Err(RouteError::ModelNotAllowed(name()));
+    let routed_at = now();
+    let mut candidates = Vec::new();
+    let mut exclusions = Exclusions::default();
+    let mut failed = None;
+    for name in &request.models {
+        match of_model(snapshot, caller, request.operation, name) {
+            // What a key may not use, it may not use in second place either.
+            Err(error @ RouteError::ModelNotAllowed(_)) => return Err(error),
+            Err(error) => failed = failed.or(Some(error)),
+            Ok((model, routes)) => {
+                let mut found = keep_preferred(&model, routes, request, routed_at, &mut exclusions);
+                order(&mut found, request, plane, routed_at);
+                candidates.extend(found);
+            }
+        }
+    }
+    if candidates.is_empty() {
+        return Err(exclusions.into_error().or(failed).unwrap_or_else(|| {
+            RouteError::UnknownModel(request.models.first().cloned().unwrap_or_default())
+        }));
+    }
+    Ok(plan(candidates, request, routed_at))
+}
+
+/// The model of a name with the routes that law and catalog allow; at least one.
+fn of_model(
+    snapshot: &Snapshot,
+    caller: &Caller,
+    operation: Operation,
+    name: &str,
+) -> Result<(Arc<Model>, Vec<(Route, Candidate)>), RouteError> {
+    let name_of = || name.to_owned();
+    let model = snapshot.model(name).ok_or_else(|| RouteError::UnknownModel(name_of()))?;
+    if !may_use(caller, model) {
+        return Err(RouteError::ModelNotAllowed(name_of()));
+    }
+    if !model.operations().contains(&operation) {
+        let operations = model.operations().to_vec();
+        return Err(RouteError::WrongEndpoint { model: name_of(), operations });
     }
     if model.routes.is_empty() {
-        return Err(RouteError::NoUpstream(name()));
+        return Err(RouteError::NoUpstream(name_of()));
     }
-    let mut candidates: Vec<Candidate> =
-        model.routes.iter().filter_map(|route| candidate(snapshot, caller, route)).collect();
-    if candidates.is_empty() {
-        return Err(RouteError::Jurisdiction(name()));
+    let pair = |route: &Route| {
+        candidate(snapshot, caller, model, route).map(|found| (route.clone(), found))
+    };
+    let routes: Vec<_> = model.routes.iter().filter_map(pair).collect();
+    if routes.is_empty() {
+        return Err(RouteError::Jurisdiction(name_of()));
     }
-    order(&mut candidates, plane);
-    let routed_at = now();
-    Ok(plan(model, candidates, chat, routed_at))
+    Ok((model.clone(), routes))
+}
+
+/// Whether the key may use a model at all.
+pub(crate) fn may_use(caller: &Caller, model: &Model) -> bool {
+    let globs = &caller.key.key.models;
+    globs.is_empty() || globs.iter().any(|glob| glob.matches(&model.name))
 }
 
 /// The one rule of jurisdiction at the proxy: the upstream exists, entity, org and key all permit its place, and the
 /// entity sells it. Asked again before each attempt.
-pub(crate) fn candidate(snapshot: &Snapshot, caller: &Caller, route: &Route) -> Option<Candidate> {
+pub(crate) fn candidate(
+    snapshot: &Snapshot,
+    caller: &Caller,
+    model: &Arc<Model>,
+    route: &Route,
+) -> Option<Candidate> {
     let upstream = snapshot.upstreams.get(&route.upstream)?;
     let parties = [&caller.entity.allowed, &caller.org.allowed, &caller.key.key.allowed];
     if !all_permit(parties, upstream.jurisdiction) {
         return None;
     }
     Some(Candidate {
+        model: model.clone(),
         upstream: upstream.clone(),
         upstream_model: route.model.clone(),
         price: route.price_for(&caller.org)?.clone(),
@@ -114,48 +187,44 @@ pub(crate) fn candidate(snapshot: &Snapshot, caller: &Caller, route: &Route) -> 
     })
 }
 
-/// By priority, among equals by weighted lot; those that rest after a failure come last.
-fn order(candidates: &mut [Candidate], plane: &Shared) {
-    let mut dice = rand::rng();
-    candidates.sort_by_cached_key(|candidate| {
-        let rests = plane.health.is_resting(&candidate.upstream.name);
-        // The largest of `weight` throws wins with probability proportional to the weight.
-        let throw = (0..candidate.weight.clamp(1, 100)).map(|_| dice.random::<u32>()).max();
-        (rests, candidate.priority, std::cmp::Reverse(throw))
-    });
+fn plan(candidates: Vec<Candidate>, request: &ClientRequest, routed_at: Timestamp) -> RoutePlan {
+    let ask = &request.ask;
+    let inputs =
+        candidates.iter().map(|candidate| input_tokens_max(ask.size, bounds(&candidate.model)));
+    let input_tokens_max = inputs.max().unwrap_or_default();
+    let prices = candidates
+        .iter()
+        .filter_map(|candidate| {
+            let card = candidate.price.schedule.at(routed_at)?;
+            let outputs = &candidate.model.output_modalities;
+            let dearest = card.dearest(input_tokens_max, routed_at);
+            let rates = dearest.only(|class| may_apply(class, ask.size, outputs));
+            Some(TokenPrices::of(&rates).with_searches(&rates, ask.size.searches))
+        })
+        .reduce(TokenPrices::or_dearer)
+        .unwrap_or_default();
+    let limit = |candidate: &Candidate| {
+        let most = candidate.model.max_output_tokens;
+        request.output_limit().map_or(most, |limit| limit.min(most))
+    };
+    let hides = |candidate: &Candidate| candidate.model.hidden_reasoning;
+    let all_stop = candidates.iter().all(|candidate| candidate.upstream.stops_on_abort);
+    let shows_all = ask.echoes == 0 && !ask.hides_output && !candidates.iter().any(hides);
+    RoutePlan {
+        prices,
+        input_tokens_max,
+        output_limit: candidates.iter().map(limit).max().unwrap_or_default(),
+        choices: ask.choices,
+        is_windowed: request.stream && all_stop && shows_all,
+        candidates,
+        routed_at,
+    }
 }
 
-fn plan(
-    model: &Arc<Model>,
-    candidates: Vec<Candidate>,
-    chat: &ChatRequest,
-    routed_at: Timestamp,
-) -> RoutePlan {
-    let bounds = ModelBounds {
+fn bounds(model: &Model) -> ModelBounds {
+    ModelBounds {
         context_length: model.context_length,
         image_tokens_max: model.image_tokens_max,
         audio_tokens_max: model.audio_tokens_max,
-    };
-    let input_tokens_max = input_tokens_max(chat.size, bounds);
-    let prices = candidates
-        .iter()
-        .filter_map(|candidate| candidate.price.schedule.at(routed_at))
-        .map(|card| card.dearest(input_tokens_max, routed_at))
-        .map(|rates| rates.only(|class| may_apply(class, chat.size, &model.output_modalities)))
-        .map(|rates| TokenPrices::of(&rates).with_searches(&rates, chat.size.searches))
-        .reduce(TokenPrices::or_dearer)
-        .unwrap_or_default();
-    let all_stop = candidates.iter().all(|candidate| candidate.upstream.stops_on_abort);
-    RoutePlan {
-        model: model.clone(),
-        prices,
-        input_tokens_max,
-        output_limit: chat
-            .output_limit
-            .map_or(model.max_output_tokens, |limit| limit.min(model.max_output_tokens)),
-        choices: chat.choices,
-        is_windowed: chat.stream && all_stop && !model.hidden_reasoning,
-        candidates,
-        routed_at,
     }
 }

@@ -1,8 +1,10 @@
 //! What was metered → the hold settled and exactly one usage event in the spool. Never tells the client anything.
 
 use crate::access;
+use crate::body::request::ClientRequest;
 use crate::metric;
 use crate::pipeline::admission::{Admission, Money};
+use crate::pipeline::route::Candidate;
 use crate::plane::now;
 use crate::tokenizer;
 use crate::trace;
@@ -28,17 +30,22 @@ pub(crate) async fn count(admission: &mut Admission) {
     if admission.meter.input_counted.is_none() {
         count_input(admission).await;
     }
-    admission.meter.spoken = Some(admission.meter.transcript.count().await);
+    let mut spoken = admission.meter.transcript.count().await;
+    let input = admission.meter.input_counted.unwrap_or_default();
+    spoken.answer =
+        spoken.answer.saturating_sub(input.saturating_mul(admission.request.ask.echoes));
+    admission.meter.spoken = Some(spoken);
 }
 
 /// Has the tokeniser count what was sent; never more than its bytes allow. A text that would keep it busy for long, and all
 /// who wait for it, stays a guess.
 pub(crate) async fn count_input(admission: &mut Admission) {
     let longest = admission.plane.parts.settings.limits.counted_bytes;
-    if admission.chat.size.text_bytes > longest {
+    if admission.request.ask.size.text_bytes > longest {
         return;
     }
-    let counted = tokenizer::count_prompt(admission.chat.body.clone()).await;
+    let ClientRequest { operation, body, .. } = &admission.request;
+    let counted = tokenizer::count_prompt(*operation, body.clone()).await;
     admission.meter.input_counted = Some(counted.min(admission.plan.input_tokens_max));
 }
 
@@ -62,8 +69,8 @@ pub(crate) fn conclude(admission: &mut Admission, outcome: Outcome, status: Stat
         key_uid: record.key_uid,
         entity: record.entity.clone(),
         currency: record.currency.clone(),
-        model: record.model.clone(),
-        price: admission.candidate().map(|c| c.price_ref(&record.model)),
+        model: admission.candidate().map_or(&record.model, |c| &c.model.name).clone(),
+        price: admission.candidate().map(Candidate::price_ref),
         outcome: usage::Outcome::from(outcome).into(),
         lines: convert::lines(&charged, &rates),
         charge_nano: settled.charged.get(),
@@ -77,6 +84,9 @@ pub(crate) fn conclude(admission: &mut Admission, outcome: Outcome, status: Stat
         app: record.app.clone(),
         budgeted: record.budgeted,
         usage_anomaly,
+        operation: record.operation,
+        requested_model: record.requested_model.clone(),
+        session_id: record.session_id.clone(),
         finish_reason: std::mem::take(&mut admission.meter.finish_reason),
         client_digest: record.client_digest.clone(),
         trace_id: record.trace_id.clone(),
@@ -92,8 +102,10 @@ pub(crate) fn conclude(admission: &mut Admission, outcome: Outcome, status: Stat
 
 fn charged(admission: &Admission, outcome: Outcome, metered: Metered) -> Metered {
     let entity = &admission.caller.entity;
-    let policy =
-        ChargePolicy { empty: entity.charge_empty_answers, cut: entity.charge_cut_answers };
+    let policy = ChargePolicy {
+        empty: entity.charge_empty_answers || !admission.request.expects_words(),
+        cut: entity.charge_cut_answers,
+    };
     Metered { quantities: chargeable(outcome, metered.quantities, policy), ..metered }
 }
 

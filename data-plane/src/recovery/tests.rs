@@ -33,11 +33,18 @@ fn admitted(request_id: &str, hold_nano: i64, budgeted: bool) -> Admitted {
         budgeted,
         client_digest: vec![7; 16],
         trace_id: "4bf92f3577b34da6a3ce929d0e0e4736".to_owned(),
+        requested_model: "chat".to_owned(),
+        ..Admitted::default()
     }
 }
 
 fn price(upstream: &str) -> PriceRef {
-    PriceRef { revision: 3, upstream: upstream.to_owned(), ..PriceRef::default() }
+    PriceRef {
+        revision: 3,
+        model: format!("demo/{upstream}"),
+        upstream: upstream.to_owned(),
+        ..PriceRef::default()
+    }
 }
 
 fn line(class: &str, quantity: u64, unit_nano_per_million: i64) -> Line {

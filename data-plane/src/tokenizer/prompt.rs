@@ -1,6 +1,7 @@
-//! What a chat request's body comes to as a prompt, by OpenAI's published formula
-//! (cookbook, "How to count tokens with tiktoken"). Media are not counted: what they cost is not in the text.
+//! What a request's body comes to as a prompt; for chats by OpenAI's published formula (cookbook, "How to count tokens
+//! with tiktoken"). Media are not counted: what they cost is not in the text.
 
+use domain::operation::Operation;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -15,15 +16,41 @@ const PRIMING: u64 = 3;
 /// An object whose values are looked at only where they matter; of repeated keys the last one counts.
 type Object<'a> = HashMap<String, &'a RawValue>;
 
-/// The tokens of a request's prompt. A body that is not a chat request counts as the text that it is.
-pub(super) fn count(body: &[u8], text_tokens: impl Fn(&str) -> u64) -> u64 {
+/// The tokens of a request's prompt. A body that is no JSON object counts as the text that it is.
+pub(super) fn count(operation: Operation, body: &[u8], text_tokens: impl Fn(&str) -> u64) -> u64 {
     let Ok(request) = serde_json::from_slice::<Object<'_>>(body) else {
         return text_tokens(&String::from_utf8_lossy(body));
     };
-    let messages: Vec<Object<'_>> = read(&request, "messages").unwrap_or_default();
-    let messages = messages.iter().map(|message| message_tokens(message, &text_tokens));
+    match operation {
+        Operation::Chat => chat_tokens(&request, &text_tokens),
+        Operation::Completions => inputs_tokens(&request, &["prompt", "suffix"], &text_tokens),
+        Operation::Embeddings => inputs_tokens(&request, &["input"], &text_tokens),
+    }
+}
+
+fn inputs_tokens(request: &Object<'_>, fields: &[&str], count: &impl Fn(&str) -> u64) -> u64 {
+    let inputs = fields.iter().filter_map(|field| request.get(*field));
+    inputs.map(|input| input_tokens(input, count)).fold(0, u64::saturating_add)
+}
+
+/// A text, a token, or a list of what are inputs themselves.
+fn input_tokens(input: &RawValue, count: &impl Fn(&str) -> u64) -> u64 {
+    match input.get().as_bytes().first() {
+        Some(b'"') => count(&text_of(input)),
+        Some(b'[') => {
+            let parts: Vec<&RawValue> = serde_json::from_str(input.get()).unwrap_or_default();
+            parts.iter().map(|part| input_tokens(part, count)).fold(0, u64::saturating_add)
+        }
+        Some(b'0'..=b'9') => 1,
+        _ => 0,
+    }
+}
+
+fn chat_tokens(request: &Object<'_>, text_tokens: &impl Fn(&str) -> u64) -> u64 {
+    let messages: Vec<Object<'_>> = read(request, "messages").unwrap_or_default();
+    let messages = messages.iter().map(|message| message_tokens(message, text_tokens));
     let declared = ["tools", "functions"].into_iter().filter_map(|field| request.get(field));
-    let declared = declared.map(|json| json_tokens(json, &text_tokens));
+    let declared = declared.map(|json| json_tokens(json, text_tokens));
     messages.chain(declared).fold(PRIMING, u64::saturating_add)
 }
 

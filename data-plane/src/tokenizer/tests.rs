@@ -4,7 +4,7 @@ use super::*;
 use serde_json::json;
 
 fn count_of(body: &serde_json::Value) -> u64 {
-    prompt::count(body.to_string().as_bytes(), |text| shared().count_text(text))
+    prompt::count(Operation::Chat, body.to_string().as_bytes(), text)
 }
 
 fn text(text: &str) -> u64 {
@@ -86,8 +86,25 @@ fn tools_and_calls_count_as_their_json() {
     let body = format!(
         r#"{{"tools":{tools},"messages":[{{"role":"assistant","content":null,"tool_calls":{calls}}}]}}"#
     );
-    let counted = prompt::count(body.as_bytes(), text);
+    let counted = prompt::count(Operation::Chat, body.as_bytes(), text);
     assert_eq!(counted, count_of(&bare) + text(tools) + text(calls));
+}
+
+#[test]
+fn bare_inputs_are_counted_text_by_text_and_tokens_as_they_are() {
+    let (hello, world) = (text("hello"), text(" wide world"));
+    let rows = [
+        (Operation::Embeddings, r#"{"input":"hello"}"#, hello),
+        (Operation::Embeddings, r#"{"input":["hello"," wide world"]}"#, hello + world),
+        (Operation::Embeddings, r#"{"input":[1,2,3]}"#, 3),
+        (Operation::Embeddings, r#"{"input":[[1,2,3],[4]],"messages":[{}]}"#, 4),
+        (Operation::Completions, r#"{"prompt":"hello","suffix":" wide world"}"#, hello + world),
+        (Operation::Completions, r#"{"prompt":[[7,8],"hello"],"input":"no"}"#, 2 + hello),
+        (Operation::Completions, r#"{"messages":[{"role":"user","content":"hi"}]}"#, 0),
+    ];
+    for (operation, body, expected) in rows {
+        assert_eq!(prompt::count(operation, body.as_bytes(), text), expected, "{body}");
+    }
 }
 
 #[test]
@@ -104,10 +121,11 @@ fn odd_bodies_are_counted_and_never_fail() {
         ),
     ];
     for (body, expected) in rows {
-        assert_eq!(prompt::count(body.as_bytes(), text), expected, "{body}");
+        assert_eq!(prompt::count(Operation::Chat, body.as_bytes(), text), expected, "{body}");
     }
     let lone_surrogate = r#"{"messages":[{"role":"user","content":"\ud800"}]}"#;
-    assert!(prompt::count(lone_surrogate.as_bytes(), text) > 6 + text("user"));
+    let counted = prompt::count(Operation::Chat, lone_surrogate.as_bytes(), text);
+    assert!(counted > 6 + text("user"));
 }
 
 #[test]
@@ -123,5 +141,6 @@ async fn counting_off_the_thread_gives_the_same() {
     warm_up();
     assert_eq!(count_text_off_thread("hello world".to_owned()).await, text("hello world"));
     let body = json!({"messages": [{"role": "user", "content": "hello world"}]});
-    assert_eq!(count_prompt(Bytes::from(body.to_string())).await, count_of(&body));
+    let counted = count_prompt(Operation::Chat, Bytes::from(body.to_string())).await;
+    assert_eq!(counted, count_of(&body));
 }

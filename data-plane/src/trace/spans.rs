@@ -3,7 +3,7 @@
 use super::Spans;
 use super::w3c;
 use crate::access::finish_word;
-use crate::genai::attribute;
+use crate::genai::{self, attribute};
 use crate::pipeline::admission::Admission;
 use crate::pipeline::attempt::AttemptError;
 use crate::pipeline::route::Candidate;
@@ -15,32 +15,34 @@ use opentelemetry::trace::{Span, SpanBuilder, SpanKind, Status, TraceContextExt}
 use opentelemetry::{Array, Context, KeyValue, StringValue, Value};
 use proto::usage::v1::UsageEvent;
 
-/// As the convention calls what is asked of a model.
-const OPERATION: &str = "chat";
 /// Longest id of an answer that is believed to be one.
 const ID_BYTES_MAX: usize = 64;
 
 /// A request is sent to an upstream.
 pub(crate) fn attempt_began(admission: &mut Admission, candidate: &Candidate) {
     let Some(spans) = admission.trace.0.as_deref_mut() else { return };
-    let (chat, upstream) = (&admission.chat, &candidate.upstream);
+    let (request, upstream) = (&admission.request, &candidate.upstream);
+    let operation = genai::operation(request.operation);
     let mut attributes = vec![
-        KeyValue::new(attribute::OPERATION, OPERATION),
+        KeyValue::new(attribute::OPERATION, operation),
         KeyValue::new(attribute::PROVIDER, upstream.vendor.clone()),
         KeyValue::new(attribute::REQUEST_MODEL, candidate.upstream_model.clone()),
-        KeyValue::new(attribute::ORIGINAL_MODEL, admission.plan.model.name.clone()),
-        KeyValue::new(attribute::REQUEST_STREAM, chat.stream),
+        KeyValue::new(attribute::ORIGINAL_MODEL, candidate.model.name.clone()),
+        KeyValue::new(attribute::REQUEST_STREAM, request.stream),
         KeyValue::new("turnpike.upstream", upstream.name.clone()),
     ];
     attributes.extend(
-        chat.output_limit.map(|limit| KeyValue::new(attribute::REQUEST_MAX_TOKENS, whole(limit))),
+        request
+            .output_limit()
+            .map(|limit| KeyValue::new(attribute::REQUEST_MAX_TOKENS, whole(limit))),
     );
-    if chat.choices != 1 {
-        attributes.push(KeyValue::new(attribute::REQUEST_CHOICES, whole(chat.choices)));
+    let choices = request.ask.choices;
+    if choices > 1 {
+        attributes.push(KeyValue::new(attribute::REQUEST_CHOICES, whole(choices)));
     }
     attributes.extend(address(&upstream.base_url));
     let parent = Context::new().with_remote_span_context(spans.request.span_context().clone());
-    let attempt = SpanBuilder::from_name(format!("{OPERATION} {}", candidate.upstream_model))
+    let attempt = SpanBuilder::from_name(format!("{operation} {}", candidate.upstream_model))
         .with_kind(SpanKind::Client)
         .with_attributes(attributes)
         .start_with_context(&spans.tracing.tracer, &parent);

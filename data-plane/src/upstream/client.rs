@@ -3,11 +3,11 @@
 //! Follows no redirect, unpacks no compression, and sends only the headers named here.
 
 use crate::body::splice::Spliced;
-use crate::dialect::openai;
 use crate::settings::DataPlaneSettings;
 use crate::upstream::resolver::Resolver;
 use domain::config::{Dialect, Upstream};
 use domain::network::Networks;
+use domain::operation::Operation;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderValue, Method, Request, Response, Uri};
 use hyper::body::Incoming;
@@ -47,12 +47,13 @@ pub(crate) enum SendError {
 /// An upstream ready to be called.
 struct Prepared {
     upstream: Arc<Upstream>,
-    address: Uri,
+    addresses: HashMap<Operation, Uri>,
     credential: Option<HeaderValue>,
 }
 
 /// What is sent, beside what the upstream's configuration says.
 pub(crate) struct Call<'a> {
+    pub(crate) operation: Operation,
     pub(crate) request_id: &'a str,
     pub(crate) streams: bool,
     /// Where it may know of our trace.
@@ -96,12 +97,13 @@ impl Upstreams {
         upstream: &Arc<Upstream>,
         call: Call<'_>,
     ) -> Result<Response<Incoming>, SendError> {
-        let Call { request_id, streams, traceparent, body } = call;
+        let Call { operation, request_id, streams, traceparent, body } = call;
         let prepared = self.prepare(upstream)?;
         let accept = if streams { "text/event-stream" } else { "application/json" };
         let mut request = Request::new(body);
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = prepared.address.clone();
+        *request.uri_mut() =
+            prepared.addresses.get(&operation).cloned().ok_or(PrepareError::Address)?;
         let length = request.body().length();
         let headers = request.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -136,7 +138,7 @@ impl Upstreams {
         }
         let fresh = Arc::new(Prepared {
             upstream: upstream.clone(),
-            address: address(upstream)?,
+            addresses: addresses(upstream)?,
             credential: self.credential(upstream)?,
         });
         prepared.insert(upstream.name.clone(), fresh.clone());
@@ -158,10 +160,14 @@ impl Upstreams {
     }
 }
 
-fn address(upstream: &Upstream) -> Result<Uri, PrepareError> {
-    let path = match upstream.dialect {
-        Dialect::OpenAi => openai::CHAT_PATH,
-    };
+fn addresses(upstream: &Upstream) -> Result<HashMap<Operation, Uri>, PrepareError> {
     let base = upstream.base_url.trim_end_matches('/');
-    format!("{base}{path}").parse().map_err(|_| PrepareError::Address)
+    let path = |operation: Operation| match upstream.dialect {
+        Dialect::OpenAi => operation.path(),
+    };
+    let address = |operation: Operation| {
+        let address = format!("{base}{}", path(operation)).parse();
+        address.map(|address| (operation, address)).map_err(|_| PrepareError::Address)
+    };
+    Operation::ALL.into_iter().map(address).collect()
 }

@@ -1,6 +1,7 @@
 //! Whether objects fit together. Each violation names the object, the field and the remedy.
 
 mod findings;
+mod offers;
 mod parties;
 mod prices;
 mod routes;
@@ -21,6 +22,7 @@ impl Catalog {
         self.check_orgs(&mut findings);
         self.check_upstreams(&mut findings);
         self.check_models(&mut findings);
+        self.check_offers(&mut findings);
         self.check_price_books(&mut findings);
         self.check_fx_rates(&mut findings);
         self.check_markup_rules(&mut findings);

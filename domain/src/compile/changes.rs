@@ -80,11 +80,21 @@ fn bare_model(name: String) -> Model {
         image_tokens_max: 0,
         audio_tokens_max: 0,
         hidden_reasoning: false,
+        aliases: Vec::new(),
+        operations: Vec::new(),
+        supported_parameters: Vec::new(),
         routes: Vec::new(),
         created: Timestamp::default(),
     }
 }
 
 fn bare_route(upstream: String, price: SellPrice) -> Route {
-    Route { upstream, model: String::new(), priority: 0, weight: 0, prices: vec![price] }
+    Route {
+        upstream,
+        model: String::new(),
+        priority: 0,
+        weight: 0,
+        supported_parameters: Vec::new(),
+        prices: vec![price],
+    }
 }

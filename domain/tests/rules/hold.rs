@@ -26,6 +26,9 @@ fn input_is_bounded_by_bytes_media_and_context() {
         (RequestSize { images: 50, ..text }, 10_000),
         (RequestSize { text_bytes: u64::MAX, images: u64::MAX, ..text }, 10_000),
         (RequestSize { open_ended: true, ..text }, 10_000),
+        (RequestSize { tokens: 300, ..text }, 1_100),
+        (RequestSize { prompts: 3, tokens: 40_000, ..text }, 30_000),
+        (RequestSize { prompts: 3, open_ended: true, ..text }, 30_000),
     ];
     for (size, tokens) in table {
         assert_eq!(input_tokens_max(size, bounds), tokens, "{size:?}");

@@ -55,11 +55,19 @@ pub(crate) fn upstream(name: &str, jurisdiction: &str) -> Upstream {
         sealed_credential: vec![1, 2, 3],
         jurisdiction: Jurisdiction::parse(jurisdiction).expect("a code"),
         stops_on_abort: true,
+        collects_no_data: false,
+        zero_data_retention: false,
     }
 }
 
 pub(crate) fn route(upstream: &str, priority: u32) -> Route {
-    Route { upstream: upstream.to_owned(), model: "gpt".to_owned(), priority, weight: 1 }
+    Route {
+        upstream: upstream.to_owned(),
+        model: "gpt".to_owned(),
+        priority,
+        weight: 1,
+        supported_parameters: Vec::new(),
+    }
 }
 
 pub(crate) fn model(name: &str, upstreams: &[&str]) -> Model {
@@ -74,6 +82,9 @@ pub(crate) fn model(name: &str, upstreams: &[&str]) -> Model {
         image_tokens_max: 0,
         audio_tokens_max: 0,
         hidden_reasoning: false,
+        aliases: Vec::new(),
+        operations: Vec::new(),
+        supported_parameters: Vec::new(),
         routes: (0..).zip(upstreams).map(|(priority, name)| route(name, priority)).collect(),
     }
 }

@@ -114,6 +114,7 @@ fn an_org_pays_its_own_price_else_its_audiences_else_cannot_use_the_route() {
         model: "gpt".to_owned(),
         priority: 0,
         weight: 1,
+        supported_parameters: Vec::new(),
         prices: vec![
             price("sg", "", None, 1),
             price("sg", "global", None, 2),

@@ -14,6 +14,8 @@ mod p3_fair_stop;
 mod p7_faithful;
 mod failover;
 mod streams_broken;
+mod operations;
+mod preferences;
 mod hangup;
 mod p9_explains;
 mod limits;

@@ -2,6 +2,7 @@
 
 use super::Unreadable;
 use crate::usage::v1;
+use domain::operation::Operation;
 use domain::price::Rates;
 use domain::tokens::{Metered, Provenance, Quantities, TokenClass};
 use domain::usage::Outcome;
@@ -59,6 +60,19 @@ pub fn outcome(number: i32) -> Result<Outcome, Unreadable> {
     }
 }
 
+/// Reads an operation as a message carries it. Messages from before there was more than one do not.
+///
+/// # Errors
+/// When it is unknown.
+pub fn operation(number: i32) -> Result<Operation, Unreadable> {
+    let unknown = || Unreadable::new("operation", format!("unknown operation {number}"));
+    match v1::Operation::try_from(number).map_err(|_| unknown())? {
+        v1::Operation::Unspecified | v1::Operation::Chat => Ok(Operation::Chat),
+        v1::Operation::Completions => Ok(Operation::Completions),
+        v1::Operation::Embeddings => Ok(Operation::Embeddings),
+    }
+}
+
 /// Reads a provenance as a message carries it.
 ///
 /// # Errors
@@ -81,6 +95,16 @@ impl From<Outcome> for v1::Outcome {
             Outcome::OutOfMoney => Self::OutOfMoney,
             Outcome::UpstreamFailed => Self::UpstreamFailed,
             Outcome::Interrupted => Self::Interrupted,
+        }
+    }
+}
+
+impl From<Operation> for v1::Operation {
+    fn from(operation: Operation) -> Self {
+        match operation {
+            Operation::Chat => Self::Chat,
+            Operation::Completions => Self::Completions,
+            Operation::Embeddings => Self::Embeddings,
         }
     }
 }

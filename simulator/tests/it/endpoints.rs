@@ -32,6 +32,25 @@ async fn legacy_completions_answer_in_their_own_form() {
 }
 
 #[tokio::test]
+async fn completions_repeat_their_prompts_and_report_all_that_they_made() {
+    let simulator = start().await;
+    let mut request = json!({
+        "model": "m", "prompt": ["one ", "two "], "n": 2, "best_of": 5, "echo": true,
+        "x_simulator": {"tokens": 2},
+    });
+    let answer = post(&simulator, "/v1/completions", &request).await.json().await;
+    let texts: Vec<_> = answer["choices"].as_array().unwrap().iter().map(|c| &c["text"]).collect();
+    assert_eq!(texts, ["one The road", "one The road", "two The road", "two The road"]);
+    assert_eq!(answer["usage"]["completion_tokens"], 2 * 5 * 2);
+
+    request =
+        json!({"model": "m", "prompt": "one ", "echo": true, "stream": true, "max_tokens": 0});
+    let chunks = chunks(post(&simulator, "/v1/completions", &request).await).await;
+    assert_eq!(chunks[0]["choices"][0]["text"], "one ");
+    assert_eq!(chunks[1]["choices"][0]["finish_reason"], "length");
+}
+
+#[tokio::test]
 async fn embeddings_depend_on_the_input_alone_in_either_encoding() {
     let simulator = start().await;
     let request = json!({"model": "m", "input": ["hello", "road", "hello"], "dimensions": 3});

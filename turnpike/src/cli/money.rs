@@ -242,7 +242,12 @@ fn facts(explained: &Explanation) -> String {
     fact("upstream's id", &explained.upstream_id);
     fact("org", &explained.org);
     fact("key", &explained.key);
+    fact("operation", &explained.operation);
     fact("model", &explained.model);
+    if explained.requested_model != explained.model {
+        fact("asked for", &explained.requested_model);
+    }
+    fact("session", &explained.session_id);
     fact("outcome", &explained.outcome);
     fact("admitted", &explained.admitted_at);
     fact("ended", &explained.ended_at);

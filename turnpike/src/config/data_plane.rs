@@ -125,6 +125,11 @@ pub(crate) struct Limits {
     /// Most bytes of text that our own tokeniser counts of a prompt; a longer one is estimated.
     #[serde(with = "human::bytes")]
     pub(crate) counted_bytes: u64,
+    /// Most models that one request may name.
+    pub(crate) models: NonZeroUsize,
+    /// Longest `session_id`.
+    #[serde(with = "human::bytes")]
+    pub(crate) session_id_bytes: u64,
     /// Most upstreams that one request is tried on.
     pub(crate) attempts: NonZeroUsize,
     /// Most bytes of `HTTP-Referer` and of `X-Title` that are recorded.
@@ -180,6 +185,8 @@ impl Default for Limits {
             choices: NonZeroU64::MIN.saturating_add(127),
             web_searches: 10,
             counted_bytes: 4 * MIB,
+            models: at_least_one(8),
+            session_id_bytes: 256,
             attempts: at_least_one(4),
             app_bytes: 128,
             connections: at_least_one(32_768),

@@ -199,6 +199,8 @@ fn the_defaults_are_those_that_the_roles_have() {
     assert_eq!(plane.limits.choices.get(), limits.choices);
     assert_eq!(plane.limits.web_searches, limits.web_searches);
     assert_eq!(plane.limits.counted_bytes, limits.counted_bytes);
+    assert_eq!(plane.limits.models.get(), limits.models);
+    assert_eq!(size(plane.limits.session_id_bytes), limits.session_id_bytes);
     assert_eq!(plane.limits.attempts.get(), limits.attempts);
     assert_eq!(size(plane.limits.app_bytes), limits.app_bytes);
     assert_eq!(plane.limits.connections.get(), limits.connections);

@@ -246,6 +246,8 @@ fn limits(config: &Config) -> Limits {
         web_searches: from.web_searches,
         counted_bytes: from.counted_bytes,
         attempts: from.attempts.get(),
+        models: from.models.get(),
+        session_id_bytes: size(from.session_id_bytes),
         app_bytes: size(from.app_bytes),
         connections: from.connections.get(),
         unpacked_ratio: from.unpacked_ratio.get(),

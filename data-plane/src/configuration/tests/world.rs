@@ -157,5 +157,7 @@ pub(super) fn upstream(name: &str, base_url: &str, key: &[u8; 32]) -> Change {
         sealed_credential: links::seal::seal(key, name, b"sk-secret"),
         jurisdiction: Jurisdiction::parse("SG").unwrap(),
         stops_on_abort: true,
+        collects_no_data: false,
+        zero_data_retention: false,
     })
 }

@@ -1,4 +1,4 @@
-//! What chunks and answers of OpenAI's chat completions tell: words, ends, usage. Everything else passes unread.
+//! What chunks and answers of OpenAI's wire tell: words, ends, usage. Everything else passes unread.
 
 use crate::body::envelope::place;
 use crate::body::text::Text;
@@ -28,6 +28,9 @@ struct Choice<'a> {
     index: u64,
     #[serde(borrow, default, alias = "message")]
     delta: Option<Delta<'a>>,
+    /// Of completions that are no chat.
+    #[serde(borrow, default)]
+    text: Option<Text<'a>>,
     #[serde(borrow, default)]
     finish_reason: Option<Text<'a>>,
     #[serde(borrow, default)]
@@ -85,6 +88,9 @@ pub(crate) fn read(text: &str, transcript: &mut Transcript) -> Result<Facts, Mal
         }
         // Moonshot reports its usage inside the last choice.
         facts.usage = facts.usage.or_else(|| usage::read(choice.usage?.get()));
+        if let Some(words) = choice.text {
+            transcript.hear(choice.index, Voice::Answer, &words);
+        }
         if let Some(delta) = choice.delta {
             hear(choice.index, &delta, transcript, &mut facts);
         }

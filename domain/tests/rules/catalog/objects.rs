@@ -11,6 +11,7 @@ use domain::jurisdiction::Allowed;
 use domain::limits::LIMIT_MAX;
 use domain::money::Nano;
 use domain::name::Glob;
+use domain::operation::Operation;
 use domain::price::{RateOverride, Rates, UtcWindow};
 use domain::tokens::TokenClass;
 use std::collections::BTreeSet;
@@ -133,6 +134,13 @@ fn models_are_checked() {
     let named = |name: &str| Model { name: name.to_owned(), ..good.clone() };
     let reads = |list: &[Modality]| Model { input_modalities: list.to_vec(), ..good.clone() };
     let writes = |list: &[Modality]| Model { output_modalities: list.to_vec(), ..good.clone() };
+    let called = |names: &[&str]| Model {
+        aliases: names.iter().map(|name| (*name).to_owned()).collect(),
+        ..good.clone()
+    };
+    let asked = |list: &[Operation]| Model { operations: list.to_vec(), ..good.clone() };
+    let honours =
+        |name: &str| Model { supported_parameters: vec![name.to_owned()], ..good.clone() };
     let table = [
         (named("gpt-5"), "name", "author/slug"),
         (named("a/b/c"), "name", "author/slug"),
@@ -153,6 +161,12 @@ fn models_are_checked() {
         (writes(&[Modality::Text, Modality::Embeddings]), "output_modalities", "the only one"),
         (reads(&[Modality::Image]), "image_tokens_max", "needed with image input"),
         (reads(&[Modality::Audio]), "audio_tokens_max", "needed with audio input"),
+        (called(&["GPT"]), "aliases", "is not a name"),
+        (called(&["openai/gpt-5"]), "aliases", "is the name of a model"),
+        (called(&["gpt", "gpt"]), "aliases", "use it once"),
+        (asked(&[Operation::Embeddings]), "operations", "output_modalities"),
+        (asked(&[Operation::Chat, Operation::Chat]), "operations", "listed twice"),
+        (honours("top p"), "supported_parameters", "names of request fields"),
     ];
     for (model, field, reason) in table {
         let name = model.name.clone();

@@ -9,6 +9,7 @@ use domain::jurisdiction::{Allowed, Jurisdiction};
 use domain::key::KeyDigest;
 use domain::money::Currency;
 use domain::name::Glob;
+use domain::operation::Operation;
 use domain::snapshot::{Key, Model, Org, Route};
 use domain::time::Timestamp;
 
@@ -77,6 +78,8 @@ impl From<&Upstream> for v1::Upstream {
             sealed_credential: upstream.sealed_credential.clone(),
             jurisdiction: upstream.jurisdiction.to_string(),
             stops_on_abort: upstream.stops_on_abort,
+            collects_no_data: upstream.collects_no_data,
+            zero_data_retention: upstream.zero_data_retention,
         }
     }
 }
@@ -95,6 +98,8 @@ impl TryFrom<v1::Upstream> for Upstream {
             base_url: upstream.base_url,
             sealed_credential: upstream.sealed_credential,
             stops_on_abort: upstream.stops_on_abort,
+            collects_no_data: upstream.collects_no_data,
+            zero_data_retention: upstream.zero_data_retention,
         })
     }
 }
@@ -113,6 +118,9 @@ impl From<&Model> for v1::Model {
             audio_tokens_max: model.audio_tokens_max,
             hidden_reasoning: model.hidden_reasoning,
             routes: model.routes.iter().map(v1::Route::from).collect(),
+            aliases: model.aliases.clone(),
+            operations: model.operations.iter().map(|o| o.name().to_owned()).collect(),
+            supported_parameters: model.supported_parameters.clone(),
             created_us: model.created.0,
         }
     }
@@ -133,6 +141,9 @@ impl TryFrom<v1::Model> for Model {
             audio_tokens_max: model.audio_tokens_max,
             hidden_reasoning: model.hidden_reasoning,
             routes: model.routes.into_iter().map(Route::try_from).collect::<Result<_, _>>()?,
+            aliases: model.aliases,
+            operations: operations(&model.operations)?,
+            supported_parameters: model.supported_parameters,
             created: Timestamp(model.created_us),
         })
     }
@@ -146,6 +157,7 @@ impl From<&Route> for v1::Route {
             priority: route.priority,
             weight: route.weight,
             prices: route.prices.iter().map(sell_price_to_proto).collect(),
+            supported_parameters: route.supported_parameters.clone(),
         }
     }
 }
@@ -161,6 +173,7 @@ impl TryFrom<v1::Route> for Route {
             model: route.model,
             priority: route.priority,
             weight: route.weight,
+            supported_parameters: route.supported_parameters,
         })
     }
 }
@@ -253,6 +266,14 @@ fn allowed(message: Option<v1::Allowed>) -> Result<Allowed, Unreadable> {
 
 fn jurisdiction(code: &str) -> Result<Jurisdiction, Unreadable> {
     Jurisdiction::parse(code).map_err(|wrong| Unreadable::new("jurisdiction", wrong))
+}
+
+fn operations(names: &[String]) -> Result<Vec<Operation>, Unreadable> {
+    let read = |name: &String| {
+        let unknown = || Unreadable::new("operations", format!("unknown operation {name:?}"));
+        Operation::parse(name).ok_or_else(unknown)
+    };
+    names.iter().map(read).collect()
 }
 
 fn modalities(field: &str, names: &[String]) -> Result<Vec<Modality>, Unreadable> {
