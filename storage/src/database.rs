@@ -3,7 +3,7 @@
 use crate::{Read, StorageError, Write};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions, SqlSafeStr};
+use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions, Row as _, SqlSafeStr};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -35,6 +35,15 @@ impl Default for DatabaseSettings {
             checkpoint_pages: 4000,
         }
     }
+}
+
+/// Versions of the schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Schema {
+    /// Of the database.
+    pub applied: i64,
+    /// Of this program.
+    pub known: i64,
 }
 
 /// A database. Clones share its connections.
@@ -90,6 +99,20 @@ impl Database {
             .run_direct(None, &mut *connection, false)
             .await?;
         Ok(())
+    }
+
+    /// How far the schema has come, and how far this program would bring it.
+    ///
+    /// # Errors
+    /// When the database cannot be read; one without a schema is at 0.
+    pub async fn schema(&self) -> Result<Schema, StorageError> {
+        let mut read = self.read().await?;
+        let applied =
+            "SELECT CAST(COALESCE(MAX(version), 0) AS BIGINT) AS version FROM _sqlx_migrations";
+        let applied: i64 = sqlx::query(applied).fetch_one(&mut *read).await?.try_get("version")?;
+        read.finish().await?;
+        let known = SQLITE_MIGRATIONS.iter().map(|(version, ..)| *version).max().unwrap_or(0);
+        Ok(Schema { applied, known })
     }
 
     /// Begins a transaction that may write. There is one at a time.

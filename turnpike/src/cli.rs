@@ -3,16 +3,20 @@
 //! Data goes to stdout, everything else to stderr; exit codes are those of `failure`.
 
 mod apply;
+mod diff;
 mod key;
 mod money;
 mod resources;
 mod simulator;
 mod up;
+mod usage;
+mod doctor;
 
 pub(crate) use up::UpOptions;
 
 use crate::failure::{Exit, Failure};
 use crate::output;
+use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
 use std::future::Future;
@@ -34,6 +38,7 @@ Examples:
   turnpike key create --org acme           a key; its secret is shown once
   turnpike org credit acme '50.00 USD'     post a top-up
   turnpike explain REQUEST_ID              why a request cost what it did
+  turnpike doctor                          what is wrong, and how to mend it
 
 Exit codes: 0 done; 1 failed or differs; 2 wrong usage; 3 server not reachable.";
 
@@ -45,6 +50,9 @@ enum Command {
     /// Create or update objects from YAML files, all or nothing
     #[command(after_help = apply::EXAMPLES)]
     Apply(apply::ApplyArgs),
+    /// Say what `apply` would change, field by field; exits 1 when something differs
+    #[command(after_help = diff::EXAMPLES)]
+    Diff(diff::DiffArgs),
     /// List the objects of a kind, or show one
     #[command(after_help = resources::GET_EXAMPLES)]
     Get(resources::GetArgs),
@@ -72,6 +80,9 @@ enum Command {
     /// Recompute the ledger from usage records; exits 1 and names each row that differs
     #[command(after_help = money::RECONCILE_EXAMPLES)]
     Reconcile(money::ReconcileArgs),
+    /// Look for what is wrong here and at the server, and say how to mend it; exits 1 if something is
+    #[command(after_help = doctor::EXAMPLES)]
+    Doctor(doctor::DoctorArgs),
     /// Run the fake provider alone
     #[command(after_help = simulator::EXAMPLES)]
     Simulator(simulator::SimulatorArgs),
@@ -111,10 +122,13 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// Help and version are asked for and go to stdout; anything else is wrong usage.
+/// Help and version are asked for and go to stdout; anything else is wrong usage, told on one line.
 fn refuse(error: &clap::Error) -> ExitCode {
-    let printed = error.print();
-    match (error.use_stderr(), printed) {
+    if error.use_stderr() && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        output::note(&usage::line(&error.to_string()));
+        return Exit::Usage.into();
+    }
+    match (error.use_stderr(), error.print()) {
         (false, Ok(())) => ExitCode::SUCCESS,
         (false, Err(_)) => Exit::Failed.into(),
         (true, _) => Exit::Usage.into(),
@@ -125,6 +139,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
         Command::Up(args) => up::run(args),
         Command::Apply(args) => block_on(apply::run(args)),
+        Command::Diff(args) => block_on(diff::run(args)),
         Command::Get(args) => block_on(resources::get(args)),
         Command::Describe(args) => block_on(resources::describe(args)),
         Command::Delete(args) => block_on(resources::delete(args)),
@@ -134,6 +149,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Balance(args) => block_on(money::balance(args)),
         Command::Explain(args) => block_on(money::explain(args)),
         Command::Reconcile(args) => block_on(money::reconcile(args)),
+        Command::Doctor(args) => block_on(doctor::run(args)),
         Command::Simulator(args) => block_on(simulator::run(args)),
         Command::Completions(args) => completions(&args),
         Command::Version => output::print(concat!("turnpike ", env!("CARGO_PKG_VERSION"))),

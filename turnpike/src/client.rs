@@ -9,7 +9,7 @@ use prost::Message;
 use prost_reflect::{DynamicMessage, MessageDescriptor, MethodDescriptor, Value};
 use proto::admin::v1 as admin;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tonic::client::Grpc;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::codegen::InterceptedService;
@@ -82,6 +82,11 @@ impl Client {
         Ok(Self { address, channel: InterceptedService::new(channel, bearer) })
     }
 
+    /// Where it is.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
     /// Calls about balances, usage and bills.
     pub(crate) fn money(&self) -> admin::money_service_client::MoneyServiceClient<Authorized> {
         admin::money_service_client::MoneyServiceClient::new(self.channel.clone())
@@ -104,18 +109,27 @@ impl Client {
             .map_err(|status| Failure::from_status(&self.address, &status))
     }
 
-    /// Every live data plane, page by page.
-    pub(crate) async fn data_planes(&self) -> Result<Vec<admin::DataPlane>, Failure> {
+    /// The newest revision and every live data plane, page by page.
+    pub(crate) async fn data_planes(&self) -> Result<(u64, Vec<admin::DataPlane>), Failure> {
         let mut planes = Vec::new();
         let mut request = admin::ListDataPlanesRequest::default();
         loop {
             let page = self.answer(self.apply().list_data_planes(request.clone()).await)?;
             planes.extend(page.data_planes);
             if page.next_page_token.is_empty() {
-                return Ok(planes);
+                return Ok((page.head, planes));
             }
             request.page_token = page.next_page_token;
         }
+    }
+
+    /// The server's clock, which HTTP/2 puts on each answer; none if this one had it not. To the second.
+    pub(crate) async fn server_time(&self) -> Result<Option<SystemTime>, Failure> {
+        let answer = self.apply().list_data_planes(admin::ListDataPlanesRequest::default()).await;
+        let answer = answer.map_err(|status| Failure::from_status(&self.address, &status))?;
+        let date = answer.metadata().get("date").and_then(|date| date.to_str().ok());
+        let read = |date| jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(date).ok();
+        Ok(date.and_then(read).map(SystemTime::from))
     }
 
     /// One object.

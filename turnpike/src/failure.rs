@@ -143,7 +143,7 @@ fn join(what: &str, description: &str) -> String {
 }
 
 /// "Connection refused" says more than the three wrappings round it.
-fn innermost(error: &dyn Error) -> String {
+pub(crate) fn innermost(error: &dyn Error) -> String {
     let mut deepest = error;
     while let Some(source) = deepest.source() {
         deepest = source;

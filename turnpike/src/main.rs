@@ -6,6 +6,7 @@ mod cli;
 mod client;
 mod objects;
 mod output;
+mod progress;
 mod failure;
 mod suggest;
 

@@ -5,7 +5,9 @@
 mod files;
 mod shape;
 
-pub(crate) use files::{Source, collect};
+pub(crate) use files::Source;
+
+use files::collect;
 
 use crate::failure::Failure;
 use crate::output::message_json;
@@ -15,6 +17,7 @@ use proto::admin::v1 as admin;
 use serde_json::{Map, Value as Json};
 use std::collections::HashMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 /// One thing that is wrong, and where.
@@ -43,6 +46,20 @@ impl fmt::Display for BadObject {
         }
         write!(f, ": {}", self.reason)
     }
+}
+
+/// Reads everything that the arguments of `-f` name; there must be something.
+pub(crate) fn read_all(arguments: &[PathBuf]) -> Result<Vec<admin::Object>, Failure> {
+    let objects = read(&collect(arguments)?).map_err(|wrong| {
+        let lines: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+        Failure::failed(lines.join("\n"))
+    })?;
+    if objects.is_empty() {
+        return Err(Failure::failed(
+            "there is nothing in these files: no document has any content",
+        ));
+    }
+    Ok(objects)
 }
 
 /// Reads all documents of all sources. Every wrong document is told, not just the first.
@@ -140,7 +157,7 @@ fn kinds() -> String {
 }
 
 /// The message as one of the arms of `Object`, by the arm's type.
-fn wrap(kind: Kind, message: &DynamicMessage) -> Result<admin::Object, String> {
+pub(crate) fn wrap(kind: Kind, message: &DynamicMessage) -> Result<admin::Object, String> {
     let object = known("turnpike.admin.v1.Object").map_err(|failure| failure.message)?;
     let arm = object
         .fields()
@@ -161,6 +178,15 @@ pub(crate) fn document(kind: Kind, message: &DynamicMessage) -> Result<Json, Fai
         document.insert(part.to_owned(), value);
     }
     Ok(Json::Object(document))
+}
+
+/// The kind of an object and its message, whatever arm it is.
+pub(crate) fn opened(object: &admin::Object) -> Result<(Kind, DynamicMessage), Failure> {
+    let mut wrapped = DynamicMessage::new(known("turnpike.admin.v1.Object")?);
+    wrapped.transcode_from(object).map_err(|error| Failure::failed(error.to_string()))?;
+    let arm = wrapped.fields().next().and_then(|(_, value)| value.as_message().cloned());
+    let kind = arm.as_ref().and_then(|arm| Kind::parse(arm.descriptor().name()));
+    kind.zip(arm).ok_or_else(|| Failure::failed("an object without a kind"))
 }
 
 /// The message of a kind.

@@ -5,9 +5,9 @@ use crate::client::{Client, Remote};
 use crate::failure::Failure;
 use crate::objects::{self, answer_json};
 use crate::output::{Table, note, print_document};
+use crate::progress::Progress;
 use clap::Args;
 use proto::admin::v1::{ApplyRequest, ApplyResponse, DataPlane};
-use std::io::{IsTerminal, Write, stderr};
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -46,14 +46,7 @@ pub(super) struct ApplyArgs {
 }
 
 pub(super) async fn run(args: ApplyArgs) -> Result<(), Failure> {
-    let sources = objects::collect(&args.file)?;
-    let objects = objects::read(&sources).map_err(|wrong| {
-        let lines: Vec<String> = wrong.iter().map(ToString::to_string).collect();
-        Failure::failed(lines.join("\n"))
-    })?;
-    if objects.is_empty() {
-        return Err(Failure::failed("there is nothing to apply: no document has any content"));
-    }
+    let objects = objects::read_all(&args.file)?;
     let client = Client::connect(&args.remote).await?;
     let request = ApplyRequest { objects, validate_only: args.dry_run, ..ApplyRequest::default() };
     let applied = client.answer(client.apply().apply(request).await)?;
@@ -81,18 +74,18 @@ fn table(applied: &ApplyResponse) -> String {
 
 async fn wait(client: &Client, revision: u64, patience: Duration) -> Result<(), Failure> {
     let started = Instant::now();
-    let mut progress = Progress::on_terminal();
+    let mut progress = Progress::of("data planes");
     loop {
-        let planes = client.data_planes().await?;
+        let (_, planes) = client.data_planes().await?;
         let behind: Vec<&DataPlane> =
             planes.iter().filter(|plane| plane.applied < revision).collect();
         progress.show(planes.len().saturating_sub(behind.len()), planes.len());
         if behind.is_empty() {
-            progress.end();
+            drop(progress);
             return rejected(&planes);
         }
         if started.elapsed() >= patience {
-            progress.end();
+            drop(progress);
             return Err(Failure::failed(lagging(&behind, revision, patience)));
         }
         sleep(POLL).await;
@@ -122,29 +115,4 @@ fn lagging(behind: &[&DataPlane], revision: u64, patience: Duration) -> String {
         patience.as_secs(),
         planes.join(", ")
     )
-}
-
-/// A line on a terminal that is written over; nothing elsewhere.
-struct Progress {
-    on_terminal: bool,
-    shown: Option<(usize, usize)>,
-}
-
-impl Progress {
-    fn on_terminal() -> Self {
-        Self { on_terminal: stderr().is_terminal(), shown: None }
-    }
-
-    fn show(&mut self, done: usize, of: usize) {
-        if self.on_terminal && self.shown != Some((done, of)) {
-            self.shown = Some((done, of));
-            write!(stderr(), "\rdata planes: {done} of {of}").unwrap_or_default();
-        }
-    }
-
-    fn end(&self) {
-        if self.shown.is_some() {
-            note("");
-        }
-    }
 }

@@ -1,14 +1,17 @@
-//! `turnpike key create`: the only place where a secret is printed, alone on stdout, once.
+//! `turnpike key`: making keys, which is the only place where a secret is printed, alone on stdout, once; listing them,
+//! and taking them away.
 
 use super::OutputArgs;
-use crate::client::{Client, Remote};
+use super::resources::print_objects;
+use crate::client::{Client, Remote, Which};
 use crate::failure::Failure;
 use crate::output::{note, print_document};
 use clap::{Args, Subcommand};
+use domain::config::Kind;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, civil};
-use prost_types::Timestamp as WireTime;
-use proto::admin::v1::{CreateKeyRequest, Key, KeySpec};
+use prost_types::{FieldMask, Timestamp as WireTime};
+use proto::admin::v1::{CreateKeyRequest, Key, KeySpec, UpdateKeyRequest};
 use serde_json::json;
 
 const CREATE_EXAMPLES: &str = "\
@@ -19,6 +22,11 @@ Examples:
 
 The secret is printed once, alone on stdout: KEY=$(turnpike key create --org acme)";
 
+const LIST_EXAMPLES: &str = "\
+Examples:
+  turnpike key list
+  turnpike key list --org acme -o json";
+
 const NAME_CHARACTERS: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
 const NAME_LENGTH: usize = 8;
 
@@ -27,6 +35,37 @@ pub(super) enum KeyCommand {
     /// Create a key and print its secret, once
     #[command(after_help = CREATE_EXAMPLES)]
     Create(CreateArgs),
+    /// List keys, without their secrets
+    #[command(after_help = LIST_EXAMPLES)]
+    List(ListArgs),
+    /// Refuse a key from now on, until it is enabled again
+    #[command(after_help = "Examples:\n  turnpike key disable acme/ci")]
+    Disable(OneArgs),
+    /// Accept a disabled key again
+    #[command(after_help = "Examples:\n  turnpike key enable acme/ci")]
+    Enable(OneArgs),
+    /// Delete a key for ever; every proxy refuses it within a second
+    #[command(after_help = "Examples:\n  turnpike key revoke acme/ci")]
+    Revoke(OneArgs),
+}
+
+#[derive(Args)]
+pub(super) struct ListArgs {
+    /// Of one org only
+    #[arg(long)]
+    org: Option<String>,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+#[derive(Args)]
+pub(super) struct OneArgs {
+    /// Its name: org/name
+    name: String,
+    #[command(flatten)]
+    remote: Remote,
 }
 
 #[derive(Args)]
@@ -55,7 +94,38 @@ pub(super) struct CreateArgs {
 pub(super) async fn run(command: KeyCommand) -> Result<(), Failure> {
     match command {
         KeyCommand::Create(args) => create(args).await,
+        KeyCommand::List(args) => list(args).await,
+        KeyCommand::Disable(args) => set_disabled(args, true).await,
+        KeyCommand::Enable(args) => set_disabled(args, false).await,
+        KeyCommand::Revoke(args) => revoke(args).await,
     }
+}
+
+async fn list(args: ListArgs) -> Result<(), Failure> {
+    let client = Client::connect(&args.remote).await?;
+    let filter = args.org.map(|org| format!("org = {}", json!(org))).unwrap_or_default();
+    let keys = client.list(Kind::Key, &Which { filter, ..Which::default() }).await?;
+    print_objects(Kind::Key, &keys, false, args.output.output)
+}
+
+async fn set_disabled(args: OneArgs, disabled: bool) -> Result<(), Failure> {
+    let client = Client::connect(&args.remote).await?;
+    let spec = KeySpec { disabled, ..KeySpec::default() };
+    let request = UpdateKeyRequest {
+        key: Some(Key { name: args.name, spec: Some(spec), ..Key::default() }),
+        update_mask: Some(FieldMask { paths: vec!["disabled".to_owned()] }),
+        ..UpdateKeyRequest::default()
+    };
+    let key = client.answer(client.keys().update_key(request).await)?;
+    note(&format!("key {} {}", key.name, if disabled { "disabled" } else { "enabled" }));
+    Ok(())
+}
+
+async fn revoke(args: OneArgs) -> Result<(), Failure> {
+    let client = Client::connect(&args.remote).await?;
+    client.delete(Kind::Key, &args.name).await?;
+    note(&format!("key {} revoked", args.name));
+    Ok(())
 }
 
 async fn create(args: CreateArgs) -> Result<(), Failure> {

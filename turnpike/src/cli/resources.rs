@@ -89,15 +89,25 @@ pub(super) async fn get(args: GetArgs) -> Result<(), Failure> {
             client.list(args.kind, &which).await?
         }
     };
+    print_objects(args.kind, &objects, args.name.is_some(), args.output.output)
+}
+
+/// Objects of a kind, in the form in which `apply` reads them unless it is for people.
+pub(super) fn print_objects(
+    kind: Kind,
+    objects: &[DynamicMessage],
+    is_one: bool,
+    format: Format,
+) -> Result<(), Failure> {
     let documents: Vec<Json> =
-        objects.iter().map(|object| document(args.kind, object)).collect::<Result<_, _>>()?;
-    match (args.output.output, documents.as_slice()) {
+        objects.iter().map(|object| document(kind, object)).collect::<Result<_, _>>()?;
+    match (format, documents.as_slice()) {
         (Format::Table, []) => {
-            note(&format!("there is no {}", args.kind));
+            note(&format!("there is no {}", kind));
             Ok(())
         }
-        (Format::Table, _) => print(&table(args.kind, &documents)),
-        (Format::Json, [only]) if args.name.is_some() => print(&json_text(only)?),
+        (Format::Table, _) => print(&table(kind, &documents)),
+        (Format::Json, [only]) if is_one => print(&json_text(only)?),
         (Format::Json, all) => print(&json_text(&Json::from(all))?),
         (Format::Yaml, all) => {
             let texts: Vec<String> = all.iter().map(yaml_text).collect::<Result<_, _>>()?;
@@ -112,7 +122,7 @@ pub(super) async fn describe(args: DescribeArgs) -> Result<(), Failure> {
     let described = described(args.kind, &object)?;
     print_document(args.output.output, &described, || {
         let mut table = Table::new(&["FIELD", "VALUE"]);
-        flatten("", &described, &mut |field, value| table.row([field.to_owned(), value]));
+        flatten("", &described, &mut |field, value| table.row([field.to_owned(), cell(value)]));
         table.text()
     })
 }
@@ -138,7 +148,7 @@ fn described(kind: Kind, object: &DynamicMessage) -> Result<Json, Failure> {
 }
 
 /// Each scalar with its path, in order.
-fn flatten(path: &str, json: &Json, visit: &mut dyn FnMut(&str, String)) {
+pub(super) fn flatten(path: &str, json: &Json, visit: &mut dyn FnMut(&str, &Json)) {
     match json {
         Json::Object(fields) => {
             for (name, value) in fields {
@@ -151,7 +161,7 @@ fn flatten(path: &str, json: &Json, visit: &mut dyn FnMut(&str, String)) {
                 flatten(&format!("{path}[{index}]"), item, visit);
             }
         }
-        plain => visit(path, cell(plain)),
+        plain => visit(path, plain),
     }
 }
 
@@ -213,7 +223,7 @@ const fn columns(kind: Kind) -> &'static [(&'static str, &'static str)] {
     }
 }
 
-fn table(kind: Kind, documents: &[Json]) -> String {
+pub(super) fn table(kind: Kind, documents: &[Json]) -> String {
     let columns = columns(kind);
     let headers: Vec<&str> =
         std::iter::once("NAME").chain(columns.iter().map(|(header, _)| *header)).collect();
@@ -240,7 +250,7 @@ fn find(spec: &Json, place: &str) -> String {
     }
 }
 
-fn cell(json: &Json) -> String {
+pub(super) fn cell(json: &Json) -> String {
     match json {
         Json::Null => "-".to_owned(),
         Json::String(text) if text.is_empty() => "-".to_owned(),

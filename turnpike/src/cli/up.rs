@@ -60,7 +60,7 @@ pub(super) fn run(args: UpArgs) -> Result<(), Failure> {
 }
 
 /// Variables whose names or values are no text cannot be ours.
-fn variables() -> impl Iterator<Item = (String, String)> {
+pub(super) fn variables() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }

@@ -46,29 +46,48 @@ pub(crate) enum SecretsError {
 }
 
 impl Secrets {
+    /// Each secret's file and whether it can be used, without making any. The files of a first start are not there yet.
+    pub(crate) fn inspect(config: &Config) -> Vec<(PathBuf, Result<(), SecretsError>)> {
+        let [token_file, seal_file, pepper_file] = files(config);
+        let token = token(&token_file).map(drop);
+        let (seal, pepper) = (key(&seal_file).map(drop), key(&pepper_file).map(drop));
+        vec![(token_file, token), (seal_file, seal), (pepper_file, pepper)]
+    }
+
     /// Reads them, and makes the ones in the data directory when none of those is there yet.
     ///
     /// # Errors
     /// When a file cannot be read or made, or one of several is missing.
     pub(crate) fn load(config: &Config) -> Result<Self, SecretsError> {
         let settings = &config.control_plane;
-        let own = |name: &str| config.data_dir.join(name);
-        let token_file = (settings.operator_token_file.as_deref(), own("operator.token"));
-        let seal_file = (settings.seal_key_file.as_deref(), own("seal.key"));
-        let pepper_file = (settings.pepper_file.as_deref(), own("pepper.key"));
+        let named = [&settings.operator_token_file, &settings.seal_key_file, &settings.pepper_file];
+        let [token_file, seal_file, pepper_file] = files(config);
         let made_here: Vec<&Path> = [&token_file, &seal_file, &pepper_file]
             .into_iter()
-            .filter(|(named, _)| named.is_none())
-            .map(|(_, own)| own.as_path())
+            .zip(named)
+            .filter(|(_, named)| named.is_none())
+            .map(|(file, _)| file.as_path())
             .collect();
         make_missing(&made_here)?;
-        let place = |(named, own): (Option<&Path>, PathBuf)| named.map_or(own, Path::to_owned);
         Ok(Self {
-            operator_token: token(&place(token_file))?,
-            seal_key: key(&place(seal_file))?,
-            pepper: key(&place(pepper_file))?,
+            operator_token: token(&token_file)?,
+            seal_key: key(&seal_file)?,
+            pepper: key(&pepper_file)?,
         })
     }
+}
+
+/// Operator token, seal key and pepper: where they were put by a setting, else in the data directory.
+fn files(config: &Config) -> [PathBuf; 3] {
+    let settings = &config.control_plane;
+    let place = |named: &Option<PathBuf>, own: &str| {
+        named.clone().unwrap_or_else(|| config.data_dir.join(own))
+    };
+    [
+        place(&settings.operator_token_file, "operator.token"),
+        place(&settings.seal_key_file, "seal.key"),
+        place(&settings.pepper_file, "pepper.key"),
+    ]
 }
 
 /// Drafts of all are on the disk before the first is moved into place, so that a crash in between is no loss.
