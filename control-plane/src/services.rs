@@ -74,11 +74,13 @@ pub(crate) async fn routes(admin: &Admin, gate: Gate) -> Result<(Routes, Health)
     Ok((Routes::from(explained).prepare(), Health::new(reporter, names)))
 }
 
-/// Tells of the services of this port only, though the descriptors have those between roles too.
+/// Tells of the services of this port only, though the descriptors have those between roles too; and of the messages
+/// that errors carry, without which a client that knows nothing else cannot show them.
 fn reflection(names: &[&'static str]) -> Builder<'static> {
     let builder = Builder::configure()
         .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
         .with_service_name(<HealthServer<HealthService> as NamedService>::NAME);
     names.iter().fold(builder, |builder, name| builder.with_service_name(*name))
 }

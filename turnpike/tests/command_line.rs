@@ -35,9 +35,32 @@ fn nobody() -> String {
 
 #[test]
 fn wrong_usage_exits_2_and_says_so_on_stderr_alone() {
-    let table: [(&[&str], &str); 12] = [
-        (&[], "Usage"),
+    let table: [(&[&str], &str); 35] = [
         (&["frobnicate"], "frobnicate"),
+        (&["aply", "-f", "-"], "'apply'"),
+        (&["--nonsense"], "--nonsense"),
+        (&["apply", "x.yaml"], "x.yaml"),
+        (&["apply", "-f", "-", "--wait", "--wait-timeout", "soon"], "soon"),
+        (&["apply", "-f", "-", "--wait-timeout", "5"], "--wait"),
+        (&["diff"], "--file"),
+        (&["diff", "-f", "/nowhere/at-all.yaml"], "/nowhere/at-all.yaml"),
+        (&["get", "org", "a", "--filter", "name = b"], "--filter"),
+        (&["describe", "org"], "<NAME>"),
+        (&["describe", "frogs", "a"], "the kinds are Entity"),
+        (&["delete", "org"], "<NAME>"),
+        (&["delete", "frogs", "a"], "the kinds are Entity"),
+        (&["key", "frobnicate"], "frobnicate"),
+        (&["key", "revoke"], "<NAME>"),
+        (&["key", "disable"], "<NAME>"),
+        (&["key", "list", "-o", "xml"], "xml"),
+        (&["org", "credit", "acme"], "<AMOUNT>"),
+        (&["usage", "--limit", "0"], "0"),
+        (&["balance"], "<ORG>"),
+        (&["explain"], "<REQUEST_ID>"),
+        (&["balance", "a", "--timeout", "0"], "0"),
+        (&["doctor", "--upstream-timeout", "0"], "0"),
+        (&["simulator", "--listen", "here"], "here"),
+        (&["completions", "tcsh"], "tcsh"),
         (&["get"], "<KIND>"),
         (&["get", "frogs"], "the kinds are Entity"),
         (&["get", "orgs", "-o", "xml"], "xml"),
@@ -53,7 +76,20 @@ fn wrong_usage_exits_2_and_says_so_on_stderr_alone() {
         let output = turnpike(arguments, &[], "");
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", text(&output.stderr));
         assert_eq!(text(&output.stdout), "", "{arguments:?}");
-        assert!(text(&output.stderr).contains(says), "{arguments:?}: {}", text(&output.stderr));
+        let said = text(&output.stderr);
+        assert!(said.contains(says), "{arguments:?}: {said}");
+        assert_eq!(said.lines().count(), 1, "{arguments:?}: {said}");
+        assert!(said.starts_with("turnpike: "), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn a_command_without_its_part_shows_its_help_on_stderr() {
+    for arguments in [&[][..], &["key"][..], &["org"][..]] {
+        let output = turnpike(arguments, &[], "");
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert_eq!(text(&output.stdout), "", "{arguments:?}");
+        assert!(text(&output.stderr).contains("Usage: turnpike"), "{arguments:?}");
     }
 }
 
@@ -61,8 +97,13 @@ fn wrong_usage_exits_2_and_says_so_on_stderr_alone() {
 fn a_server_that_is_not_there_exits_3_and_says_how_to_mend_it() {
     let address = nobody();
     let plan = "{kind: Plan, name: a, spec: {}}";
-    let table: [&[&str]; 9] = [
+    let table: [&[&str]; 14] = [
         &["get", "orgs"],
+        &["diff", "-f", "-"],
+        &["key", "list"],
+        &["key", "disable", "a/b"],
+        &["key", "revoke", "a/b"],
+        &["usage"],
         &["describe", "org", "a"],
         &["delete", "org", "a"],
         &["apply", "-f", "-"],

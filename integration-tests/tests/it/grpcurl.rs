@@ -70,7 +70,7 @@ async fn every_kind_lives_its_life_and_what_is_wrong_is_told_in_the_same_way() {
 
 /// Tried, created, created once more, read, listed.
 async fn begins(grpcurl: &Grpcurl, sample: &Sample) {
-    let Sample { kind, one, many, .. } = sample;
+    let &Sample { kind, one, many, .. } = sample;
     let create = sample.method("Create");
     let before = grpcurl.everything().await;
     let object = json!({one: sample.object()});
@@ -93,12 +93,12 @@ async fn begins(grpcurl: &Grpcurl, sample: &Sample) {
 
 /// Changed by a mask, by a wrong mask, with a wrong etag, with a page token of another list.
 async fn changes(grpcurl: &Grpcurl, sample: &Sample) {
-    let Sample { kind, one, .. } = sample;
+    let &Sample { kind, one, .. } = sample;
     let update = sample.method("Update");
     let mut object = sample.object();
     let (field, value) = sample.change();
     object["spec"][field] = value.clone();
-    let request = json!({one: object, "updateMask": field});
+    let request = json!({one: object, "updateMask": {"paths": [snake(field)]}});
     let before = grpcurl.everything().await;
     let mut tried = request.clone();
     tried["validateOnly"] = json!(true);
@@ -114,7 +114,7 @@ async fn changes(grpcurl: &Grpcurl, sample: &Sample) {
     assert_eq!(stale.detail("ErrorInfo")["metadata"]["currentEtag"], changed["etag"], "{kind}");
     for mask in ["nonsense", "etag", "name"] {
         let mut wrong = request.clone();
-        wrong["updateMask"] = json!(mask);
+        wrong["updateMask"] = json!({"paths": [mask]});
         let wrong = grpcurl.call(&update, &wrong).await.unwrap_err();
         wrong.is("InvalidArgument", "INVALID_ARGUMENT");
         assert_eq!(wrong.fields(), ["update_mask"], "{kind}");
@@ -179,7 +179,7 @@ async fn objects_are_applied_and_money_is_posted_shown_and_checked() {
     let balance = grpcurl.call(&money("GetBalance"), &json!({"org": "demo"})).await.unwrap();
     assert_eq!(balance["postedNano"], "11000000000");
 
-    let reply = gateway.chat(gateway.api_key(), integration_tests::say("demo/chat")).await;
+    let reply = gateway.chat(gateway.api_key(), integration_tests::say(3)).await;
     let id = reply.header("x-request-id").unwrap().to_owned();
     gateway.admin().bill(&id).await;
     let bill = grpcurl.call(&money("Explain"), &json!({"requestId": id})).await.unwrap();
@@ -203,4 +203,13 @@ async fn nobody_is_let_in_without_a_token_and_that_too_has_one_error_info() {
             stranger.call(&format!("{service}/{name}"), &json!({})).await.unwrap_err();
         assert_eq!(refused.code, "Unauthenticated", "{method}");
     }
+}
+
+/// Masks name fields as the `.proto` files do: `display_name` for `displayName`.
+fn snake(field: &str) -> String {
+    let letter = |letter: char| match letter {
+        upper if upper.is_ascii_uppercase() => format!("_{}", upper.to_ascii_lowercase()),
+        other => other.to_string(),
+    };
+    field.chars().map(letter).collect()
 }

@@ -30,4 +30,6 @@ mod up;
 mod logs;
 mod metrics;
 mod traces;
+mod grpcurl;
+mod command_line;
 mod tidy;

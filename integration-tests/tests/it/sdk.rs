@@ -10,7 +10,7 @@ use tokio::process::Command;
 type Cases = BTreeMap<String, Value>;
 
 /// What `scripts/setup` installed, by the variable that names it or where it puts it.
-fn installed(variable: &str, place: &str) -> PathBuf {
+pub(crate) fn installed(variable: &str, place: &str) -> PathBuf {
     let path = env::var_os(variable).map_or_else(|| workspace().join(place), PathBuf::from);
     assert!(path.exists(), "{} is missing: run scripts/setup", path.display());
     path

@@ -43,7 +43,7 @@ pub(super) const KINDS: [Sample; 9] = [
         one: "entity",
         many: "entities",
         name: "eu",
-        spec: r#"{"displayName": "EU GmbH", "jurisdiction": "DE", "currency": "EUR", "keyPrefix": "sk-eu-"}"#,
+        spec: r#"{"displayName": "EU GmbH", "jurisdiction": "DE", "currency": "USD", "keyPrefix": "sk-eu-", "allowedJurisdictions": ["DE"]}"#,
         change: ("displayName", r#""EU B.V.""#),
     },
     Sample {
@@ -75,8 +75,9 @@ pub(super) const KINDS: [Sample; 9] = [
         one: "priceBook",
         many: "priceBooks",
         name: "eu",
-        spec: r#"{"currency": "USD", "upstreams": ["eu-a"], "entries": [{"model": "eu/*", "prices": {"input": "1", "output": "2"}}]}"#,
-        change: ("upstreams", "[]"),
+        spec: r#"{"currency": "USD", "upstreams": ["eu-a"], "entries": [{"model": "eu/*", "prices": {"input": "1", "cache_read": "1",
+                  "cache_write_5m": "1", "cache_write_1h": "1", "output": "2", "reasoning": "2"}}]}"#,
+        change: ("upstreams", r#"["eu-a", "demo-a"]"#),
     },
     Sample {
         kind: "Model",
