@@ -132,7 +132,7 @@ async fn check_tokens(grpcurl: &Grpcurl, sample: &Sample) {
     let other = json!({"pageToken": token, "filter": "name = a*"});
     let other = grpcurl.call(&list, &other).await.unwrap_err();
     other.is("InvalidArgument", "PAGE_TOKEN_FOREIGN");
-    let garbled = json!({"pageToken": &token[1..]});
+    let garbled = json!({"pageToken": token.split_at(1).1});
     let garbled = grpcurl.call(&list, &garbled).await.unwrap_err();
     garbled.is("InvalidArgument", "PAGE_TOKEN_GARBLED");
     assert_eq!(garbled.fields(), ["page_token"]);

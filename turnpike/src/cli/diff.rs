@@ -70,7 +70,8 @@ pub(super) async fn run(args: DiffArgs) -> Result<(), Failure> {
 
 /// Each object with what `apply` would do to it.
 async fn tried(client: &Client, objects: Vec<Object>) -> Result<Vec<(Object, String)>, Failure> {
-    let request = ApplyRequest { objects: objects.clone(), validate_only: true };
+    let request =
+        ApplyRequest { objects: objects.clone(), validate_only: true, ..Default::default() };
     let answer = client.answer(client.apply().apply(request).await)?;
     let actions: BTreeMap<(String, String), String> = answer
         .objects
@@ -120,7 +121,7 @@ async fn has_other_secret(
         spec.set_field_by_name(SECRET, secret);
     }
     let probe = objects::wrap(kind, &probe).map_err(Failure::failed)?;
-    let request = ApplyRequest { objects: vec![probe], validate_only: true };
+    let request = ApplyRequest { objects: vec![probe], validate_only: true, ..Default::default() };
     let answer = client.answer(client.apply().apply(request).await)?;
     Ok(answer.objects.iter().any(|applied| applied.action == "updated"))
 }
