@@ -7,7 +7,7 @@ const CHANGES: &str = "turnpike_config_changes_total";
 const PUBLISHED: &str = "turnpike_config_published_revision";
 const LAG: &str = "turnpike_config_lag_revisions";
 const DATA_PLANES: &str = "turnpike_config_data_planes";
-const REJECTS: &str = "turnpike_config_rejects";
+const REJECTS: &str = "turnpike_config_fleet_rejects";
 
 /// Tells the registry what each metric of the control plane means.
 pub fn describe() {
@@ -15,7 +15,7 @@ pub fn describe() {
     describe_gauge!(PUBLISHED, "The newest configuration revision.");
     describe_gauge!(LAG, "Revisions that the slowest connected data plane has yet to apply.");
     describe_gauge!(DATA_PLANES, "Data planes that follow the configuration.");
-    describe_gauge!(REJECTS, "Objects that connected data planes cannot use.");
+    describe_gauge!(REJECTS, "Objects that connected data planes cannot use, by their own word.");
 }
 
 /// A change was asked for.

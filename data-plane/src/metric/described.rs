@@ -1,28 +1,14 @@
 //! What each metric means, as `/metrics` says it; `docs/metrics.md` says the same, and what to do when it moves.
 
 use crate::genai::metric;
-use metrics::{describe_counter, describe_gauge, describe_histogram};
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram};
 
-const COUNTERS: [(&str, &str); 17] = [
-    (
-        "turnpike_http_responses_total",
-        "Answers to clients, by class of status; a stream counts as it began.",
-    ),
-    ("turnpike_requests_refused_total", "Requests that were not admitted, by type of error."),
-    ("turnpike_requests_settled_total", "Admitted requests that ended, by how."),
+/// Counters without labels: they begin at zero, so that the first event is seen as a step.
+const COUNTERS: [(&str, &str); 9] = [
     (
         "turnpike_requests_interrupted_total",
         "Requests of an earlier process that this one ended at its start.",
     ),
-    (
-        "turnpike_charged_nano_total",
-        "What customers were charged, in nano-units of the entity's currency.",
-    ),
-    (
-        "turnpike_uncollected_nano_total",
-        "What requests cost beyond their holds: the company's loss, in nano-units of the entity's currency.",
-    ),
-    ("turnpike_hold_shortfalls_total", "Requests that cost more than they held."),
     (
         "turnpike_refused_while_parked_total",
         "Requests refused although the money was there: held elsewhere, by no request of this data plane.",
@@ -31,11 +17,6 @@ const COUNTERS: [(&str, &str); 17] = [
         "turnpike_usage_events_not_written_total",
         "Usage events that the spool did not take; the next start writes them.",
     ),
-    (
-        "turnpike_usage_anomalies_total",
-        "Answers whose reported usage did not add up or was impossible, by upstream.",
-    ),
-    ("turnpike_upstream_attempts_total", "Attempts on upstreams, by what came of them."),
     ("turnpike_spool_sync_failures_total", "Syncs of the spool that failed."),
     (
         "turnpike_spool_progress_skipped_total",
@@ -54,6 +35,30 @@ const COUNTERS: [(&str, &str); 17] = [
         "Times that the configuration could not be written to the disk.",
     ),
     ("turnpike_traces_sampled_total", "Requests of which spans were made."),
+];
+
+/// Counters whose labels come with what happens.
+const LABELLED: [(&str, &str); 8] = [
+    (
+        "turnpike_http_responses_total",
+        "Answers to clients, by class of status; a stream counts as it began.",
+    ),
+    ("turnpike_requests_refused_total", "Requests that were not admitted, by type of error."),
+    ("turnpike_requests_settled_total", "Admitted requests that ended, by how."),
+    (
+        "turnpike_charged_nano_total",
+        "What customers were charged, in nano-units of the entity's currency.",
+    ),
+    (
+        "turnpike_uncollected_nano_total",
+        "What requests cost beyond their holds: the company's loss, in nano-units of the entity's currency.",
+    ),
+    ("turnpike_hold_shortfalls_total", "Requests that cost more than they held."),
+    (
+        "turnpike_usage_anomalies_total",
+        "Answers whose reported usage did not add up or was impossible, by upstream.",
+    ),
+    ("turnpike_upstream_attempts_total", "Attempts on upstreams, by what came of them."),
 ];
 
 const GAUGES: [(&str, &str); 17] = [
@@ -113,6 +118,10 @@ const HISTOGRAMS: [(&str, &str); 7] = [
 /// Tells the registry what each metric of the data plane means.
 pub fn describe() {
     for (name, meaning) in COUNTERS {
+        describe_counter!(name, meaning);
+        counter!(name).increment(0);
+    }
+    for (name, meaning) in LABELLED {
         describe_counter!(name, meaning);
     }
     for (name, meaning) in GAUGES {

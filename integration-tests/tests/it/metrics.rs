@@ -3,6 +3,7 @@
 use integration_tests::{Client, Collector, Gateway, Metrics, Request, eventually, say, workspace};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 async fn metrics(gateway: &Gateway) -> Metrics {
     let ops = Client::new(gateway.ops_url());
@@ -81,6 +82,33 @@ async fn the_page_and_the_process_agree_on_every_metric() {
         let labels: Vec<&str> = family.labels().into_iter().collect();
         assert_eq!(labels, row.labels, "{name}");
     }
+}
+
+#[test]
+fn every_metric_that_the_source_names_is_documented() {
+    let documented = documented();
+    let mut named = 0;
+    for role in ["billing", "control-plane", "data-plane", "links", "storage", "turnpike"] {
+        for path in rust_files(&workspace().join(role).join("src")) {
+            for text in std::fs::read_to_string(path).unwrap().split('"').skip(1).step_by(2) {
+                let is_name = text.starts_with("turnpike_") || text.starts_with("gen_ai_");
+                let ends_well =
+                    ["_total", "_seconds", "_bytes"].iter().any(|end| text.ends_with(end));
+                if is_name && ends_well {
+                    named += 1;
+                    assert!(documented.contains_key(text), "{text} is not in docs/metrics.md");
+                }
+            }
+        }
+    }
+    assert!(named > 30, "{named} names are not all there are");
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    let deeper = folders.iter().flat_map(|folder| rust_files(folder));
+    files.into_iter().chain(deeper).collect()
 }
 
 #[tokio::test]
