@@ -33,7 +33,9 @@ use crate::trace::RequestTrace;
 use axum::body::Body;
 use domain::client::ClientDigest;
 use domain::operation::Operation;
+use futures::future::Either;
 use http::{Request, Response};
+use opentelemetry::context::FutureExt;
 use std::sync::Arc;
 
 /// What is known of a request before it costs anything.
@@ -56,7 +58,15 @@ pub(crate) async fn serve(
     let trace = core.plane.trace(request.headers(), &request_id, operation.endpoint());
     let response = match prepare(&core, request_id.clone(), operation, request).await {
         Ok(prepared) => {
-            let answered = respond(|client| live(core, prepared, trace, client)).await;
+            let here = trace.context();
+            let life = |client| {
+                let life = live(core, prepared, trace, client);
+                match here {
+                    None => Either::Left(life),
+                    Some(here) => Either::Right(life.with_context(here)),
+                }
+            };
+            let answered = respond(life).await;
             answered.unwrap_or_else(|| ApiError::ours().response(&request_id))
         }
         Err(refusal) => {

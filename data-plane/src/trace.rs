@@ -93,6 +93,12 @@ impl RequestTrace {
         spans.map_or_else(String::new, |s| s.request.span_context().trace_id().to_string())
     }
 
+    /// Where log lines of the request belong, if there are spans.
+    pub(crate) fn context(&self) -> Option<Context> {
+        let spans = self.0.as_ref()?;
+        Some(Context::new().with_remote_span_context(spans.request.span_context().clone()))
+    }
+
     /// The request was not admitted.
     pub(crate) fn refused(self, status: u16, error_type: &'static str) {
         if let Some(mut spans) = self.0 {

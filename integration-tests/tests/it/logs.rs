@@ -1,5 +1,6 @@
 //! Logs: one JSON object a line for machines, one line for each request where that is wanted, and never what was said.
 
+use crate::traces::patient;
 use integration_tests::{Gateway, GatewayBuilder, Request, say};
 use serde_json::{Value, json};
 
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 const SECRETS: [&str; 4] = ["PLANTEDPROMPT", "PLANTEDTOOL", "PLANTEDTITLE", "PLANTEDQUERY"];
 
 fn logging(access: &str, format: &str) -> GatewayBuilder {
-    Gateway::demo()
+    patient()
         .env("TURNPIKE__LOG__ACCESS", access)
         .env("TURNPIKE__LOG__FORMAT", format)
         .env("TURNPIKE__LOG__FILTER", "debug")
