@@ -108,7 +108,7 @@ async fn serve(config: &Config, is_demo: bool) -> anyhow::Result<()> {
     };
     ops.waiting_for("the data plane has no configuration yet: the control plane has not sent it");
     let stopped = tokio::select! {
-        () = planes.configuration.loaded() => false,
+        () = configured(&control, &planes) => false,
         _ = interrupt.recv() => true,
         _ = terminate.recv() => true,
     };
@@ -136,6 +136,13 @@ async fn serve(config: &Config, is_demo: bool) -> anyhow::Result<()> {
         simulator.shutdown().await;
     }
     Ok(())
+}
+
+/// Waits until the data plane goes by what is configured now: clients may come with a key that was just made.
+async fn configured(control: &ControlPlane, planes: &Planes) {
+    planes.configuration.loaded().await;
+    let publisher = control.publisher();
+    publisher.applied_everywhere(publisher.head()).await;
 }
 
 async fn open_database(config: &Config) -> anyhow::Result<Database> {
