@@ -3,17 +3,19 @@
 use prost::Message;
 use std::{env, error::Error, fs, path::PathBuf};
 
-const FILES: [&str; 10] = [
+const FILES: [&str; 12] = [
     "turnpike/admin/v1/resources.proto",
     "turnpike/admin/v1/config.proto",
     "turnpike/admin/v1/apply.proto",
     "turnpike/admin/v1/money.proto",
     "turnpike/admin/v1/operators.proto",
+    "turnpike/admin/v1/content.proto",
     "turnpike/feed/v1/feed.proto",
     "turnpike/feed/v1/stored.proto",
     "turnpike/escrow/v1/escrow.proto",
     "turnpike/usage/v1/usage.proto",
     "turnpike/usage/v1/link.proto",
+    "turnpike/content/v1/content.proto",
 ];
 
 /// Messages with a secret. What they print is written by hand, in `src/secrets.rs`.

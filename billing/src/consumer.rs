@@ -14,5 +14,6 @@ mod backlog;
 mod run;
 
 pub use apply::{Applied, ApplyError, BilledMark, apply};
+pub(crate) use billable::Billable;
 pub use poison::retry_poison;
 pub use run::{Consumer, ConsumerSettings};

@@ -56,6 +56,8 @@ pub struct Explained {
     pub ended: Timestamp,
     /// What the upstream reported did not add up.
     pub usage_anomaly: bool,
+    /// Who asked: a keyed hash of the address, another one each UTC day.
+    pub client_digest: Vec<u8>,
 }
 
 /// One line of the bill.
@@ -140,6 +142,7 @@ async fn explained(read: &mut Read, row: &AnyRow) -> Result<Explained, StorageEr
         ended: Timestamp(event.ended_us),
         usage_anomaly: event.usage_anomaly,
         operation: usage::operation(event.operation).map_err(rows::unreadable)?,
+        client_digest: event.client_digest,
         model: event.model,
         requested_model: event.requested_model,
         session_id: event.session_id,

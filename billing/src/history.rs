@@ -1,4 +1,6 @@
-//! Usage records, newest first, page by page.
+//! Usage records, newest first, page by page; after the last of them what is left of older ones: sums by day.
+
+mod rollups;
 
 use crate::rows;
 use domain::id::{KeyUid, OrgUid};
@@ -32,12 +34,14 @@ pub struct UsagePage {
     pub next_page_token: String,
 }
 
-/// One request.
+/// One request, or a sum over requests that are too old to be shown each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsageRow {
-    /// Ours.
+    /// Ours; empty for a sum over requests whose records were rolled up.
     pub request_id: String,
-    /// When it ended.
+    /// How many requests these are: one, but for such a sum.
+    pub requests: u64,
+    /// When it ended; of a sum the beginning of the UTC day.
     pub ended: Timestamp,
     /// Who pays.
     pub org: OrgUid,
@@ -49,8 +53,8 @@ pub struct UsageRow {
     pub key_name: String,
     /// What was asked for.
     pub model: String,
-    /// How it ended.
-    pub outcome: Outcome,
+    /// How it ended; unknown of a sum.
+    pub outcome: Option<Outcome>,
     /// All input tokens.
     pub input_tokens: u64,
     /// All output tokens.
@@ -89,7 +93,7 @@ pub async fn usage_page(
     query: &UsageQuery,
     fits: &(dyn Fn(&UsageRow) -> bool + Sync),
 ) -> Result<UsagePage, HistoryError> {
-    let after = Place::read(&query.page_token)?;
+    let after = After::read(&query.page_token)?;
     let size = match query.page_size {
         0 => PAGE_SIZE,
         size => size.min(PAGE_SIZE_MAX),
@@ -104,7 +108,7 @@ pub async fn usage_page(
 async fn collect(
     read: &mut Read,
     query: &UsageQuery,
-    mut after: Place,
+    mut after: After,
     size: u32,
     fits: &(dyn Fn(&UsageRow) -> bool + Sync),
 ) -> Result<UsagePage, StorageError> {
@@ -117,14 +121,13 @@ async fn collect(
     loop {
         let found = page(read, query.orgs.as_deref(), &after, chunk).await?;
         let is_end = rows::length(found.len()) < u64::from(chunk);
-        for row in &found {
-            let usage = usage_row(row)?;
+        for (place, usage) in found {
             let is_wanted = fits(&usage);
             let is_full = rows::length(rows.len()) >= u64::from(size);
             if (is_wanted && is_full) || (!is_wanted && left_out_max == 0) {
                 return Ok(UsagePage { rows, next_page_token: after.token() });
             }
-            after = Place::of(row)?;
+            after = place;
             if is_wanted {
                 rows.push(usage);
             } else {
@@ -133,6 +136,57 @@ async fn collect(
         }
         if is_end {
             return Ok(UsagePage { rows, next_page_token: String::new() });
+        }
+    }
+}
+
+/// The next rows with their places: records, then sums.
+async fn page(
+    read: &mut Read,
+    orgs: Option<&[OrgUid]>,
+    after: &After,
+    limit: u32,
+) -> Result<Vec<(After, UsageRow)>, StorageError> {
+    let (mut rows, after) = match after {
+        After::Record(place) => {
+            let found = records(read, orgs, place, limit).await?;
+            let row = |row| Ok((After::Record(Place::of(row)?), usage_row(row)?));
+            let rows = found.iter().map(row).collect::<Result<Vec<_>, StorageError>>()?;
+            (rows, &rollups::Day::START)
+        }
+        After::Rollup(day) => (Vec::new(), day),
+    };
+    let left = u64::from(limit).saturating_sub(rows::length(rows.len()));
+    if let Ok(left) = u32::try_from(left)
+        && left > 0
+    {
+        for row in rollups::sums(read, orgs, after, left).await? {
+            rows.push((After::Rollup(rollups::Day::of(&row)?), rollups::usage_row(&row)?));
+        }
+    }
+    Ok(rows)
+}
+
+/// Where a page goes on.
+#[derive(Clone, Debug)]
+enum After {
+    Record(Place),
+    Rollup(rollups::Day),
+}
+
+impl After {
+    fn read(token: &str) -> Result<Self, HistoryError> {
+        if token.is_empty() {
+            return Ok(Self::Record(Place::START));
+        }
+        let rollup = rollups::Day::parse(token).map(Self::Rollup);
+        rollup.or_else(|| Place::parse(token).map(Self::Record)).ok_or(HistoryError::PageToken)
+    }
+
+    fn token(&self) -> String {
+        match self {
+            Self::Record(place) => place.token(),
+            Self::Rollup(day) => day.token(),
         }
     }
 }
@@ -156,13 +210,6 @@ impl Place {
         partition: i64::MIN,
         seq: i64::MIN,
     };
-
-    fn read(token: &str) -> Result<Self, HistoryError> {
-        if token.is_empty() {
-            return Ok(Self::START);
-        }
-        Self::parse(token).ok_or(HistoryError::PageToken)
-    }
 
     fn parse(token: &str) -> Option<Self> {
         let text = String::from_utf8(hex::decode(token).ok()?).ok()?;
@@ -189,13 +236,13 @@ impl Place {
     }
 }
 
-async fn page(
+async fn records(
     read: &mut Read,
     orgs: Option<&[OrgUid]>,
     after: &Place,
     limit: u32,
 ) -> Result<Vec<AnyRow>, StorageError> {
-    let of_org = orgs.map(among).unwrap_or_default();
+    let of_org = orgs.map(|orgs| among("usage_record", orgs)).unwrap_or_default();
     let text = format!(
         "SELECT usage_record.*, org.name AS org_name, used.name AS key_name
          FROM usage_record
@@ -219,21 +266,22 @@ async fn page(
 }
 
 /// Numbers need no placeholders, of which there may be too many. No org has the number 0, and no list may be empty.
-fn among(orgs: &[OrgUid]) -> String {
+fn among(table: &str, orgs: &[OrgUid]) -> String {
     let uids: String = orgs.iter().map(|org| format!(", {}", org.0)).collect();
-    format!("AND usage_record.org_uid IN (0{uids})")
+    format!("AND {table}.org_uid IN (0{uids})")
 }
 
 fn usage_row(row: &AnyRow) -> Result<UsageRow, StorageError> {
     Ok(UsageRow {
         request_id: rows::text(row, "request_id")?,
+        requests: 1,
         ended: rows::moment(row, "ended_us")?,
         org: OrgUid(rows::integer(row, "org_uid")?),
         org_name: rows::optional_text(row, "org_name")?,
         key: KeyUid(rows::integer(row, "key_uid")?),
         key_name: rows::optional_text(row, "key_name")?,
         model: rows::text(row, "model")?,
-        outcome: rows::outcome(row)?,
+        outcome: Some(rows::outcome(row)?),
         input_tokens: rows::count(row, "input_tokens")?,
         output_tokens: rows::count(row, "output_tokens")?,
         currency: rows::currency(row, "currency")?,

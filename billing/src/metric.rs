@@ -13,6 +13,7 @@ const GAPS: &str = "turnpike_billing_gaps_total";
 const PAUSES: &str = "turnpike_billing_pauses_total";
 const WANTS: &str = "turnpike_escrow_wants_total";
 const LAG: &str = "turnpike_billing_lag_seconds";
+const ROLLED_UP: &str = "turnpike_billing_records_rolled_up_total";
 const POISON: &str = "turnpike_billing_poison_events";
 const MISSING: &str = "turnpike_billing_missing_events";
 
@@ -50,13 +51,14 @@ pub fn describe() {
     describe_counter!(GAPS, "Gaps that were seen in the numbers of usage events.");
     describe_counter!(PAUSES, "Times that billing waited for the database.");
     describe_counter!(WANTS, "Requests of data planes for money, by answer.");
+    describe_counter!(ROLLED_UP, "Usage records that were older than may be and became sums.");
     describe_histogram!(
         LAG,
         "Time from the end of the oldest request of a batch to its commit in the ledger."
     );
     describe_gauge!(POISON, "Usage events that are kept because they cannot be applied.");
     describe_gauge!(MISSING, "Usage events that are known to be missing.");
-    for name in [UNBACKED, SHORTFALL, DIFFERENCES, GAPS, PAUSES] {
+    for name in [UNBACKED, SHORTFALL, DIFFERENCES, GAPS, PAUSES, ROLLED_UP] {
         counter!(name).increment(0);
     }
 }
@@ -104,4 +106,9 @@ pub(crate) fn gaps(opened: u64) {
 /// A want was answered.
 pub(crate) fn answered(answer: &'static str) {
     counter!(WANTS, "answer" => answer).increment(1);
+}
+
+/// Records were deleted because they are older than they may be; their sums are kept.
+pub(crate) fn rolled_up(records: u64) {
+    counter!(ROLLED_UP).increment(records);
 }

@@ -6,6 +6,7 @@
 mod report;
 mod transactions;
 mod records;
+mod rollups;
 mod lots;
 mod accounts;
 mod slices;
@@ -33,11 +34,13 @@ pub struct Difference {
 pub struct Reconciliation {
     /// Usage records that were recomputed.
     pub events: u64,
+    /// Records that were rolled up and so cannot be recomputed; their sums were taken instead.
+    pub rolled_up: u64,
     /// Nothing, if all is well.
     pub differences: Vec<Difference>,
 }
 
-/// Recomputes the ledger from usage records, and the records from their events and prices, all at one moment. `since`
+/// Recomputes the ledger from usage records and the rollups of old ones, and the records from their events and prices, all at one moment. `since`
 /// leaves out transactions that were posted earlier, with their records; balances are always checked as a whole.
 ///
 /// # Errors
@@ -51,12 +54,16 @@ pub async fn reconcile(
     let mut prices = database.read().await?;
     let mut report = Report::default();
     let since = since.unwrap_or_default();
-    let events = transactions::check(&mut read, &mut prices, since, &mut report).await?;
+    let counted = transactions::check(&mut read, &mut prices, since, &mut report).await?;
     lots::check(&mut read, &mut report).await?;
     accounts::check(&mut read, &mut report).await?;
     slices::check(&mut read, &mut report).await?;
     marks::check(&mut read, &mut report).await?;
     prices.finish().await?;
     read.finish().await?;
-    Ok(Reconciliation { events, differences: report.into_differences() })
+    Ok(Reconciliation {
+        events: counted.events,
+        rolled_up: counted.rolled_up,
+        differences: report.into_differences(),
+    })
 }

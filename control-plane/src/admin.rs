@@ -2,6 +2,7 @@
 //! call this.
 
 use crate::authority::{Answer, Authority, Call, Changed, Fate, Step};
+use crate::content::ContentStore;
 use crate::descriptors::Descriptors;
 use crate::errors::{AdminError, Failure, Refusal};
 use crate::listing::{self, ListQuery, Listing, Page, Tokens};
@@ -12,7 +13,7 @@ use crate::settings::Secret;
 use domain::config::Kind;
 use domain::time::Timestamp;
 use proto::admin::v1;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// What operators of a part of the zone are told of an object that a data plane rejects.
 const REJECTED: &str = "an object was rejected; its name is told to operators of the whole zone";
@@ -21,6 +22,8 @@ const REJECTED: &str = "an object was rejected; its name is told to operators of
 #[derive(Clone)]
 pub(crate) struct Admin {
     pub(crate) authority: Arc<Authority>,
+    /// Stored prompts and completions, once somebody keeps them.
+    pub(crate) contents: Arc<OnceLock<ContentStore>>,
     pub(crate) descriptors: Descriptors,
 }
 

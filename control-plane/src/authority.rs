@@ -29,6 +29,7 @@ use crate::rows;
 use crate::settings::{AdminLimits, ControlPlaneSettings};
 use crate::state::State;
 use call::Answers;
+use domain::catalog::Catalog;
 use domain::id::Revision;
 use domain::snapshot::{Change, Delta};
 use judge::Draft;
@@ -91,6 +92,11 @@ impl Authority {
     /// Where data planes are told.
     pub(crate) const fn publisher(&self) -> &FeedPublisher {
         &self.publisher
+    }
+
+    /// What is configured as of now, but for keys.
+    pub(crate) async fn catalog(&self) -> Arc<Catalog> {
+        self.state.lock().await.catalog.clone()
     }
 
     /// What is stored, for reading.

@@ -123,6 +123,24 @@ pub enum Refusal {
         /// What was looked for.
         id: String,
     },
+    /// Nothing of it was kept.
+    #[error(
+        "no content of request {id:?} is kept: only that of orgs with store_content, for as long as \
+         control_plane.content.retention says"
+    )]
+    NoContent {
+        /// What was looked for.
+        id: String,
+    },
+    /// Something was known of it, and was deleted because it is old.
+    #[error(
+        "request {id:?} was settled so long ago that its record was deleted (billing.usage_retention); \
+         `turnpike usage` has it in the sum of its day"
+    )]
+    RolledUp {
+        /// What was looked for.
+        id: String,
+    },
 }
 
 /// What a caller who changes operators has to change.

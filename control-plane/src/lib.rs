@@ -20,10 +20,13 @@ mod audit;
 mod state;
 mod authority;
 
+mod content;
+
 mod admin;
 mod services;
 mod errors;
 
+pub use content::ContentSettings;
 pub use descriptors::NoDescriptor;
 pub use errors::{AdminError, Failure, OperatorRefusal, Refusal};
 pub use listing::TokenFault;
@@ -33,8 +36,10 @@ pub use settings::{AdminLimits, ControlPlaneSettings, Secret};
 use admin::{Admin, made};
 use audit::Auditor;
 use authority::{Authority, Call};
+use content::ContentStore;
 use descriptors::Descriptors;
 use domain::time::Timestamp;
+use links::content::{ContentKey, ContentListener};
 use links::feed::FeedPublisher;
 use mask::Masks;
 use operator::{Caller, Gate};
@@ -44,6 +49,7 @@ use services::Health;
 use std::sync::Arc;
 use storage::{Database, StorageError};
 use thiserror::Error;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
@@ -100,7 +106,8 @@ impl ControlPlane {
         let gate = Gate::new(root, pepper, db.clone(), auditor.clone());
         let authority = Arc::new(Authority::start(db, settings, masks, auditor, token).await?);
         tokio::spawn(Arc::clone(&authority).sweep_answers());
-        let admin = Admin { authority, descriptors };
+        let contents = Arc::default();
+        let admin = Admin { authority, descriptors, contents };
         let (routes, health) =
             services::routes(&admin, gate).await.map_err(|wrong| unreadable(&wrong))?;
         Ok(Self { admin, routes, health })
@@ -110,6 +117,20 @@ impl ControlPlane {
     #[must_use]
     pub fn publisher(&self) -> FeedPublisher {
         self.admin.authority.publisher().clone()
+    }
+
+    /// Keeps prompts and completions of orgs that want it in a database of their own, until the token is cancelled.
+    #[must_use]
+    pub fn keep_contents(
+        &self,
+        settings: ContentSettings,
+        (database, key): (Database, ContentKey),
+        listener: ContentListener,
+        token: CancellationToken,
+    ) -> JoinHandle<()> {
+        let store = ContentStore::new(database, key, settings);
+        let store = self.admin.contents.get_or_init(|| store).clone();
+        tokio::spawn(store.run(self.admin.authority.clone(), listener, token))
     }
 
     /// Brings the gauges that are only looked at now and then up to date.

@@ -8,6 +8,8 @@ const PUBLISHED: &str = "turnpike_config_published_revision";
 const LAG: &str = "turnpike_config_lag_revisions";
 const DATA_PLANES: &str = "turnpike_config_data_planes";
 const REJECTS: &str = "turnpike_config_fleet_rejects";
+const CONTENTS_KEPT: &str = "turnpike_contents_kept_total";
+const CONTENTS_ERASED: &str = "turnpike_contents_erased_total";
 
 /// Tells the registry what each metric of the control plane means.
 pub fn describe() {
@@ -15,12 +17,29 @@ pub fn describe() {
     describe_gauge!(PUBLISHED, "The newest configuration revision.");
     describe_gauge!(LAG, "Revisions that the slowest connected data plane has yet to apply.");
     describe_gauge!(DATA_PLANES, "Data planes that follow the configuration.");
+    describe_counter!(
+        CONTENTS_KEPT,
+        "Prompts with completions that were stored for orgs that want it."
+    );
+    describe_counter!(CONTENTS_ERASED, "Stored prompts with completions that were erased again.");
+    counter!(CONTENTS_KEPT).increment(0);
+    counter!(CONTENTS_ERASED).increment(0);
     describe_gauge!(REJECTS, "Objects that connected data planes cannot use, by their own word.");
 }
 
 /// A change was asked for.
 pub(crate) fn changed(result: &'static str) {
     counter!(CHANGES, "result" => result).increment(1);
+}
+
+/// Contents were stored.
+pub(crate) fn contents_kept(contents: usize) {
+    counter!(CONTENTS_KEPT).increment(u64::try_from(contents).unwrap_or(0));
+}
+
+/// Contents were erased.
+pub(crate) fn contents_erased(contents: u64) {
+    counter!(CONTENTS_ERASED).increment(contents);
 }
 
 /// Brings the gauges up to date.

@@ -6,6 +6,7 @@ mod apply;
 mod money;
 mod operators;
 mod audit;
+mod content;
 mod health;
 
 pub(crate) use config::with_secret;
@@ -17,6 +18,7 @@ use crate::operator::{Gate, enter};
 use axum::middleware::from_fn_with_state;
 use proto::admin::v1::apply_service_server::ApplyServiceServer;
 use proto::admin::v1::audit_service_server::AuditServiceServer;
+use proto::admin::v1::content_service_server::ContentServiceServer;
 use proto::admin::v1::entity_service_server::EntityServiceServer;
 use proto::admin::v1::fx_rate_service_server::FxRateServiceServer;
 use proto::admin::v1::key_service_server::KeyServiceServer;
@@ -62,7 +64,8 @@ pub(crate) async fn routes(admin: &Admin, gate: Gate) -> Result<(Routes, Health)
         ApplyServiceServer,
         MoneyServiceServer,
         OperatorServiceServer,
-        AuditServiceServer
+        AuditServiceServer,
+        ContentServiceServer
     );
     // A layer covers what was added before it, unknown paths included; what is added later is open.
     let gated: Routes = guarded.into_axum_router().layer(from_fn_with_state(gate, enter)).into();

@@ -20,6 +20,7 @@ mod pipeline;
 
 mod dialect;
 mod transcript;
+mod record;
 mod upstream;
 
 mod plane;
@@ -34,6 +35,7 @@ pub use access::AccessLog;
 pub use client_address::{Network, NotANetwork};
 pub use metric::describe as describe_metrics;
 pub use plane::{DataPlane, DataPlaneParts};
+pub use record::ContentSink;
 pub use server::{Listener, StartError};
 pub use settings::{DataPlaneSettings, Limits, Pace};
 pub use trace::TraceSettings;

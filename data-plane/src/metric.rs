@@ -24,6 +24,7 @@ struct Fixed {
     /// By the first digit of the status.
     responses: [Counter; 6],
     events_not_written: Counter,
+    contents_dropped: Counter,
     traces: Counter,
     connections: Gauge,
     streams: Gauge,
@@ -42,6 +43,7 @@ static FIXED: LazyLock<Fixed> = LazyLock::new(|| {
     Fixed {
         responses: classes.map(response),
         events_not_written: counter!("turnpike_usage_events_not_written_total"),
+        contents_dropped: counter!("turnpike_contents_dropped_total"),
         traces: counter!("turnpike_traces_sampled_total"),
         connections: gauge!("turnpike_client_connections"),
         streams: gauge!("turnpike_streams_in_flight"),
@@ -57,6 +59,11 @@ pub(crate) fn answered(status: u16) {
     let class = usize::from(status / 100);
     let counter = FIXED.responses.get(class).or(FIXED.responses.first());
     counter.into_iter().for_each(|counter| counter.increment(1));
+}
+
+/// A prompt with its completion is not kept: no room on the way to the store.
+pub(crate) fn content_dropped() {
+    FIXED.contents_dropped.increment(1);
 }
 
 /// A request was not admitted.

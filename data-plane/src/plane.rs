@@ -5,6 +5,7 @@ use crate::configuration::Configuration;
 use crate::error::ApiError;
 use crate::metric;
 use crate::purse::Purse;
+use crate::record::ContentSink;
 use crate::settings::DataPlaneSettings;
 use crate::trace::{RequestTrace, Tracing};
 use crate::upstream::client::Upstreams;
@@ -28,6 +29,8 @@ pub struct DataPlaneParts {
     pub purse: Purse,
     /// Where it writes down what was used.
     pub spool: Spool,
+    /// Where prompts and completions go of orgs that want them kept.
+    pub content: ContentSink,
     /// Turns keys into digests.
     pub pepper: Pepper,
     /// Opens upstream credentials.

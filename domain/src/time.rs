@@ -23,6 +23,12 @@ impl Timestamp {
         self.0 / MINUTE_US
     }
 
+    /// When its UTC day began.
+    #[must_use]
+    pub const fn start_of_day(self) -> Self {
+        Self(self.day().saturating_mul(MINUTES_PER_DAY).saturating_mul(MINUTE_US))
+    }
+
     /// The minute of the UTC day, 0 to 1439.
     #[must_use]
     pub fn minute_of_day(self) -> u32 {

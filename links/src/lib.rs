@@ -14,6 +14,8 @@ pub mod escrow;
 pub mod spool;
 pub mod usage;
 
+pub mod content;
+
 pub mod seal;
 
 pub use reconnect::ReconnectSettings;

@@ -3,6 +3,7 @@
 //! AES-256-GCM, a random nonce first, the owner's name as associated data, so that a sealed value works nowhere else.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use aws_lc_rs::hmac;
 use thiserror::Error;
 
 /// Sealed bytes that do not open: another key, another name, or damage. Which of them cannot be told.
@@ -37,6 +38,15 @@ pub fn unseal(key: &[u8; 32], name: &str, sealed: &[u8]) -> Result<Vec<u8>, BadS
         cipher(key).open_in_place(nonce, Aad::from(name), &mut plain).map_err(|_| BadSeal)?.len();
     plain.truncate(length);
     Ok(plain)
+}
+
+/// Another key for another purpose: who has it does not have the one that it was made of.
+#[must_use]
+pub fn derive(key: &[u8; 32], purpose: &str) -> [u8; 32] {
+    let made_of = hmac::Key::new(hmac::HMAC_SHA256, key);
+    let mut derived = [0; 32];
+    derived.copy_from_slice(hmac::sign(&made_of, purpose.as_bytes()).as_ref());
+    derived
 }
 
 fn cipher(key: &[u8; 32]) -> RandomizedNonceKey {

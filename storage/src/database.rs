@@ -20,6 +20,8 @@ pub struct DatabaseSettings {
     pub writer_cache_kib: u32,
     /// The same for each reader.
     pub reader_cache_kib: u32,
+    /// Whether what is deleted is overwritten, and the file shrinks when `give_back` is called. Only of new databases.
+    pub erases: bool,
     /// Pages of 4 KiB that the log may have before they are moved to the database's file.
     pub checkpoint_pages: u32,
 }
@@ -32,7 +34,26 @@ impl Default for DatabaseSettings {
             acquire_timeout: Duration::from_secs(30),
             writer_cache_kib: 32 * 1024,
             reader_cache_kib: 4 * 1024,
+            erases: false,
             checkpoint_pages: 4000,
+        }
+    }
+}
+
+/// What a database holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holding {
+    /// Configuration, money and usage.
+    Main,
+    /// Stored prompts and completions, and nothing else.
+    Content,
+}
+
+impl Holding {
+    const fn migrations(self) -> &'static [(i64, &'static str, &'static str)] {
+        match self {
+            Self::Main => SQLITE_MIGRATIONS,
+            Self::Content => SQLITE_CONTENT_MIGRATIONS,
         }
     }
 }
@@ -57,8 +78,13 @@ pub struct Database {
 const SQLITE_MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "foundation", include_str!("../migrations/sqlite/0001_foundation.sql")),
     (2, "authority", include_str!("../migrations/sqlite/0002_authority.sql")),
+    (3, "privacy", include_str!("../migrations/sqlite/0003_privacy.sql")),
     (5, "listing", include_str!("../migrations/sqlite/0005_listing.sql")),
 ];
+
+/// Those of the database of contents.
+const SQLITE_CONTENT_MIGRATIONS: &[(i64, &str, &str)] =
+    &[(1, "content", include_str!("../migrations/sqlite_content/0001_content.sql"))];
 
 const BEGIN_WRITE: &str = "BEGIN IMMEDIATE";
 const BEGIN_READ: &str = "BEGIN";
@@ -85,19 +111,37 @@ impl Database {
         Ok(Self { writer, readers })
     }
 
-    /// Brings the schema up to date.
+    /// Brings the main schema up to date.
     ///
     /// # Errors
     /// When the schema is not one of ours, or newer than this program.
     pub async fn migrate(&self) -> Result<(), StorageError> {
-        let migrations = SQLITE_MIGRATIONS.iter().map(|&(version, description, sql)| {
+        self.migrate_to(Holding::Main).await
+    }
+
+    /// Brings a schema up to date.
+    ///
+    /// # Errors
+    /// As [`Database::migrate`].
+    pub async fn migrate_to(&self, holding: Holding) -> Result<(), StorageError> {
+        let migration = |(version, description, sql): &(i64, &'static str, &'static str)| {
             let sql = sql.into_sql_str();
-            Migration::new(version, description.into(), MigrationType::Simple, sql, false)
-        });
+            Migration::new(*version, (*description).into(), MigrationType::Simple, sql, false)
+        };
+        let migrations = holding.migrations().iter().map(migration).collect();
         let mut connection = self.writer.acquire().await?;
-        Migrator::with_migrations(migrations.collect())
-            .run_direct(None, &mut *connection, false)
-            .await?;
+        Migrator::with_migrations(migrations).run_direct(None, &mut *connection, false).await?;
+        Ok(())
+    }
+
+    /// Gives pages that are no longer used back to the disk, and empties the log, where deleted rows were once written.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn give_back(&self) -> Result<(), StorageError> {
+        let mut connection = self.writer.acquire().await?;
+        let give_back = "PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE);";
+        sqlx::raw_sql(give_back).execute(&mut *connection).await?;
         Ok(())
     }
 
@@ -146,8 +190,14 @@ fn pool(connections: u32, cache_kib: u32, settings: DatabaseSettings) -> AnyPool
     let busy_ms = settings.busy_timeout.as_millis();
     let checkpoint_pages = settings.checkpoint_pages;
     // `FULL` syncs the log at every commit: a commit that was told survives a power cut.
+    let erasing = if settings.erases {
+        "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA secure_delete = ON;"
+    } else {
+        ""
+    };
     let pragmas = format!(
         "PRAGMA busy_timeout = {busy_ms};
+         {erasing}
          PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;
          PRAGMA foreign_keys = ON;

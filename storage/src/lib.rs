@@ -9,7 +9,7 @@ mod transaction;
 mod insert;
 mod error;
 
-pub use database::{Database, DatabaseSettings, Schema};
+pub use database::{Database, DatabaseSettings, Holding, Schema};
 pub use error::StorageError;
 pub use insert::{Insert, Statement, chunks, values};
 pub use transaction::{Read, Write};

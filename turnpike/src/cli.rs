@@ -6,6 +6,7 @@ mod apply;
 mod diff;
 mod key;
 mod money;
+mod content;
 mod resources;
 mod simulator;
 mod up;
@@ -77,6 +78,9 @@ enum Command {
     /// The bill of one request, line by line
     #[command(after_help = money::EXPLAIN_EXAMPLES)]
     Explain(money::ExplainArgs),
+    /// What was said in one request of an org that keeps it (store_content)
+    #[command(after_help = content::EXAMPLES)]
+    Content(content::ContentArgs),
     /// Recompute the ledger from usage records; exits 1 and names each row that differs
     #[command(after_help = money::RECONCILE_EXAMPLES)]
     Reconcile(money::ReconcileArgs),
@@ -148,6 +152,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Usage(args) => block_on(money::usage(args)),
         Command::Balance(args) => block_on(money::balance(args)),
         Command::Explain(args) => block_on(money::explain(args)),
+        Command::Content(args) => block_on(content::run(args)),
         Command::Reconcile(args) => block_on(money::reconcile(args)),
         Command::Doctor(args) => block_on(doctor::run(args)),
         Command::Simulator(args) => block_on(simulator::run(args)),

@@ -92,6 +92,13 @@ impl Client {
         admin::money_service_client::MoneyServiceClient::new(self.channel.clone())
     }
 
+    /// Calls about stored prompts and completions.
+    pub(crate) fn contents(
+        &self,
+    ) -> admin::content_service_client::ContentServiceClient<Authorized> {
+        admin::content_service_client::ContentServiceClient::new(self.channel.clone())
+    }
+
     /// Many objects at once.
     pub(crate) fn apply(&self) -> admin::apply_service_client::ApplyServiceClient<Authorized> {
         admin::apply_service_client::ApplyServiceClient::new(self.channel.clone())

@@ -16,16 +16,18 @@ use crate::output;
 use anyhow::{Context, bail};
 use billing::consumer::{Consumer, ConsumerSettings};
 use billing::desk::Desk;
-use control_plane::{AdminLimits, ControlPlane, ControlPlaneSettings, Secret};
+use billing::retention::{self, RetentionSettings};
+use control_plane::{AdminLimits, ContentSettings, ControlPlane, ControlPlaneSettings, Secret};
 use data_dir::DataDir;
 use domain::key::Pepper;
 use domain::network::Networks;
+use links::content::{ContentKey, ContentListener};
 use links::tcp::TcpSettings;
 use links::usage::UsageSource;
 use planes::Planes;
 use std::net::SocketAddr;
 use std::time::Duration;
-use storage::Database;
+use storage::{Database, DatabaseSettings, Holding};
 use telemetry::Telemetry;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
@@ -89,12 +91,14 @@ async fn serve(config: &Config, is_demo: bool) -> anyhow::Result<()> {
     let admin = serve_admin(config, &control, &stop).await?;
     let observed = control.clone();
     ops.observe(move || observed.observe());
-    let (fleet, channel, escrow) = planes::fleet(&control, &stop);
-    let desk = Desk::start(database.clone(), escrow, stop.clone());
-    let planes = Planes::start(config, networks, &secrets, channel, &stop)?;
+    let fleet = planes::fleet(&control, &stop);
+    let desk = Desk::start(database.clone(), fleet.escrow, stop.clone());
+    let contents = keep_contents(config, &secrets, &control, fleet.contents, &stop).await?;
+    let planes = Planes::start(config, networks, &secrets, fleet.channel, &stop)?;
     planes.show(&ops);
     let source = UsageSource::spool(planes.spool.clone());
     let consumer = start_consumer(config, &database, source, &stop);
+    let retention = retention::start(retention_settings(config), database.clone(), stop.clone());
     let simulator = if is_demo { Some(demo::start_simulator(config).await?) } else { None };
     let addresses = Addresses {
         clients: planes.address,
@@ -127,8 +131,10 @@ async fn serve(config: &Config, is_demo: bool) -> anyhow::Result<()> {
     stop.cancel();
     tokio::join!(
         end("usage", consumer),
+        end("retention", retention),
         end("escrow", desk),
-        end("fleet", fleet),
+        end("fleet", fleet.task),
+        end("contents", contents),
         end("admin", admin.task),
     );
     planes.close(LAST_WORDS).await;
@@ -181,6 +187,33 @@ fn start_consumer(
     let batch = config.billing.batch_events.get();
     let settings = ConsumerSettings { batch, ..ConsumerSettings::default() };
     Consumer::start_with(settings, database.clone(), source, stop.clone())
+}
+
+/// Opens the database of contents, and keeps what comes.
+async fn keep_contents(
+    config: &Config,
+    secrets: &Secrets,
+    control: &ControlPlane,
+    listener: ContentListener,
+    stop: &CancellationToken,
+) -> anyhow::Result<JoinHandle<()>> {
+    let url = format!("sqlite://{}", config.data_dir.join("content.db").display());
+    let settings = DatabaseSettings { erases: true, ..DatabaseSettings::default() };
+    let opened = Database::open_with(&url, settings).await;
+    let database = opened.with_context(|| format!("the database {url} does not open"))?;
+    database.migrate_to(Holding::Content).await.context("the schema of contents is not ours")?;
+    let from = &config.control_plane.content;
+    let settings = ContentSettings { keep: from.retention, sweep_every: from.sweep_interval };
+    let key = ContentKey::derive(&secrets.seal_key);
+    Ok(control.keep_contents(settings, (database, key), listener, stop.clone()))
+}
+
+fn retention_settings(config: &Config) -> RetentionSettings {
+    RetentionSettings {
+        keep: config.billing.usage_retention,
+        sweep_every: config.billing.retention_sweep,
+        ..RetentionSettings::default()
+    }
 }
 
 /// The admin listener and its task.

@@ -4,7 +4,7 @@ use super::billable::{Billable, Unbillable};
 use super::marks::{Arrival, Marks};
 use super::settle::{self, Charges};
 use super::{poison, record};
-use crate::{accounts, metric, rows};
+use crate::{accounts, metric, retention, rows};
 use domain::id::{Account, Partition};
 use domain::money::{AmountOutOfRange, Currency};
 use domain::time::Timestamp;
@@ -166,7 +166,7 @@ async fn billed_requests(
     write: &mut Write,
     batch: &[Billable<'_>],
 ) -> Result<HashSet<String>, StorageError> {
-    let mut billed = HashSet::new();
+    let mut billed = retention::rolled_up_among(write, batch).await?;
     for batch in storage::chunks(batch) {
         let list = storage::values(write, 1, batch.len());
         let text = format!("SELECT request_id FROM usage_record WHERE request_id IN {list}");

@@ -5,9 +5,9 @@
 use super::apply::{Applied, ApplyError, KnownAccounts, apply_with};
 use super::{audit, backlog, poison};
 use crate::metric;
+use crate::now;
 use crate::rating::PriceHistory;
 use domain::id::Partition;
-use domain::time::Timestamp;
 use links::spool::SpoolError;
 use links::usage::{UsageSource, UsageSourceError};
 use proto::usage::v1::UsageEnvelope;
@@ -222,8 +222,4 @@ impl Consumer {
         let doubled = self.settings.retry_after.saturating_mul(2_u32.saturating_pow(failures));
         doubled.min(self.settings.retry_after_max)
     }
-}
-
-fn now() -> Timestamp {
-    Timestamp(u64::try_from(jiff::Timestamp::now().as_microsecond()).unwrap_or(0))
 }

@@ -159,7 +159,12 @@ async fn charged_to_budgets(read: &mut Read) -> Result<BTreeMap<Account, i128>, 
     let found = sqlx::query(
         "SELECT org_uid, key_uid,
              CAST(SUM(charge_nano - budget_shortfall_nano) AS BIGINT) AS amount
-         FROM usage_record WHERE budgeted = 1 GROUP BY org_uid, key_uid",
+         FROM (SELECT org_uid, key_uid, charge_nano, budget_shortfall_nano FROM usage_record
+               WHERE budgeted = 1
+               UNION ALL
+               SELECT org_uid, key_uid, charge_nano, budget_shortfall_nano FROM usage_rollup
+               WHERE budgeted = 1) AS charges
+         GROUP BY org_uid, key_uid",
     )
     .fetch_all(&mut **read)
     .await?;

@@ -1,4 +1,4 @@
-//! Marks: every event below a mark is a record or poison, but for those in gaps.
+//! Marks: every event below a mark is a record, rolled up or poison, but for those in gaps.
 
 use super::report::Report;
 use crate::rows;
@@ -13,7 +13,12 @@ type Counts = BTreeMap<Stream, i128>;
 pub(super) async fn check(read: &mut Read, report: &mut Report) -> Result<(), StorageError> {
     let mut events = counts(
         read,
-        "SELECT data_plane, incarnation, partition_no, COUNT(*) AS number FROM usage_record
+        "SELECT data_plane, incarnation, partition_no, CAST(SUM(number) AS BIGINT) AS number
+         FROM (SELECT data_plane, incarnation, partition_no, COUNT(*) AS number FROM usage_record
+               GROUP BY data_plane, incarnation, partition_no
+               UNION ALL
+               SELECT data_plane, incarnation, partition_no, records AS number FROM usage_rollup)
+             AS events
          GROUP BY data_plane, incarnation, partition_no",
     )
     .await?;

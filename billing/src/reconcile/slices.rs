@@ -41,20 +41,28 @@ fn key(row: &AnyRow) -> Result<Key, StorageError> {
     Ok((data_plane, rows::integer(row, "incarnation")?, rows::account(row)?))
 }
 
-/// What records charge to slices: each to the wallet's, budgeted ones to the key's too.
+/// What records and rollups charge to slices: each to the wallet's, budgeted ones to the key's too.
 async fn charged(read: &mut Read) -> Result<BTreeMap<Key, i128>, StorageError> {
     let mut sums: BTreeMap<Key, i128> = BTreeMap::new();
     let wallets = sqlx::query(
         "SELECT data_plane, incarnation, org_uid, CAST(0 AS BIGINT) AS key_uid,
              CAST(SUM(charge_nano) AS BIGINT) AS amount
-         FROM usage_record GROUP BY data_plane, incarnation, org_uid",
+         FROM (SELECT data_plane, incarnation, org_uid, charge_nano FROM usage_record
+               UNION ALL
+               SELECT data_plane, incarnation, org_uid, charge_nano FROM usage_rollup) AS charges
+         GROUP BY data_plane, incarnation, org_uid",
     )
     .fetch_all(&mut **read)
     .await?;
     let budgets = sqlx::query(
         "SELECT data_plane, incarnation, org_uid, key_uid,
              CAST(SUM(charge_nano) AS BIGINT) AS amount
-         FROM usage_record WHERE budgeted = 1 GROUP BY data_plane, incarnation, org_uid, key_uid",
+         FROM (SELECT data_plane, incarnation, org_uid, key_uid, charge_nano FROM usage_record
+               WHERE budgeted = 1
+               UNION ALL
+               SELECT data_plane, incarnation, org_uid, key_uid, charge_nano FROM usage_rollup
+               WHERE budgeted = 1) AS charges
+         GROUP BY data_plane, incarnation, org_uid, key_uid",
     )
     .fetch_all(&mut **read)
     .await?;

@@ -1,7 +1,8 @@
 //! The ledger, transaction by transaction: numbered without gaps, none empty, and each posting what its cause says.
 
-use super::records::{self, Pair};
+use super::records::{self, Pair, Sums};
 use super::report::Report;
+use super::rollups;
 use crate::ledger::{PSP_MANUAL, WALLET};
 use crate::rating::PriceHistory;
 use crate::rows;
@@ -30,33 +31,60 @@ struct Transaction {
     usage: BTreeMap<Pair, i128>,
     /// The top-up's lot: its org and amount.
     lot: Option<(i64, i64)>,
+    /// Some of its records are only there as sums.
+    is_rolled_up: bool,
 }
 
-/// Checks transactions since a moment with their records. Returns how many records those were.
+/// How many records were looked at.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counted {
+    pub(super) events: u64,
+    pub(super) rolled_up: u64,
+}
+
+impl Counted {
+    fn add(&mut self, sums: &Sums) {
+        self.events = self.events.saturating_add(sums.events);
+        self.rolled_up = self.rolled_up.saturating_add(sums.rolled_up);
+    }
+}
+
+/// Checks transactions since a moment with their records.
 pub(super) async fn check(
     read: &mut Read,
     prices: &mut Read,
     since: Timestamp,
     report: &mut Report,
-) -> Result<u64, StorageError> {
+) -> Result<Counted, StorageError> {
     let (first, last) = bounds(read, since, report).await?;
     let mut history = PriceHistory::default();
-    let mut events = records::check_free(read, prices, &mut history, since, report).await?;
+    let mut counted = Counted::default();
+    let mut free = records::check_free(read, prices, &mut history, since, report).await?;
+    rollups::add_free(read, since, &mut free).await?;
+    counted.add(&free);
+    for ((number, pair), amount) in free.pairs {
+        let row = format!("ledger_transaction {number}");
+        report.differ(row, "postings", format!("{amount} {pair}"), "no transaction".to_owned());
+    }
     let mut from = first;
     while from <= last {
         let to = from.saturating_add(RANGE - 1).min(last);
         let mut transactions = load(read, from..=to, report).await?;
-        let sums = records::check_paid(read, prices, &mut history, from..=to, report).await?;
-        events = events.saturating_add(sums.events);
+        let mut sums = records::check_paid(read, prices, &mut history, from..=to, report).await?;
+        rollups::add_paid(read, from..=to, &mut sums).await?;
+        counted.add(&sums);
         for ((number, pair), amount) in sums.pairs {
             transactions.entry(number).or_default().usage.insert(pair, amount);
+        }
+        for number in sums.rollups {
+            transactions.entry(number).or_default().is_rolled_up = true;
         }
         for (number, transaction) in &transactions {
             compare(*number, transaction, report);
         }
         from = to.saturating_add(1);
     }
-    Ok(events)
+    Ok(counted)
 }
 
 /// The first transaction to look at, and the last there is.
@@ -161,9 +189,13 @@ fn compare(number: i64, transaction: &Transaction, report: &mut Report) {
     if is_top_up {
         expected.extend(top_up(transaction));
     }
-    let lot = if is_top_up { format!(" (lot {number})") } else { String::new() };
+    let source = match (is_top_up, transaction.is_rolled_up) {
+        (true, _) => format!(" (lot {number})"),
+        (false, true) => format!(" (usage_rollup {number})"),
+        (false, false) => String::new(),
+    };
     for Found { ord, pair, amount } in &transaction.postings {
-        let row = || format!("posting {number}/{ord}{lot}");
+        let row = || format!("posting {number}/{ord}{source}");
         match expected.remove(pair) {
             Some(expected) => report.compare(row, "amount", expected, i128::from(*amount)),
             None => {
@@ -172,7 +204,7 @@ fn compare(number: i64, transaction: &Transaction, report: &mut Report) {
         }
     }
     for (pair, amount) in expected {
-        let row = format!("posting {number}{lot}");
+        let row = format!("posting {number}{source}");
         report.differ(row, "amount", format!("{amount} {pair}"), "nothing".to_owned());
     }
 }

@@ -14,3 +14,4 @@ mod lives;
 mod consumer;
 mod asking;
 mod reconcile;
+mod retention;

@@ -66,7 +66,11 @@ impl From<Refusal> for Status {
                 let kind = format!("turnpike.admin.v1.{kind}");
                 details.set_resource_info(kind, cut(name), "", cut(&refusal.to_string()));
             }
-            Refusal::UnknownRequest { .. } | Refusal::Denied { .. } | Refusal::Operator(_) => {}
+            Refusal::UnknownRequest { .. }
+            | Refusal::RolledUp { .. }
+            | Refusal::NoContent { .. }
+            | Refusal::Denied { .. }
+            | Refusal::Operator(_) => {}
         }
         Self::with_error_details(code, message(&refusal), details)
     }
@@ -118,6 +122,8 @@ const fn classify(refusal: &Refusal) -> (Code, &'static str) {
             OperatorRefusal::Root => (Code::FailedPrecondition, "ROOT_OPERATOR"),
             OperatorRefusal::CallerChanged => (Code::Unauthenticated, "OPERATOR_CHANGED"),
         },
+        Refusal::RolledUp { .. } => (Code::NotFound, "REQUEST_ROLLED_UP"),
+        Refusal::NoContent { .. } => (Code::NotFound, "NO_CONTENT"),
     }
 }
 
@@ -146,9 +152,10 @@ fn metadata(refusal: &Refusal) -> HashMap<String, String> {
         | Refusal::AlreadyExists { kind, name }
         | Refusal::InUse { kind, name, .. }
         | Refusal::Money { kind, name, .. } => object(*kind, name),
-        Refusal::UnknownRequest { id } | Refusal::RequestIdReused { id } => {
-            HashMap::from([("requestId".to_owned(), cut(id))])
-        }
+        Refusal::UnknownRequest { id }
+        | Refusal::RolledUp { id }
+        | Refusal::NoContent { id }
+        | Refusal::RequestIdReused { id } => HashMap::from([("requestId".to_owned(), cut(id))]),
         Refusal::Denied { .. } => HashMap::new(),
         Refusal::Operator(refusal) => match refusal {
             OperatorRefusal::NotFound { name }

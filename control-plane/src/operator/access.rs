@@ -87,6 +87,8 @@ table! {
     reads("MoneyService/ListUsage", ALL, Binding::Usage),
     reads("MoneyService/Reconcile", INSPECT, Binding::Zone),
 
+    writes("ContentService/GetContent", CONFIGURE, Binding::Usage),
+
     writes("OperatorService/CreateOperator", CONFIGURE, Binding::Operators),
     reads("OperatorService/GetOperator", CONFIGURE, Binding::Operators),
     reads("OperatorService/ListOperators", CONFIGURE, Binding::Operators),

@@ -9,6 +9,7 @@ use billing::{Explained, HistoryError, Reconciliation, UsageQuery};
 use domain::config::Kind;
 use domain::id::OrgUid;
 use domain::time::Timestamp;
+use domain::usage::Outcome;
 use proto::admin::v1;
 use proto::admin::v1::money_service_server::MoneyService;
 use tonic::{Request, Response, Status};
@@ -50,7 +51,8 @@ impl MoneyService for Admin {
         let found = billing::explain(self.authority.database(), &id).await;
         let found = match found.map_err(AdminError::from)? {
             Some(found) if is_own(self, &caller, &found).await? => found,
-            _ => return Err(AdminError::from(Refusal::UnknownRequest { id }).into()),
+            Some(_) => return Err(AdminError::from(Refusal::UnknownRequest { id }).into()),
+            None => return Err(not_found(self, id).await.into()),
         };
         Ok(Response::new(explanation(found)))
     }
@@ -71,6 +73,15 @@ impl MoneyService for Admin {
         let found =
             billing::reconcile(self.authority.database(), since).await.map_err(AdminError::from)?;
         Ok(Response::new(reconciliation(found)))
+    }
+}
+
+/// Why there is no bill.
+async fn not_found(admin: &Admin, id: String) -> AdminError {
+    match billing::rolled_up(admin.authority.database(), &id).await {
+        Ok(Some(_)) => Refusal::RolledUp { id }.into(),
+        Ok(None) => Refusal::UnknownRequest { id }.into(),
+        Err(error) => error.into(),
     }
 }
 
@@ -129,7 +140,7 @@ async fn usage(
             && wanted.matches("org", &row.org_name)
             && wanted.matches("key", &row.key_name)
             && wanted.matches("model", &row.model)
-            && wanted.matches("outcome", row.outcome.name())
+            && wanted.matches("outcome", outcome_name(row.outcome))
     };
     let page = billing::usage_page(admin.authority.database(), &query, &fits).await;
     let page = page.map_err(|error| match error {
@@ -152,12 +163,18 @@ fn usage_row(row: billing::UsageRow) -> v1::UsageRow {
         org: row.org_name,
         key: row.key_name,
         model: row.model,
-        outcome: row.outcome.name().to_owned(),
+        outcome: outcome_name(row.outcome).to_owned(),
         input_tokens: row.input_tokens,
         output_tokens: row.output_tokens,
         currency: row.currency.to_string(),
         charge_nano: row.charge.get(),
+        requests: row.requests,
     }
+}
+
+/// Of a sum over requests it is not known how each ended.
+fn outcome_name(outcome: Option<Outcome>) -> &'static str {
+    outcome.map_or("rolled_up", Outcome::name)
 }
 
 fn explanation(found: Explained) -> v1::Explanation {
@@ -193,6 +210,7 @@ fn explanation(found: Explained) -> v1::Explanation {
         operation: found.operation.name().to_owned(),
         requested_model: found.requested_model,
         session_id: found.session_id,
+        client_digest: hex::encode(found.client_digest),
     }
 }
 
@@ -204,7 +222,12 @@ fn reconciliation(found: Reconciliation) -> v1::Reconciliation {
         found: difference.found,
     });
     let differences: Vec<v1::Difference> = differences.collect();
-    v1::Reconciliation { ok: differences.is_empty(), events: found.events, differences }
+    v1::Reconciliation {
+        ok: differences.is_empty(),
+        events: found.events,
+        differences,
+        rolled_up: found.rolled_up,
+    }
 }
 
 fn argument(field: &'static str, wrong: impl std::fmt::Display) -> AdminError {
@@ -225,7 +248,7 @@ fn read_since(text: &str) -> Result<Option<Timestamp>, Refusal> {
 }
 
 /// Rows hold moments that were read from a clock; one that no calendar has is shown as it is.
-fn rfc3339(at: Timestamp) -> String {
+pub(super) fn rfc3339(at: Timestamp) -> String {
     i64::try_from(at.0)
         .ok()
         .and_then(|micros| jiff::Timestamp::from_microsecond(micros).ok())

@@ -4,7 +4,7 @@ use crate::genai::metric;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram};
 
 /// Counters without labels: they begin at zero, so that the first event is seen as a step.
-const COUNTERS: [(&str, &str); 9] = [
+const COUNTERS: [(&str, &str); 10] = [
     (
         "turnpike_requests_interrupted_total",
         "Requests of an earlier process that this one ended at its start.",
@@ -16,6 +16,10 @@ const COUNTERS: [(&str, &str); 9] = [
     (
         "turnpike_usage_events_not_written_total",
         "Usage events that the spool did not take; the next start writes them.",
+    ),
+    (
+        "turnpike_contents_dropped_total",
+        "Prompts with completions that found no room on the way to the store.",
     ),
     ("turnpike_spool_sync_failures_total", "Syncs of the spool that failed."),
     (

@@ -11,9 +11,11 @@ use crate::pipeline::route::{Candidate, RoutePlan};
 use crate::pipeline::settle;
 use crate::plane::Shared;
 use crate::purse::PurseHold;
+use crate::record::Record;
 use crate::trace::RequestTrace;
 use crate::transcript::{Spoken, Transcript};
 use crate::upstream::words;
+use bytes::Bytes;
 use domain::price::Rates;
 use domain::time::Timestamp;
 use domain::tokens::{Metered, Provenance, Quantities, TokenClass};
@@ -41,6 +43,8 @@ pub(crate) struct Admission {
     pub(crate) attempts: Vec<usage::Attempt>,
     pub(crate) meter: Meter,
     pub(crate) trace: RequestTrace,
+    /// What is said, if its org wants that kept.
+    pub(crate) content: Option<Record>,
     /// When the current attempt began.
     pub(crate) attempt_began: Timestamp,
     /// Which candidate serves; the first one until another does.
@@ -90,6 +94,8 @@ impl Admission {
         money: Money,
     ) -> Self {
         let AdmitOrder { caller, plan, request, .. } = order;
+        let sink = caller.org.store_content.then(|| plane.parts.content.clone());
+        let content = sink.map(|sink| Record::begin(sink, &request.body));
         Self {
             plane,
             record,
@@ -99,9 +105,17 @@ impl Admission {
             attempts: Vec::new(),
             meter: Meter::default(),
             trace: RequestTrace::default(),
+            content,
             attempt_began: Timestamp(0),
             serving: 0,
             money: Some(money),
+        }
+    }
+
+    /// Something was delivered.
+    pub(crate) fn note_delivered(&mut self, bytes: &Bytes) {
+        if let Some(content) = &mut self.content {
+            content.hear(bytes);
         }
     }
 

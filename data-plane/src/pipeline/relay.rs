@@ -42,6 +42,9 @@ pub(crate) async fn answer(mut admission: Admission, answer: UpstreamAnswer, cli
     let body = priced(&admission, &body);
     let outcome = if client.is_gone() { Outcome::ClientGone } else { Outcome::Completed };
     parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    if outcome == Outcome::Completed {
+        admission.note_delivered(&body);
+    }
     settle::settle(admission, outcome, status).await;
     client.begin(parts);
     offer(client, body).await;
@@ -190,7 +193,9 @@ impl Relay<'_> {
         self.has_finished |= facts.finish_reason.is_some();
         let is_usage_alone = facts.is_bare && facts.usage.is_some();
         if let Some(bytes) = shown(admission, &event, text, is_usage_alone) {
-            offer(self.client, bytes).await;
+            if offer(self.client, bytes.clone()).await {
+                admission.note_delivered(&bytes);
+            }
         }
         None
     }

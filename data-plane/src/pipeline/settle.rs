@@ -98,6 +98,9 @@ pub(crate) fn conclude(admission: &mut Admission, outcome: Outcome, status: Stat
         metric::event_not_written();
         tracing::error!(%error, "a usage event was not written; the next start closes its request");
     }
+    if let Some(content) = admission.content.take() {
+        content.end(&admission.record.request_id, admission.record.org_uid, ended.0);
+    }
 }
 
 fn charged(admission: &Admission, outcome: Outcome, metered: Metered) -> Metered {

@@ -18,6 +18,7 @@ mod operations;
 mod preferences;
 mod hangup;
 mod p9_explains;
+mod p10_private;
 mod limits;
 mod errors;
 mod edge_connections;

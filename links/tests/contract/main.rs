@@ -9,6 +9,8 @@ mod raw;
 #[cfg(test)]
 mod objects;
 #[cfg(test)]
+mod content;
+#[cfg(test)]
 mod feed;
 #[cfg(test)]
 mod feed_acks;

@@ -8,7 +8,7 @@ use crate::output::{Format, Table, amount, note, print_document};
 use clap::{Args, Subcommand};
 use proto::admin::v1::{
     Balance, CreditOrgRequest, ExplainRequest, Explanation, GetBalanceRequest, ListUsageRequest,
-    ListUsageResponse, ReconcileRequest, Reconciliation,
+    ListUsageResponse, ReconcileRequest, Reconciliation, UsageRow,
 };
 
 const CREDIT_EXAMPLES: &str = "\
@@ -201,7 +201,7 @@ fn usage_table(usage: &ListUsageResponse) -> String {
     for row in &usage.rows {
         table.row([
             row.ended_at.clone(),
-            row.request_id.clone(),
+            request(row),
             row.org.clone(),
             row.key.clone(),
             row.model.clone(),
@@ -212,6 +212,14 @@ fn usage_table(usage: &ListUsageResponse) -> String {
         ]);
     }
     table.text()
+}
+
+fn request(row: &UsageRow) -> String {
+    if row.request_id.is_empty() {
+        format!("({} requests)", row.requests)
+    } else {
+        row.request_id.clone()
+    }
 }
 
 pub(super) async fn explain(args: ExplainArgs) -> Result<(), Failure> {
@@ -252,6 +260,7 @@ fn facts(explained: &Explanation) -> String {
     fact("admitted", &explained.admitted_at);
     fact("ended", &explained.ended_at);
     fact("price revision", &explained.price_revision.to_string());
+    fact("client", &explained.client_digest);
     if explained.usage_anomaly {
         fact("anomaly", "the upstream's usage contradicts what it sent");
     }

@@ -36,6 +36,8 @@ pub(crate) struct DataPlane {
     pub(crate) spool: Spool,
     /// Origins whose pages may call the API from a browser.
     pub(crate) cors_origins: Vec<String>,
+    /// Prompts and completions on their way to whoever keeps them.
+    pub(crate) content: Content,
 }
 
 impl Default for DataPlane {
@@ -51,6 +53,7 @@ impl Default for DataPlane {
             money: Money::default(),
             spool: Spool::default(),
             cors_origins: Vec::new(),
+            content: Content::default(),
         }
     }
 }
@@ -262,6 +265,24 @@ impl Default for Spool {
             sync_interval: Duration::from_millis(5),
             high_water_percent: 95,
         }
+    }
+}
+
+/// Prompts and completions of orgs that want them kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Content {
+    /// Most bytes that are kept of a prompt, and of a completion.
+    #[serde(with = "human::bytes")]
+    pub(crate) bytes: u64,
+    /// Most bytes that wait to be sent.
+    #[serde(with = "human::bytes")]
+    pub(crate) waiting_bytes: u64,
+}
+
+impl Default for Content {
+    fn default() -> Self {
+        Self { bytes: MIB, waiting_bytes: 64 * MIB }
     }
 }
 

@@ -6,6 +6,9 @@ pub(super) mod duration {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
     use std::time::Duration;
 
+    /// Days are not the same length everywhere; here each has 24 hours.
+    const DAY_SECONDS: u64 = 24 * 60 * 60;
+
     pub(crate) fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
         match SignedDuration::try_from(*value) {
             Ok(signed) => to.collect_str(&format_args!("{signed:#}")),
@@ -18,14 +21,20 @@ pub(super) mod duration {
         parse(&text.0).ok_or_else(|| {
             let text = text.0;
             D::Error::custom(format_args!(
-                "\"{text}\" is no length of time; write it as 30 s, 300 ms or 10 min"
+                "\"{text}\" is no length of time; write it as 30 s, 300 ms, 10 min or 90 days"
             ))
         })
     }
 
     fn parse(text: &str) -> Option<Duration> {
-        let signed: SignedDuration = text.trim().parse().ok()?;
-        Duration::try_from(signed).ok().filter(|length| !length.is_zero())
+        let text = text.trim();
+        let length = match ["days", "day", "d"].iter().find_map(|unit| text.strip_suffix(unit)) {
+            Some(days) => {
+                Duration::from_secs(DAY_SECONDS * u64::from(days.trim().parse::<u32>().ok()?))
+            }
+            None => Duration::try_from(text.parse::<SignedDuration>().ok()?).ok()?,
+        };
+        Some(length).filter(|length| !length.is_zero())
     }
 
     /// Any scalar as its text, so that a bare `30` is told that its unit is missing.
@@ -38,6 +47,29 @@ pub(super) mod duration {
                 super::Scalar::Text(text) => Self(text),
             })
         }
+    }
+}
+
+/// Serde for a `Duration` that may be absent.
+pub(super) mod optional_duration {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use std::time::Duration;
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(transparent)]
+    struct Length(#[serde(with = "super::duration")] Duration);
+
+    pub(crate) fn serialize<S: Serializer>(
+        value: &Option<Duration>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        value.map(Length).serialize(to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::<Length>::deserialize(from)?.map(|Length(length)| length))
     }
 }
 

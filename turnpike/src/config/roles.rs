@@ -1,10 +1,12 @@
 //! Settings of what is not the data plane: log, database, control plane, billing, ops, simulator.
 
 use super::admin::Limits as AdminLimits;
+use super::human;
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What is logged, and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -87,6 +89,8 @@ pub(crate) struct ControlPlane {
     pub(crate) pepper_file: Option<PathBuf>,
     /// What one call of the admin API may ask.
     pub(crate) limits: AdminLimits,
+    /// Prompts and completions of orgs that want them kept.
+    pub(crate) content: Content,
 }
 
 impl Default for ControlPlane {
@@ -99,6 +103,28 @@ impl Default for ControlPlane {
             seal_key_file: None,
             pepper_file: None,
             limits: AdminLimits::default(),
+            content: Content::default(),
+        }
+    }
+}
+
+/// Prompts and completions of orgs that want them kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Content {
+    /// How long.
+    #[serde(with = "human::duration")]
+    pub(crate) retention: Duration,
+    /// How often it is looked for what is older, or not wanted any more.
+    #[serde(with = "human::duration")]
+    pub(crate) sweep_interval: Duration,
+}
+
+impl Default for Content {
+    fn default() -> Self {
+        Self {
+            retention: Duration::from_secs(90 * 24 * 60 * 60),
+            sweep_interval: Duration::from_secs(60),
         }
     }
 }
@@ -109,11 +135,21 @@ impl Default for ControlPlane {
 pub(crate) struct Billing {
     /// Most usage events in one transaction.
     pub(crate) batch_events: NonZeroUsize,
+    /// How long the record of each request is kept, then only sums; absent: for ever.
+    #[serde(with = "human::optional_duration")]
+    pub(crate) usage_retention: Option<Duration>,
+    /// How often records that are too old are looked for.
+    #[serde(with = "human::duration")]
+    pub(crate) retention_sweep: Duration,
 }
 
 impl Default for Billing {
     fn default() -> Self {
-        Self { batch_events: NonZeroUsize::MIN.saturating_add(499) }
+        Self {
+            batch_events: NonZeroUsize::MIN.saturating_add(499),
+            usage_retention: None,
+            retention_sweep: Duration::from_secs(60 * 60),
+        }
     }
 }
 

@@ -48,6 +48,7 @@ fn every_key_of_the_example_can_be_set_by_a_variable() {
             .expect("a key of the example");
         let value = match at {
             Json::Null if key == "data_plane.cores" => "3".to_owned(),
+            Json::Null if key == "billing.usage_retention" => "400 days".to_owned(),
             Json::Null => "/somewhere".to_owned(),
             Json::String(text) => text.clone(),
             other => other.to_string(),
@@ -79,6 +80,20 @@ fn a_variable_beats_the_file_and_the_file_beats_the_default() {
 }
 
 #[test]
+fn long_times_may_be_written_in_days() {
+    let retention = |text: &str| {
+        let text = format!("billing: {{usage_retention: {text}}}");
+        load(&text, &[]).map(|config| config.billing.usage_retention)
+    };
+    assert_eq!(retention("90 days"), Ok(Some(Duration::from_secs(90 * 86_400))));
+    assert_eq!(retention("1d"), Ok(Some(Duration::from_secs(86_400))));
+    assert_eq!(retention("null"), Ok(None));
+    for wrong in ["0 days", "-1 d", "half days", "days"] {
+        assert!(retention(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn a_section_without_keys_changes_nothing() {
     let text = "data_plane:\n  # listen: 127.0.0.1:1\n  limits:\nbilling:\n";
     assert_eq!(load(text, &[]).expect("valid"), Config::default());
@@ -104,7 +119,10 @@ fn what_is_wrong_is_told_with_its_place_and_key() {
             "data_plane: {limits: {head_timeout: 10}}",
             "`data_plane.limits.head_timeout`: \"10\" is no length of time",
         ),
-        ("data_plane: {limits: {head_timeout: soon}}", "write it as 30 s, 300 ms or 10 min"),
+        (
+            "data_plane: {limits: {head_timeout: soon}}",
+            "write it as 30 s, 300 ms, 10 min or 90 days",
+        ),
         ("data_plane: {limits: {head_timeout: 0 s}}", "`data_plane.limits.head_timeout`"),
         ("data_plane: {limits: {head_timeout: -3 s}}", "`data_plane.limits.head_timeout`"),
         (

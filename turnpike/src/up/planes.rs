@@ -8,11 +8,16 @@ use data_plane::configuration::{
     Configuration, ConfigurationSettings, DiskSettings, GuardSettings,
 };
 use data_plane::purse::{Purse, PurseSettings};
-use data_plane::{AccessLog, DataPlane, DataPlaneParts, DataPlaneSettings, Limits, Listener};
+use data_plane::{
+    AccessLog, ContentSink, DataPlane, DataPlaneParts, DataPlaneSettings, Limits, Listener,
+};
 use data_plane::{Pace, TraceSettings, recovery, tokenizer};
 use domain::key::Pepper;
 use domain::network::Networks;
 use domain::time::Timestamp;
+use links::content::{
+    ContentKey, ContentLink, ContentLinkSettings, ContentListener, content_listener,
+};
 use links::escrow::{EscrowLink, EscrowListener, escrow_listener};
 use links::feed::{FeedHello, FeedSubscriber, SubscriberSettings};
 use links::pipe::pipe;
@@ -30,22 +35,34 @@ use tonic::transport::{Channel, Server};
 /// How often the number of running requests is looked at while draining.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
 
-/// Serves feed and escrow on a pipe, and gives the data plane's end of it.
-pub(super) fn fleet(
-    control: &ControlPlane,
-    stop: &CancellationToken,
-) -> (JoinHandle<()>, Channel, EscrowListener) {
+/// Serves feed, escrow and contents on a pipe, and gives the data plane's end of it.
+pub(super) fn fleet(control: &ControlPlane, stop: &CancellationToken) -> Fleet {
     let (listener, connector) = pipe();
     let (escrow_service, escrow) = escrow_listener();
+    let (content_service, contents) = content_listener();
     let feed_service = control.publisher().service();
     let stopped = stop.clone().cancelled_owned();
     let task = tokio::spawn(async move {
-        let server = Server::builder().add_service(feed_service).add_service(escrow_service);
+        let server = Server::builder()
+            .add_service(feed_service)
+            .add_service(escrow_service)
+            .add_service(content_service);
         if let Err(error) = server.serve_with_incoming_shutdown(listener, stopped).await {
             tracing::error!(%error, "the fleet services stopped");
         }
     });
-    (task, connector.channel(), escrow)
+    Fleet { task, channel: connector.channel(), escrow, contents }
+}
+
+/// What data planes reach.
+pub(super) struct Fleet {
+    pub(super) task: JoinHandle<()>,
+    /// The data planes' end.
+    pub(super) channel: Channel,
+    /// Wants of money.
+    pub(super) escrow: EscrowListener,
+    /// Prompts and completions to be kept.
+    pub(super) contents: ContentListener,
 }
 
 /// A running data plane.
@@ -78,6 +95,7 @@ impl Planes {
             let purse = purse.clone();
             move || purse.hello()
         };
+        let content = content_sink(config, secrets, channel.clone());
         let (link, messages) = EscrowLink::start(channel.clone(), hello);
         let keeper = tokio::spawn(purse.clone().run(link, messages, stop.clone()));
         let (configuration, following) =
@@ -95,6 +113,7 @@ impl Planes {
             configuration: configuration.clone(),
             purse,
             spool: spool.clone(),
+            content,
             pepper: Pepper(secrets.pepper),
             seal_key: secrets.seal_key,
         });
@@ -170,6 +189,17 @@ fn close_open(recovered: Recovered) -> Vec<SliceMark> {
         tracing::warn!(closed, "requests of an earlier process were ended as interrupted");
     }
     slices
+}
+
+fn content_sink(config: &Config, secrets: &Secrets, channel: Channel) -> ContentSink {
+    let from = &config.data_plane.content;
+    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    let settings = ContentLinkSettings {
+        waiting_bytes: size(from.waiting_bytes),
+        ..ContentLinkSettings::default()
+    };
+    let link = ContentLink::start(channel, ContentKey::derive(&secrets.seal_key), settings);
+    ContentSink { link, bytes_max: size(from.bytes) }
 }
 
 fn settings(config: &Config, networks: Networks) -> DataPlaneSettings {
