@@ -3,7 +3,7 @@
 use prost::Message;
 use std::{env, error::Error, fs, path::PathBuf};
 
-const FILES: [&str; 12] = [
+const FILES: [&str; 13] = [
     "turnpike/admin/v1/resources.proto",
     "turnpike/admin/v1/config.proto",
     "turnpike/admin/v1/apply.proto",
@@ -14,6 +14,7 @@ const FILES: [&str; 12] = [
     "turnpike/feed/v1/stored.proto",
     "turnpike/escrow/v1/escrow.proto",
     "turnpike/usage/v1/usage.proto",
+    "turnpike/account/v1/account.proto",
     "turnpike/usage/v1/link.proto",
     "turnpike/content/v1/content.proto",
 ];

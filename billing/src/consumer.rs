@@ -6,6 +6,7 @@
 mod marks;
 mod billable;
 mod settle;
+mod key_usage;
 mod record;
 mod poison;
 mod apply;

@@ -18,6 +18,7 @@ pub mod retention;
 mod rating;
 mod balance;
 mod explain;
+mod standing;
 mod history;
 mod reconcile;
 
@@ -30,6 +31,7 @@ pub use history::{HistoryError, UsagePage, UsageQuery, UsageRow, usage_page};
 pub use metric::describe as describe_metrics;
 pub use reconcile::{Difference, Reconciliation, reconcile};
 pub use retention::rolled_up;
+pub use standing::{Credits, KeyStanding, UsageWindows, credits, generation, key_standing};
 
 /// Microseconds since the epoch, by this machine's clock.
 fn now() -> Timestamp {

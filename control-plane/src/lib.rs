@@ -31,6 +31,7 @@ pub use descriptors::NoDescriptor;
 pub use errors::{AdminError, Failure, OperatorRefusal, Refusal};
 pub use listing::TokenFault;
 pub use metric::describe as describe_metrics;
+pub use services::AccountDesk;
 pub use settings::{AdminLimits, ControlPlaneSettings, Secret};
 
 use admin::{Admin, made};
@@ -44,6 +45,7 @@ use links::feed::FeedPublisher;
 use mask::Masks;
 use operator::{Caller, Gate};
 use prost::Message;
+use proto::account::v1::account_service_server::AccountServiceServer;
 use proto::admin::v1;
 use services::Health;
 use std::sync::Arc;
@@ -136,6 +138,13 @@ impl ControlPlane {
     /// Brings the gauges that are only looked at now and then up to date.
     pub fn observe(&self) {
         metric::observe(self.admin.authority.publisher());
+    }
+
+    /// Answers what customers ask about their own account, for data planes.
+    #[must_use]
+    pub fn account_service(&self) -> AccountServiceServer<AccountDesk> {
+        let database = self.admin.authority.database().clone();
+        AccountServiceServer::new(AccountDesk { database })
     }
 
     /// All admin services, with health and reflection. Everything but these two asks for the operator token.

@@ -7,8 +7,10 @@ mod money;
 mod operators;
 mod audit;
 mod content;
+mod account;
 mod health;
 
+pub use account::AccountDesk;
 pub(crate) use config::with_secret;
 pub(crate) use health::Health;
 

@@ -1,6 +1,11 @@
 //! What clients can call, under both prefixes. Everything else is answered in JSON, too.
 
+mod answer;
+mod amount;
 mod models;
+mod catalog;
+mod account;
+mod generation;
 
 use crate::error::{ApiError, ErrorType};
 use crate::metric;
@@ -12,6 +17,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::{get, post};
 use domain::operation::Operation;
+use domain::time::Timestamp;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use std::sync::Arc;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
@@ -21,8 +27,17 @@ pub(crate) fn router(core: Arc<Core>) -> Router {
     let operations = Operation::ALL.into_iter().fold(Router::new(), |router, operation| {
         router.route(operation.path(), post(move |core, request| serve(operation, core, request)))
     });
-    let paths =
-        operations.route("/models", get(models::list)).method_not_allowed_fallback(wrong_method);
+    let paths = operations
+        .route("/models", get(models::list))
+        .route("/models/{id}", get(models::one))
+        .route("/models/{author}/{slug}", get(models::one_by_parts))
+        .route("/models/{author}/{slug}/endpoints", get(models::endpoints))
+        .route("/providers", get(models::providers))
+        .route("/key", get(account::key))
+        .route("/auth/key", get(account::key))
+        .route("/credits", get(account::credits))
+        .route("/generation", get(account::generation))
+        .method_not_allowed_fallback(wrong_method);
     let router = Router::new()
         .nest("/v1", paths.clone())
         .nest("/api/v1", paths)
@@ -76,4 +91,10 @@ async fn wrong_method() -> Response {
 pub(crate) fn refuse(error: ApiError) -> Response<Body> {
     metric::answered(error.status().as_u16());
     error.response(&pipeline::mint_request_id())
+}
+
+/// A moment as people and other programs read it.
+fn rfc3339(at: Timestamp) -> String {
+    let moment = i64::try_from(at.0).ok().and_then(|us| jiff::Timestamp::from_microsecond(us).ok());
+    moment.map(|moment| moment.to_string()).unwrap_or_default()
 }

@@ -16,6 +16,7 @@ mod client_address;
 mod api;
 mod body;
 mod respond;
+mod idempotency;
 mod pipeline;
 
 mod dialect;

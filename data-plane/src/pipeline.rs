@@ -22,6 +22,7 @@ use crate::body;
 use crate::body::request::ClientRequest;
 use crate::client_address;
 use crate::error::ApiError;
+use crate::idempotency::{self, Claim};
 use crate::metric;
 use crate::pipeline::admit::AdmitOrder;
 use crate::pipeline::authenticate::{Caller, authenticate};
@@ -46,6 +47,7 @@ struct Prepared {
     request: ClientRequest,
     app: String,
     client: ClientDigest,
+    claim: Option<Claim>,
 }
 
 /// Serves one request of an operation.
@@ -101,14 +103,17 @@ async fn prepare(
     let plan = route(&snapshot, &caller, &request, &core.plane)?;
     let app = head::app(&head.headers, limits.app_bytes);
     let client = client_address::digest(core, &head);
-    Ok(Prepared { request_id, caller, plan, request, app, client })
+    let claim = idempotency::claim(core, &caller, &head.headers, &request_id)?;
+    Ok(Prepared { request_id, caller, plan, request, app, client, claim })
 }
 
 /// From admission to settlement. Outlives its client.
 async fn live(core: Arc<Core>, prepared: Prepared, trace: RequestTrace, client: Client) {
-    let Prepared { request_id, caller, plan, request, app, client: asker } = prepared;
+    let Prepared { request_id, caller, plan, request, app, client: asker, claim } = prepared;
+    let is_only_attempt = claim.is_some();
     let (id, trace_id) = (request_id.clone(), trace.id());
-    let order = AdmitOrder { request_id: id, trace_id, caller, plan, request, app, client: asker };
+    let order =
+        AdmitOrder { request_id: id, trace_id, caller, plan, request, app, client: asker, claim };
     let mut admission = match admit::admit(&core.plane, order).await {
         Ok(admission) => admission,
         Err(refusal) => {
@@ -123,6 +128,8 @@ async fn live(core: Arc<Core>, prepared: Prepared, trace: RequestTrace, client: 
         Ok(Dispatched::Answer(answer)) => relay::answer(admission, answer, &client).await,
         Err(failure) => {
             let refusal = ApiError::from(&failure);
+            // The key is used: all that a repeat could get is told that.
+            let refusal = if is_only_attempt { refusal.retry(false) } else { refusal };
             settle::settle(admission, failure.outcome(), refusal.status()).await;
             head::refuse(&client, refusal, &request_id).await;
         }

@@ -3,6 +3,7 @@
 use crate::access;
 use crate::configuration::Configuration;
 use crate::error::ApiError;
+use crate::idempotency::UsedKeys;
 use crate::metric;
 use crate::purse::Purse;
 use crate::record::ContentSink;
@@ -14,7 +15,8 @@ use domain::client::AddressKey;
 use domain::key::Pepper;
 use domain::time::Timestamp;
 use http::HeaderMap;
-use links::spool::Spool;
+use links::account::AccountLink;
+use links::spool::{Spool, UsedKey};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio_util::sync::CancellationToken;
@@ -31,6 +33,8 @@ pub struct DataPlaneParts {
     pub spool: Spool,
     /// Where prompts and completions go of orgs that want them kept.
     pub content: ContentSink,
+    /// Where customers' questions about their account are asked.
+    pub account: AccountLink,
     /// Turns keys into digests.
     pub pepper: Pepper,
     /// Opens upstream credentials.
@@ -46,6 +50,7 @@ pub struct DataPlane {
 pub(crate) struct Shared {
     pub(crate) parts: DataPlaneParts,
     pub(crate) health: Health,
+    pub(crate) used_keys: UsedKeys,
     /// What client addresses are hashed with.
     pub(crate) address_key: AddressKey,
     pub(crate) tracing: Option<Arc<Tracing>>,
@@ -64,13 +69,19 @@ impl DataPlane {
         let address_key = AddressKey::derive(&parts.pepper);
         let tracing = parts.settings.traces.clone().map(Tracing::new);
         let health = Health::default();
-        let shared = Shared { parts, health, address_key, tracing, draining, ending };
+        let used_keys = UsedKeys::new(&parts.settings.limits, &parts.settings.pace);
+        let shared = Shared { parts, health, used_keys, address_key, tracing, draining, ending };
         Self { shared: Arc::new(shared) }
     }
 
     /// Brings the gauges that are only looked at now and then up to date.
     pub fn observe(&self) {
         metric::observe(&self.shared);
+    }
+
+    /// Takes in the idempotency keys that an earlier process saw used.
+    pub fn remember(&self, used: Vec<UsedKey>) {
+        self.shared.used_keys.remember(used);
     }
 
     /// Takes no new requests from now on.

@@ -39,6 +39,12 @@ pub struct Limits {
     pub connections: usize,
     /// How many times its size a compressed body may unpack to.
     pub unpacked_ratio: usize,
+    /// Most bytes of an id that is asked for.
+    pub id_bytes: usize,
+    /// Most idempotency keys that are remembered.
+    pub idempotency_keys: usize,
+    /// Most bytes of one.
+    pub idempotency_key_bytes: usize,
 }
 
 impl Default for Limits {
@@ -58,6 +64,9 @@ impl Default for Limits {
             app_bytes: 128,
             connections: 32_768,
             unpacked_ratio: 100,
+            id_bytes: 256,
+            idempotency_keys: 100_000,
+            idempotency_key_bytes: 255,
         }
     }
 }
@@ -71,6 +80,8 @@ pub struct Pace {
     pub body: Duration,
     /// A client to send its whole body.
     pub body_whole: Duration,
+    /// An idempotency key to stay used.
+    pub idempotency_window: Duration,
     /// A connection to an upstream to stand.
     pub connect: Duration,
     /// An upstream to begin its answer.
@@ -95,6 +106,7 @@ impl Default for Pace {
             head: Duration::from_secs(10),
             body: Duration::from_secs(60),
             body_whole: Duration::from_secs(10 * 60),
+            idempotency_window: Duration::from_secs(24 * 3600),
             connect: Duration::from_secs(5),
             first_token: Duration::from_secs(30),
             between_tokens: Duration::from_secs(60),

@@ -10,6 +10,7 @@ mod ending;
 
 pub mod feed;
 pub mod escrow;
+pub mod account;
 
 pub mod spool;
 pub mod usage;

@@ -35,7 +35,7 @@ mod tests;
 pub use error::SpoolError;
 pub use reader::SpoolReader;
 pub use recovery::Damage;
-pub use replay::MissingEvents;
+pub use replay::{MissingEvents, UsedKey};
 pub use settings::SpoolSettings;
 pub use ticket::Ticket;
 
@@ -68,6 +68,8 @@ pub struct Recovered {
     pub damaged: Vec<Damage>,
     /// Events that billing waits for in vain.
     pub missing: Vec<MissingEvents>,
+    /// Idempotency keys of the requests that the newest file tells of, oldest first.
+    pub used_keys: Vec<UsedKey>,
 }
 
 /// A request that was admitted by an earlier process and has no end.
@@ -162,6 +164,7 @@ impl Spool {
             slices,
             damaged: restored.damaged,
             missing: restored.missing,
+            used_keys: restored.used_keys,
         };
         Ok((Self { core }, recovered))
     }

@@ -86,5 +86,21 @@ pub mod content {
     }
 }
 
+/// What customers ask about their own account.
+pub mod account {
+    /// Version 1.
+    #[expect(
+        missing_docs,
+        unused_qualifications,
+        clippy::allow_attributes,
+        clippy::allow_attributes_without_reason,
+        clippy::excessive_nesting,
+        reason = "generated; documented in the .proto files"
+    )]
+    pub mod v1 {
+        tonic::include_proto!("turnpike.account.v1");
+    }
+}
+
 /// The compiled `FileDescriptorSet` of all files above, for reflection and for JSON.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

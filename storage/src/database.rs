@@ -79,6 +79,7 @@ const SQLITE_MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "foundation", include_str!("../migrations/sqlite/0001_foundation.sql")),
     (2, "authority", include_str!("../migrations/sqlite/0002_authority.sql")),
     (3, "privacy", include_str!("../migrations/sqlite/0003_privacy.sql")),
+    (4, "account", include_str!("../migrations/sqlite/0004_account.sql")),
     (5, "listing", include_str!("../migrations/sqlite/0005_listing.sql")),
 ];
 

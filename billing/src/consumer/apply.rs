@@ -1,6 +1,7 @@
 //! One batch, one transaction.
 
 use super::billable::{Billable, Unbillable};
+use super::key_usage::KeyUsage;
 use super::marks::{Arrival, Marks};
 use super::settle::{self, Charges};
 use super::{poison, record};
@@ -192,6 +193,7 @@ pub(crate) async fn post(
     settle::attribute(batch, shortfalls);
     let transaction = record::Postings::of(batch)?.post(write, key, now).await?;
     record::insert(write, batch, transaction).await?;
+    KeyUsage::of(batch)?.save(write).await?;
     Ok(())
 }
 

@@ -1,107 +1,160 @@
-//! `GET models`: the models that the caller's entity sells to it, in OpenAI's shape with OpenRouter's additions.
+//! `GET models`, one model, its endpoints, and `GET providers`: what is sold to the caller, from the snapshot alone.
 
-use crate::error::ApiError;
-use crate::metric;
+use super::answer::{Data, answer};
+use super::catalog::{Offer, offer, offers};
+use crate::error::{ApiError, ErrorType};
 use crate::pipeline::authenticate::{Caller, authenticate};
-use crate::pipeline::mint_request_id;
-use crate::pipeline::route::{candidate, may_use};
 use crate::plane::{Core, now};
-use axum::body::Body;
-use axum::extract::State;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
 use axum::response::Response;
-use domain::money::Nano;
-use domain::price::{PER_MILLION, Rates};
-use domain::snapshot::{Model, Snapshot};
-use domain::tokens::TokenClass;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue};
-use serde_json::{Map, Value, json};
+use domain::snapshot::Snapshot;
+use http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Nano-units in a unit, times tokens in a million: the decimals of a price per token.
-const PRICE_DECIMALS: usize = 15;
-
-pub(crate) async fn list(State(core): State<Arc<Core>>, headers: HeaderMap) -> Response {
-    let request_id = mint_request_id();
-    let response = match authenticate(&core.plane.parts, &headers, now()) {
-        Ok(caller) => answer(&core.plane.parts.configuration.snapshot(), &caller, &request_id),
-        Err(error) => ApiError::from(error).response(&request_id),
-    };
-    metric::answered(response.status().as_u16());
-    response
+/// OpenRouter's filters, as far as the snapshot can tell. Lists are separated by commas; all of one must hold.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Filter {
+    q: String,
+    model_authors: String,
+    supported_parameters: String,
+    input_modalities: String,
+    output_modalities: String,
+    context: Option<u64>,
 }
 
-fn answer(snapshot: &Snapshot, caller: &Caller, request_id: &str) -> Response {
-    let data: Vec<Value> = snapshot
-        .models
-        .values()
-        .filter(|model| may_use(caller, model))
-        .filter_map(|model| describe(snapshot, caller, model))
-        .collect();
-    let mut response =
-        Response::new(Body::from(json!({"object": "list", "data": data}).to_string()));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Ok(id) = HeaderValue::from_str(request_id) {
-        headers.insert("x-request-id", id);
+impl Filter {
+    fn keeps(&self, offer: &Offer<'_>) -> bool {
+        let model = offer.model();
+        let sought = self.q.to_lowercase();
+        let is_found = model.name.to_lowercase().contains(&sought)
+            || model.display_name.to_lowercase().contains(&sought);
+        let inputs: Vec<&str> = model.input_modalities.iter().map(|m| m.name()).collect();
+        let outputs: Vec<&str> = model.output_modalities.iter().map(|m| m.name()).collect();
+        is_found
+            && self.context.is_none_or(|context| model.context_length >= context)
+            && (self.model_authors.is_empty()
+                || listed(&self.model_authors).any(|a| a == offer.author()))
+            && listed(&self.supported_parameters).all(|name| offer.parameters().contains(&name))
+            && listed(&self.input_modalities).all(|name| inputs.contains(&name))
+            && listed(&self.output_modalities).all(|name| name == "all" || outputs.contains(&name))
     }
-    response
 }
 
-/// `None` when no route of it may be used by this caller.
-fn describe(snapshot: &Snapshot, caller: &Caller, model: &Arc<Model>) -> Option<Value> {
-    let route = model.routes.iter().find_map(|route| candidate(snapshot, caller, model, route))?;
-    let rates = route.price.schedule.at(now())?.rates(0, now());
-    let inputs: Vec<&str> = model.input_modalities.iter().map(|m| m.name()).collect();
-    let outputs: Vec<&str> = model.output_modalities.iter().map(|m| m.name()).collect();
-    let author = model.name.split_once('/').map_or("", |(author, _)| author);
-    Some(json!({
-        "id": model.name,
-        "object": "model",
-        "created": model.created.0 / 1_000_000,
-        "owned_by": author,
-        "name": model.display_name,
-        "context_length": model.context_length,
-        "architecture": {
-            "modality": format!("{}->{}", inputs.join("+"), outputs.join("+")),
-            "input_modalities": inputs,
-            "output_modalities": outputs,
-        },
-        "pricing": pricing(&rates),
-        "top_provider": {
-            "context_length": model.context_length,
-            "max_completion_tokens": model.max_output_tokens,
-        },
-        "supported_parameters": model.supported_parameters,
-    }))
+fn listed(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',').map(str::trim).filter(|name| !name.is_empty())
 }
 
-/// Prices per single token or item as decimal text, under OpenRouter's names.
-fn pricing(rates: &Rates) -> Map<String, Value> {
-    let names = [
-        ("prompt", TokenClass::Input),
-        ("completion", TokenClass::Output),
-        ("internal_reasoning", TokenClass::Reasoning),
-        ("input_cache_read", TokenClass::CacheRead),
-        ("input_cache_write", TokenClass::CacheWrite5m),
-        ("input_cache_write_1h", TokenClass::CacheWrite1h),
-        ("image_token", TokenClass::ImageIn),
-        ("audio", TokenClass::AudioIn),
-        ("request", TokenClass::Request),
-        ("web_search", TokenClass::WebSearch),
-    ];
-    let priced = |(name, class): (&str, TokenClass)| {
-        rates.get(class).map(|rate| (name.to_owned(), Value::from(per_token(rate))))
+/// Who asks, and what there is.
+struct Asked {
+    snapshot: Arc<Snapshot>,
+    caller: Caller,
+}
+
+fn ask(core: &Core, headers: &HeaderMap) -> Result<Asked, ApiError> {
+    let parts = &core.plane.parts;
+    let caller = authenticate(parts, headers, now())?;
+    Ok(Asked { snapshot: parts.configuration.snapshot(), caller })
+}
+
+pub(super) async fn list(
+    State(core): State<Arc<Core>>,
+    filter: Result<Query<Filter>, QueryRejection>,
+    headers: HeaderMap,
+) -> Response {
+    answer(ask(&core, &headers).and_then(|asked| list_of(&asked, filter)))
+}
+
+fn list_of(
+    asked: &Asked,
+    filter: Result<Query<Filter>, QueryRejection>,
+) -> Result<Value, ApiError> {
+    let Query(filter) = filter.map_err(|_| {
+        ApiError::invalid(
+            "query",
+            "the filters cannot be read: `context` is a whole number, lists have commas",
+        )
+    })?;
+    let kept = offers(&asked.snapshot, &asked.caller).filter(|offer| filter.keeps(offer));
+    let data: Vec<Value> = kept.map(|offer| offer.describe()).collect();
+    Ok(json!({"object": "list", "total_count": data.len(), "data": data}))
+}
+
+pub(super) async fn one(
+    State(core): State<Arc<Core>>,
+    id: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+) -> Response {
+    let id = id.map(|Path(id)| id).unwrap_or_default();
+    answer(ask(&core, &headers).and_then(|asked| one_of(&asked, &id, |offer| offer.describe())))
+}
+
+pub(super) async fn one_by_parts(
+    State(core): State<Arc<Core>>,
+    parts: Result<Path<(String, String)>, PathRejection>,
+    headers: HeaderMap,
+) -> Response {
+    let id = joined(parts);
+    answer(ask(&core, &headers).and_then(|asked| one_of(&asked, &id, |offer| offer.describe())))
+}
+
+pub(super) async fn endpoints(
+    State(core): State<Arc<Core>>,
+    parts: Result<Path<(String, String)>, PathRejection>,
+    headers: HeaderMap,
+) -> Response {
+    let id = joined(parts);
+    let told = ask(&core, &headers)
+        .and_then(|asked| one_of(&asked, &id, |offer| json!({"data": offer.endpoints(&core)})));
+    answer(told)
+}
+
+/// Parts that are no text name no model.
+fn joined(parts: Result<Path<(String, String)>, PathRejection>) -> String {
+    parts.map(|Path((author, slug))| format!("{author}/{slug}")).unwrap_or_default()
+}
+
+fn one_of(
+    asked: &Asked,
+    id: &str,
+    tell: impl FnOnce(&Offer<'_>) -> Value,
+) -> Result<Value, ApiError> {
+    offer(&asked.snapshot, &asked.caller, id).map(|offer| tell(&offer)).ok_or_else(|| {
+        let message = "this model is not known here: GET /v1/models lists those that are";
+        ApiError::new(StatusCode::NOT_FOUND, ErrorType::NotFound, message).with("field", "model")
+    })
+}
+
+pub(super) async fn providers(State(core): State<Arc<Core>>, headers: HeaderMap) -> Response {
+    answer(ask(&core, &headers).map(|asked| Data { data: providers_of(&asked) }))
+}
+
+/// Vendors of the upstreams that the caller's requests may go to, and where these are.
+fn providers_of(asked: &Asked) -> Vec<Value> {
+    let mut vendors = BTreeMap::<String, Vec<String>>::new();
+    for offer in offers(&asked.snapshot, &asked.caller) {
+        for candidate in offer.candidates() {
+            let places = vendors.entry(candidate.upstream.vendor.clone()).or_default();
+            let place = candidate.upstream.jurisdiction.to_string();
+            if !places.contains(&place) {
+                places.push(place);
+            }
+        }
+    }
+    let described = |(vendor, places): (String, Vec<String>)| {
+        json!({
+            "name": vendor,
+            "slug": vendor.to_lowercase(),
+            "headquarters": null,
+            "datacenters": places,
+            "privacy_policy_url": null,
+            "terms_of_service_url": null,
+            "status_page_url": null,
+        })
     };
-    names.into_iter().filter_map(priced).collect()
-}
-
-/// 3 USD per million is `0.000003`.
-fn per_token(rate: Nano) -> String {
-    let units = 10_i128.pow(9).saturating_mul(PER_MILLION);
-    let rate = i128::from(rate.get());
-    let (whole, fraction) = (rate / units, rate % units);
-    let text = format!("{whole}.{fraction:0PRICE_DECIMALS$}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    vendors.into_iter().map(described).collect()
 }

@@ -2,6 +2,7 @@
 
 use crate::body::request::ClientRequest;
 use crate::error::{ApiError, ErrorType};
+use crate::idempotency::Claim;
 use crate::limits::{self, LimitKind, LimitRefused};
 use crate::pipeline::admission::{Admission, Money};
 use crate::pipeline::authenticate::Caller;
@@ -36,6 +37,7 @@ pub(crate) struct AdmitOrder {
     pub(crate) request: ClientRequest,
     pub(crate) app: String,
     pub(crate) client: ClientDigest,
+    pub(crate) claim: Option<Claim>,
 }
 
 /// Why a request is not admitted. Nothing of it is left behind.
@@ -122,7 +124,10 @@ pub(crate) fn unpaid(refused: HoldRefused) -> ApiError {
 }
 
 /// Takes limits, money and a place in the spool, in this order; gives back what it took if a later one fails.
-pub(crate) async fn admit(plane: &Arc<Shared>, order: AdmitOrder) -> Result<Admission, AdmitError> {
+pub(crate) async fn admit(
+    plane: &Arc<Shared>,
+    mut order: AdmitOrder,
+) -> Result<Admission, AdmitError> {
     let admitted_at = now();
     let estimate = tokens_estimate(&order.plan);
     let limit = limits::admit(&order.caller.key, &order.caller.plan, admitted_at, estimate)
@@ -137,6 +142,7 @@ pub(crate) async fn admit(plane: &Arc<Shared>, order: AdmitOrder) -> Result<Admi
     let record = record(&order, hold.amount(), admitted_at);
     match plane.parts.spool.admit(&record) {
         Ok(ticket) => {
+            order.claim.take().into_iter().for_each(Claim::keep);
             Ok(Admission::new(plane.clone(), record, order, Money { hold, ticket, limit }))
         }
         Err(error) => {
@@ -179,7 +185,7 @@ fn tokens_estimate(plan: &RoutePlan) -> u64 {
 }
 
 fn record(order: &AdmitOrder, held: Nano, admitted_at: Timestamp) -> usage::Admitted {
-    let AdmitOrder { request_id, trace_id, caller, plan, request, app, client } = order;
+    let AdmitOrder { request_id, trace_id, caller, plan, request, app, client, claim } = order;
     let first = plan.candidates.first();
     usage::Admitted {
         request_id: request_id.clone(),
@@ -199,5 +205,6 @@ fn record(order: &AdmitOrder, held: Nano, admitted_at: Timestamp) -> usage::Admi
         operation: usage::Operation::from(request.operation).into(),
         requested_model: request.models.first().cloned().unwrap_or_default(),
         session_id: request.session_id.clone(),
+        idempotency_digest: claim.as_ref().map(Claim::digest).unwrap_or_default(),
     }
 }

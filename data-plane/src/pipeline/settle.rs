@@ -87,6 +87,7 @@ pub(crate) fn conclude(admission: &mut Admission, outcome: Outcome, status: Stat
         operation: record.operation,
         requested_model: record.requested_model.clone(),
         session_id: record.session_id.clone(),
+        vendor: admission.candidate().map(|c| c.upstream.vendor.clone()).unwrap_or_default(),
         finish_reason: std::mem::take(&mut admission.meter.finish_reason),
         client_digest: record.client_digest.clone(),
         trace_id: record.trace_id.clone(),

@@ -21,6 +21,8 @@ mod p9_explains;
 mod p10_private;
 mod limits;
 mod errors;
+mod edge_account;
+mod edge_idempotency;
 mod edge_connections;
 mod edge_framing;
 mod edge_paths;

@@ -6,7 +6,7 @@
 use super::files::{self, Listed, Spare, failed};
 use super::frame;
 use super::log::{Log, Segment};
-use super::replay::{MissingEvents, Replay};
+use super::replay::{MissingEvents, Replay, UsedKey};
 use super::scan::{Depth, Scanned, begins_with_checkpoint};
 use super::{SpoolError, SpoolSettings};
 use domain::id::Partition;
@@ -34,6 +34,7 @@ pub(super) struct Restored {
     pub(super) log: Log,
     pub(super) damaged: Vec<Damage>,
     pub(super) missing: Vec<MissingEvents>,
+    pub(super) used_keys: Vec<UsedKey>,
 }
 
 /// Reads the directory and mends it.
@@ -56,6 +57,7 @@ pub(super) fn restore(
     let spares = scanned.split_off(scanned.len().saturating_sub(unused));
 
     let missing = replay.missing();
+    let used_keys = std::mem::take(&mut replay.used_keys);
     let mut log = Log::new(settings, data_plane.to_owned(), replay);
     log.next_number = next_number;
     let damaged = take_in_segments(&mut log, scanned)?;
@@ -68,7 +70,7 @@ pub(super) fn restore(
     log.count_pins();
     sync_all(&mut log, directory)?;
     tell(&log, &damaged.all, &missing);
-    Ok(Restored { log, damaged: damaged.all, missing })
+    Ok(Restored { log, damaged: damaged.all, missing, used_keys })
 }
 
 #[derive(Debug, Default)]

@@ -25,6 +25,17 @@ pub struct MissingEvents {
     pub seqs: Range<u64>,
 }
 
+/// An idempotency key that a request has used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsedKey {
+    /// Its digest, as it was admitted with.
+    pub digest: Vec<u8>,
+    /// The first request with it.
+    pub request_id: String,
+    /// When that was admitted.
+    pub admitted_us: u64,
+}
+
 /// A record that cannot be what its checksum says it is.
 #[derive(Debug)]
 pub(super) struct Unreadable;
@@ -36,6 +47,8 @@ pub(super) struct Replay {
     /// Everything below was billed, or its segment would still be there.
     pub(super) billed: Marks,
     pub(super) ages: Ages,
+    /// By requests that were open at the last checkpoint, and later ones.
+    pub(super) used_keys: Vec<UsedKey>,
     slots: HashMap<String, Slot>,
     /// The segment read last.
     segment: Option<u64>,
@@ -51,6 +64,7 @@ impl Replay {
             incarnation: 0,
             billed: Marks::first(),
             ages: Ages::new(),
+            used_keys: Vec::new(),
             slots: HashMap::new(),
             segment: None,
             gaps: BTreeMap::new(),
@@ -152,6 +166,13 @@ impl Replay {
     fn admit(&mut self, admitted: &Admitted, segment: u64) {
         let slot = self.books.admit(&admitted.encode_to_vec(), segment);
         self.slots.insert(admitted.request_id.clone(), slot);
+        if !admitted.idempotency_digest.is_empty() {
+            self.used_keys.push(UsedKey {
+                digest: admitted.idempotency_digest.clone(),
+                request_id: admitted.request_id.clone(),
+                admitted_us: admitted.admitted_us,
+            });
+        }
     }
 
     fn progress(&mut self, progress: &Progress) {

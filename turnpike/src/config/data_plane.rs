@@ -142,6 +142,22 @@ pub(crate) struct Limits {
     pub(crate) connections: NonZeroUsize,
     /// How many times its size a compressed body may unpack to.
     pub(crate) unpacked_ratio: NonZeroUsize,
+    /// Most bytes of an id that a client asks for.
+    #[serde(with = "human::bytes")]
+    pub(crate) id_bytes: u64,
+    /// Most questions about accounts that wait for the control plane at once.
+    pub(crate) account_questions: NonZeroUsize,
+    /// How long one of them waits.
+    #[serde(with = "human::duration")]
+    pub(crate) account_timeout: Duration,
+    /// Most idempotency keys that are remembered.
+    pub(crate) idempotency_keys: NonZeroUsize,
+    /// Most bytes of one.
+    #[serde(with = "human::bytes")]
+    pub(crate) idempotency_key_bytes: u64,
+    /// How long one stays used.
+    #[serde(with = "human::duration")]
+    pub(crate) idempotency_window: Duration,
     /// A client to send a request's head.
     #[serde(with = "human::duration")]
     pub(crate) head_timeout: Duration,
@@ -194,6 +210,12 @@ impl Default for Limits {
             app_bytes: 128,
             connections: at_least_one(32_768),
             unpacked_ratio: at_least_one(100),
+            id_bytes: 256,
+            account_questions: at_least_one(32),
+            account_timeout: Duration::from_secs(2),
+            idempotency_keys: at_least_one(100_000),
+            idempotency_key_bytes: 255,
+            idempotency_window: Duration::from_secs(24 * 3600),
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(60),
             body_whole_timeout: Duration::from_secs(10 * 60),

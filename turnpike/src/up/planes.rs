@@ -15,6 +15,7 @@ use data_plane::{Pace, TraceSettings, recovery, tokenizer};
 use domain::key::Pepper;
 use domain::network::Networks;
 use domain::time::Timestamp;
+use links::account::{AccountLink, AccountLinkSettings};
 use links::content::{
     ContentKey, ContentLink, ContentLinkSettings, ContentListener, content_listener,
 };
@@ -35,18 +36,20 @@ use tonic::transport::{Channel, Server};
 /// How often the number of running requests is looked at while draining.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
 
-/// Serves feed, escrow and contents on a pipe, and gives the data plane's end of it.
+/// Serves feed, escrow, accounts and contents on a pipe, and gives the data plane's end of it.
 pub(super) fn fleet(control: &ControlPlane, stop: &CancellationToken) -> Fleet {
     let (listener, connector) = pipe();
     let (escrow_service, escrow) = escrow_listener();
     let (content_service, contents) = content_listener();
     let feed_service = control.publisher().service();
+    let account_service = control.account_service();
     let stopped = stop.clone().cancelled_owned();
     let task = tokio::spawn(async move {
         let server = Server::builder()
             .add_service(feed_service)
             .add_service(escrow_service)
-            .add_service(content_service);
+            .add_service(content_service)
+            .add_service(account_service);
         if let Err(error) = server.serve_with_incoming_shutdown(listener, stopped).await {
             tracing::error!(%error, "the fleet services stopped");
         }
@@ -88,7 +91,8 @@ impl Planes {
         let settings = settings(config, networks);
         let listener = Listener::bind(&settings)?;
         let address = listener.address();
-        let (spool, recovered) = Spool::open(spool_settings(config), name)?;
+        let (spool, mut recovered) = Spool::open(spool_settings(config), name)?;
+        let used_keys = std::mem::take(&mut recovered.used_keys);
         let slices = close_open(recovered);
         let purse = Purse::restore(purse_settings(config), spool.clone(), &slices);
         let hello = {
@@ -105,6 +109,7 @@ impl Planes {
             cell: config.data_plane.cell.clone(),
             applied: following.applied(),
         };
+        let account = AccountLink::new(channel.clone(), account_settings(config));
         let subscriber = FeedSubscriber::start_with(channel, hello, subscriber_settings(config));
         tokio::spawn(following.follow(subscriber, stop.clone()));
         tokenizer::warm_up();
@@ -114,9 +119,11 @@ impl Planes {
             purse,
             spool: spool.clone(),
             content,
+            account,
             pepper: Pepper(secrets.pepper),
             seal_key: secrets.seal_key,
         });
+        plane.remember(used_keys);
         listener.serve(&plane)?;
         Ok(Self { address, configuration, spool, plane, keeper })
     }
@@ -263,6 +270,11 @@ fn subscriber_settings(config: &Config) -> SubscriberSettings {
     }
 }
 
+fn account_settings(config: &Config) -> AccountLinkSettings {
+    let from = &config.data_plane.limits;
+    AccountLinkSettings { patience: from.account_timeout, at_once: from.account_questions.get() }
+}
+
 fn limits(config: &Config) -> Limits {
     let from = &config.data_plane.limits;
     let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
@@ -281,6 +293,9 @@ fn limits(config: &Config) -> Limits {
         app_bytes: size(from.app_bytes),
         connections: from.connections.get(),
         unpacked_ratio: from.unpacked_ratio.get(),
+        id_bytes: size(from.id_bytes),
+        idempotency_keys: from.idempotency_keys.get(),
+        idempotency_key_bytes: size(from.idempotency_key_bytes),
     }
 }
 
@@ -290,6 +305,7 @@ fn pace(config: &Config) -> Pace {
         head: from.head_timeout,
         body: from.body_timeout,
         body_whole: from.body_whole_timeout,
+        idempotency_window: from.idempotency_window,
         connect: from.connect_timeout,
         first_token: from.first_token_timeout,
         between_tokens: from.between_tokens_timeout,
