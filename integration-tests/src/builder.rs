@@ -40,8 +40,10 @@ pub(crate) struct Setup {
 impl Default for GatewayBuilder {
     fn default() -> Self {
         let any_port = |name: &&str| (format!("TURNPIKE__{name}"), "127.0.0.1:0".to_owned());
+        // How long a busy machine takes for a grant decides no test.
+        let patient = ("TURNPIKE__DATA_PLANE__MONEY__WAIT_MAX".to_owned(), "20 s".to_owned());
         Self {
-            variables: LISTENERS.iter().map(any_port).collect(),
+            variables: LISTENERS.iter().map(any_port).chain([patient]).collect(),
             data_dir: None,
             external_simulator: None,
         }

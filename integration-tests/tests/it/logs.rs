@@ -1,6 +1,5 @@
 //! Logs: one JSON object a line for machines, one line for each request where that is wanted, and never what was said.
 
-use crate::traces::patient;
 use integration_tests::{Gateway, GatewayBuilder, Request, say};
 use serde_json::{Value, json};
 
@@ -8,7 +7,7 @@ use serde_json::{Value, json};
 const SECRETS: [&str; 4] = ["PLANTEDPROMPT", "PLANTEDTOOL", "PLANTEDTITLE", "PLANTEDQUERY"];
 
 fn logging(access: &str, format: &str) -> GatewayBuilder {
-    patient()
+    Gateway::demo()
         .env("TURNPIKE__LOG__ACCESS", access)
         .env("TURNPIKE__LOG__FORMAT", format)
         .env("TURNPIKE__LOG__FILTER", "debug")

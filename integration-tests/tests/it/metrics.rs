@@ -1,6 +1,5 @@
 //! `/metrics`: what is documented is shown, what is shown is documented, and clients cannot make it grow.
 
-use crate::traces::patient;
 use integration_tests::{Client, Collector, Gateway, Metrics, Request, eventually, say, workspace};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -55,7 +54,7 @@ fn documented() -> BTreeMap<String, Row> {
 #[tokio::test]
 async fn the_page_and_the_process_agree_on_every_metric() {
     let collector = Collector::start().await;
-    let gateway = patient()
+    let gateway = Gateway::demo()
         .env("TURNPIKE__TRACES__ENDPOINT", collector.url())
         .env("TURNPIKE__TRACES__SAMPLE_RATIO", 1)
         .env("TURNPIKE__TRACES__EXPORT_INTERVAL", "50ms")
@@ -114,7 +113,7 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
 
 #[tokio::test]
 async fn metrics_tell_what_happened() {
-    let gateway = patient().start().await;
+    let gateway = Gateway::demo().start().await;
     mixed_run(&gateway).await;
     let shown = metrics(&gateway).await;
     type Labels = &'static [(&'static str, &'static str)];
@@ -153,7 +152,7 @@ async fn metrics_tell_what_happened() {
 
 #[tokio::test]
 async fn a_thousand_unknown_models_and_keys_make_no_series() {
-    let gateway = patient().start().await;
+    let gateway = Gateway::demo().start().await;
     let ask = async |round: usize| {
         let mut body = say(1);
         body["model"] = format!("nobody/{round}-{}", "x".repeat(round % 40)).into();
@@ -187,7 +186,7 @@ async fn a_thousand_unknown_models_and_keys_make_no_series() {
 
 #[tokio::test]
 async fn readyz_says_in_words_what_it_waits_for() {
-    let gateway = patient().start().await;
+    let gateway = Gateway::demo().start().await;
     let ops = Client::new(gateway.ops_url());
     assert_eq!(ops.try_send(&Request::get("/readyz")).await.unwrap().text(), "ready\n");
     let mut body = say(100_000);

@@ -11,13 +11,8 @@ const CONSUMER: i32 = 5;
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
 
-/// On a slow machine the first slice of money may take longer than a customer would wait.
-pub(crate) fn patient() -> GatewayBuilder {
-    Gateway::demo().env("TURNPIKE__DATA_PLANE__MONEY__WAIT_MAX", "20s")
-}
-
 fn traced(collector: &Collector) -> GatewayBuilder {
-    patient()
+    Gateway::demo()
         .env("TURNPIKE__TRACES__ENDPOINT", collector.url())
         .env("TURNPIKE__TRACES__SAMPLE_RATIO", 1)
         .env("TURNPIKE__TRACES__EXPORT_INTERVAL", "20ms")
