@@ -112,9 +112,9 @@ impl Admin {
             .enumerate()
             .map(|(index, object)| parts_of(object).map(Step::Put).ok_or_else(|| empty(index)))
             .collect::<Result<_, _>>()?;
-        let answer = |Changed { revision, fates }: Changed| {
+        let answer = |Changed { revision, fates, warnings }: Changed| {
             let objects = fates.iter().map(applied).collect();
-            Ok(v1::ApplyResponse { revision: revision.rev, objects })
+            Ok(v1::ApplyResponse { revision: revision.rev, objects, warnings })
         };
         self.authority.change(call, steps, answer).await
     }

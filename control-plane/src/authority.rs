@@ -59,6 +59,8 @@ pub(crate) struct Changed {
     pub(crate) revision: Revision,
     /// One for each step, in order of kind.
     pub(crate) fates: Vec<Fate>,
+    /// What is allowed and hardly meant.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Authority {
@@ -175,8 +177,9 @@ impl Authority {
         match self.try_all(&mut state, &mut write, call, steps).await {
             Ok(draft) if draft.changes_anything() && !call.validate_only => {
                 let entries = self.entries(&draft)?;
+                let warnings = draft.warnings(&state);
                 let Draft { fates, next, changes } = draft;
-                let answered = answer(Changed { revision: next.at, fates })?;
+                let answered = answer(Changed { revision: next.at, fates, warnings })?;
                 self.conclude(write, call, &entries, &answered).await?;
                 self.move_to(&mut state, next, changes)?;
                 Span::current().record("turnpike.revision", state.at.rev);
@@ -184,8 +187,9 @@ impl Authority {
             }
             Ok(draft) => {
                 undo(write).await;
+                let warnings = draft.warnings(&state);
                 let fates = draft.fates.into_iter().map(Fate::without_secret).collect();
-                let answered = answer(Changed { revision: state.at, fates })?;
+                let answered = answer(Changed { revision: state.at, fates, warnings })?;
                 self.keep_alone(call, &answered).await?;
                 Ok(answered)
             }

@@ -116,6 +116,7 @@ async fn accept(core: Arc<Core>, socket: StdListener) -> io::Result<()> {
     let listener = TcpListener::from_std(socket)?;
     let room = Arc::new(Semaphore::new(core.plane.parts.settings.limits.connections));
     let router = api::router(core.clone());
+    let mut is_short = false;
     loop {
         // A full house leaves new clients in the backlog.
         let Ok(place) = room.clone().acquire_owned().await else {
@@ -127,6 +128,7 @@ async fn accept(core: Arc<Core>, socket: StdListener) -> io::Result<()> {
         };
         match stream {
             Ok((stream, address)) => {
+                is_short = false;
                 let service = WithPeer::new(router.clone(), Peer(address.ip()));
                 let connection = serve(core.clone(), service, stream);
                 tokio::spawn(async move {
@@ -136,7 +138,10 @@ async fn accept(core: Arc<Core>, socket: StdListener) -> io::Result<()> {
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
+                // Said once, until one is accepted again: a shortage of descriptors lasts.
+                if !std::mem::replace(&mut is_short, true) {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }

@@ -25,7 +25,7 @@ pub struct Limits {
     pub choices: u64,
     /// Most web searches that one request is held for, and charged.
     pub web_searches: u64,
-    /// Most bytes of text that our own tokeniser counts of a prompt; a longer one is estimated.
+    /// Most bytes of text that our own tokeniser counts of a prompt, or of a whole answer; a longer one is estimated.
     pub counted_bytes: u64,
     /// Most models that one request may name.
     pub models: usize,

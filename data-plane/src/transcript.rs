@@ -113,6 +113,12 @@ impl Transcript {
         Spoken { answer: total.saturating_sub(reasoning), reasoning }
     }
 
+    /// Bytes of words that are still to be counted.
+    pub(crate) fn kept_bytes(&self) -> u64 {
+        let kept = self.speeches.iter().map(|speech| speech.kept.len());
+        u64::try_from(kept.fold(0, usize::saturating_add)).unwrap_or(u64::MAX)
+    }
+
     /// Whether a block should be counted and forgotten now.
     pub(crate) fn is_long(&self) -> bool {
         self.speeches.iter().any(|speech| speech.kept.len() > KEPT_BYTES_MAX)

@@ -6,7 +6,9 @@
 mod costs;
 mod check;
 mod references;
+mod at_cost;
 
+pub use at_cost::AtCost;
 pub(crate) use costs::{Cost, CostIndex, Costs};
 
 use crate::config::{Entity, FxRate, Key, Kind, MarkupRule, Model, Org, Plan, PriceBook, Upstream};

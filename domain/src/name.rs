@@ -5,6 +5,14 @@ use thiserror::Error;
 /// Longest name of anything.
 pub const NAME_LENGTH_MAX: usize = 128;
 
+/// Longest text that only people read, such as a display name.
+pub const DISPLAY_NAME_LENGTH_MAX: usize = 256;
+
+/// A display name that no page has room for.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("must have at most {DISPLAY_NAME_LENGTH_MAX} bytes")]
+pub struct LongDisplayName;
+
 /// A name that nobody could refer to safely.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error(
@@ -18,6 +26,14 @@ pub struct BadName(pub String);
     "\"{0}\" is not a pattern: use 1 to 128 of a-z, 0-9, '.', '_', '-', '/', and '*' for any run of characters"
 )]
 pub struct BadGlob(pub String);
+
+/// Checks a display name: anything goes, but not at any length, because every data plane keeps it.
+///
+/// # Errors
+/// When it is too long.
+pub const fn check_display(name: &str) -> Result<(), LongDisplayName> {
+    if name.len() <= DISPLAY_NAME_LENGTH_MAX { Ok(()) } else { Err(LongDisplayName) }
+}
 
 /// Checks a name.
 ///

@@ -31,13 +31,22 @@ impl Account {
 
     /// The bill of its latest request: everything about it adds up, and the balance fell by just that.
     pub async fn charged(&mut self, gateway: &Gateway, request_id: &str) -> Bill {
-        let bill = Bill(gateway.admin().bill(request_id).await);
-        bill.adds_up();
-        self.posted -= bill.charge();
+        self.all_charged(gateway, &[request_id]).await.remove(0)
+    }
+
+    /// The bills of all requests since the balance was last looked at.
+    pub async fn all_charged(&mut self, gateway: &Gateway, request_ids: &[&str]) -> Vec<Bill> {
+        let mut bills = Vec::new();
+        for request_id in request_ids {
+            let bill = Bill(gateway.admin().bill(request_id).await);
+            bill.adds_up();
+            self.posted -= bill.charge();
+            bills.push(bill);
+        }
         let balance = gateway.admin().balance(&self.org.name).await;
-        assert_eq!(balance.posted, self.posted, "the balance follows the bill: {}", bill.0);
+        assert_eq!(balance.posted, self.posted, "the balance follows the bills: {bills:?}");
         assert!(balance.free >= 0 && balance.held >= 0, "{balance:?}");
-        bill
+        bills
     }
 }
 

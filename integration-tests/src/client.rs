@@ -31,6 +31,12 @@ impl Client {
         Self { address: address.to_owned() }
     }
 
+    /// `host:port`.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// Sends a request and reads the head of the answer.
     ///
     /// # Errors

@@ -29,6 +29,14 @@ impl Draft {
     pub(super) fn changes_anything(&self) -> bool {
         self.fates.iter().any(|fate| !matches!(fate, Fate::Unchanged(_)))
     }
+
+    /// What is allowed and hardly meant, of a change of more than keys.
+    pub(super) fn warnings(&self, state: &State) -> Vec<String> {
+        if Arc::ptr_eq(&self.next.catalog, &state.catalog) {
+            return Vec::new();
+        }
+        self.next.catalog.at_cost().iter().map(ToString::to_string).collect()
+    }
 }
 
 /// Judges the fates of some objects, as revision `at`.

@@ -6,7 +6,9 @@ use crate::samples;
 use control_plane::AdminLimits;
 use domain::config::Kind;
 use proto::admin::v1::object::Object as Any;
-use proto::admin::v1::{ApplyRequest, ListDataPlanesRequest, Object, Plan};
+use proto::admin::v1::{
+    ApplyRequest, ListDataPlanesRequest, MarkupRule, MarkupRuleSpec, Object, Plan,
+};
 use tonic::Code;
 
 fn actions(response: &proto::admin::v1::ApplyResponse) -> Vec<String> {
@@ -139,4 +141,29 @@ async fn an_operator_sees_what_each_data_plane_has_applied() {
     assert_eq!(listed.head, 1);
     assert_eq!(listed.data_planes.len(), 1);
     assert_eq!((listed.data_planes[0].name.as_str(), listed.data_planes[0].applied), ("dp-1", 1));
+}
+
+#[tokio::test]
+async fn what_no_markup_rule_prices_is_sold_at_cost_and_said() {
+    let rig = Rig::start().await;
+    let mut objects = samples::all();
+    assert_eq!(rig.apply(objects.clone()).await.unwrap().warnings, Vec::<String>::new());
+
+    let rig = Rig::start().await;
+    objects.retain(|object| !matches!(object, Any::MarkupRule(_)));
+    let request = ApplyRequest {
+        objects: objects_of(objects.clone()),
+        validate_only: true,
+        ..ApplyRequest::default()
+    };
+    let tried = rig.applies().apply(request).await.unwrap().into_inner();
+    let applied = rig.apply(objects).await.unwrap();
+    assert_eq!(tried.warnings, applied.warnings, "before it is done, too");
+    let [warning] = &applied.warnings[..] else { panic!("{:?}", applied.warnings) };
+    for named in ["global", "demo/chat", "MarkupRule", "0 percent"] {
+        assert!(warning.contains(named), "{warning}");
+    }
+    let free = MarkupRuleSpec { percent: "0".to_owned(), ..MarkupRuleSpec::default() };
+    let meant = MarkupRule { spec: Some(free), ..samples::markup_rule() };
+    assert_eq!(rig.apply([Any::MarkupRule(meant)]).await.unwrap().warnings, Vec::<String>::new());
 }

@@ -36,11 +36,16 @@ pub(crate) const TOKEN: &str = "operator-token-of-the-tests";
 pub(crate) const SEAL_KEY: [u8; 32] = [3; 32];
 pub(crate) const PEPPER: Pepper = Pepper([5; 32]);
 
+fn connect(address: SocketAddr) -> Channel {
+    Channel::from_shared(format!("http://{address}")).unwrap().connect_lazy()
+}
+
 /// The directory outlives control planes, so that they can be restarted.
 pub(crate) struct Rig {
     pub(crate) control_plane: ControlPlane,
     pub(crate) database: Database,
     pub(crate) channel: Channel,
+    address: SocketAddr,
     directory: TempDir,
     stop: CancellationToken,
     server: JoinHandle<()>,
@@ -64,8 +69,8 @@ impl Rig {
         let control_plane =
             ControlPlane::start(settings, database.clone(), stop.clone()).await.unwrap();
         let (address, server) = serve(control_plane.admin_router(), stop.clone()).await;
-        let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect_lazy();
-        Self { control_plane, database, channel, directory, stop, server }
+        let channel = connect(address);
+        Self { control_plane, database, channel, address, directory, stop, server }
     }
 
     /// The process ends, another one opens the same file.
@@ -75,6 +80,11 @@ impl Rig {
         self.server.await.unwrap();
         self.database.close().await;
         Self::start_in(self.directory, AdminLimits::default()).await
+    }
+
+    /// A connection of its own.
+    pub(crate) fn another_channel(&self) -> Channel {
+        connect(self.address)
     }
 
     pub(crate) fn database_file(&self) -> PathBuf {

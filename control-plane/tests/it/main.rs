@@ -17,4 +17,5 @@ mod money;
 mod apply;
 mod restart;
 mod concurrency;
+mod overload;
 mod access;

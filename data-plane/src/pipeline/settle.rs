@@ -30,6 +30,9 @@ pub(crate) async fn count(admission: &mut Admission) {
     if admission.meter.input_counted.is_none() {
         count_input(admission).await;
     }
+    if admission.meter.transcript.kept_bytes() > countable(admission) {
+        return;
+    }
     let mut spoken = admission.meter.transcript.count().await;
     let input = admission.meter.input_counted.unwrap_or_default();
     spoken.answer =
@@ -37,11 +40,14 @@ pub(crate) async fn count(admission: &mut Admission) {
     admission.meter.spoken = Some(spoken);
 }
 
-/// Has the tokeniser count what was sent; never more than its bytes allow. A text that would keep it busy for long, and all
-/// who wait for it, stays a guess.
+/// A text that would keep the tokeniser busy for longer, and all who wait for it, stays a guess.
+fn countable(admission: &Admission) -> u64 {
+    admission.plane.parts.settings.limits.counted_bytes
+}
+
+/// Has the tokeniser count what was sent; never more than its bytes allow.
 pub(crate) async fn count_input(admission: &mut Admission) {
-    let longest = admission.plane.parts.settings.limits.counted_bytes;
-    if admission.request.ask.size.text_bytes > longest {
+    if admission.request.ask.size.text_bytes > countable(admission) {
         return;
     }
     let ClientRequest { operation, body, .. } = &admission.request;

@@ -60,7 +60,7 @@ impl<'a> Pricing<'a> {
         for shop in self.shops.iter().filter(|shop| shop.entity.allowed.permits(place)) {
             for buyer in self.buyers(shop, model, place) {
                 let rule = markup::choose(&self.rules, &buyer);
-                // Where no rule applies, nothing is added.
+                // Where no rule applies, nothing is added; `Catalog::at_cost` says so to whoever changes it.
                 let markup_ppm = rule.map_or(0, |rule| rule.markup_ppm);
                 let currency = shop.entity.currency;
                 let schedule = match schedules.get(&(markup_ppm, currency)) {

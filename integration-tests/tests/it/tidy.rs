@@ -67,6 +67,37 @@ fn no_folder_is_a_grab_bag() {
     assert_none("a folder says what it owns", grab_bags);
 }
 
+/// Cases of the research that `docs/faults.md` must name.
+const FAULTS: u32 = 84;
+
+#[test]
+fn every_fault_is_named_and_so_is_a_test_that_exists() {
+    let page = text(&workspace().join("docs/faults.md"));
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" | "));
+    let named: BTreeSet<u32> = rows.flat_map(|(numbers, _)| cases(numbers)).collect();
+    let missing: Vec<u32> = (1..=FAULTS).filter(|number| !named.contains(number)).collect();
+    assert_eq!(missing, Vec::<u32>::new(), "cases that nobody speaks of");
+
+    let code: String = sources().iter().map(|path| text(path)).collect();
+    let quoted = page.split('`').skip(1).step_by(2);
+    let tests = quoted.filter(|word| word.matches('_').count() > 2 && !word.contains('.'));
+    // Some are written by a macro, as `name: what it does`.
+    let exists = |test: &&str| {
+        [format!("fn {test}("), format!("{test}: ")].iter().any(|at| code.contains(at))
+    };
+    let unknown: Vec<&str> = tests.filter(|test| !exists(test)).collect();
+    assert_eq!(unknown, Vec::<&str>::new(), "tests that do not exist");
+}
+
+/// `1–14, 16` are fifteen cases.
+fn cases(numbers: &str) -> Vec<u32> {
+    let ranges = numbers.split(", ").filter_map(|range| {
+        let (from, to) = range.split_once('–').unwrap_or((range, range));
+        Some(from.parse().ok()?..=to.parse().ok()?)
+    });
+    ranges.flatten().collect()
+}
+
 #[test]
 fn crates_depend_in_one_direction() {
     let packages = packages();

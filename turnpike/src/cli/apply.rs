@@ -53,6 +53,7 @@ pub(super) async fn run(args: ApplyArgs) -> Result<(), Failure> {
     print_document(args.output.output, &answer_json("ApplyResponse", &applied)?, || {
         table(&applied)
     })?;
+    applied.warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));
     if args.dry_run {
         note("nothing was changed (--dry-run)");
         return Ok(());

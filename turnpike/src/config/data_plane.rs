@@ -125,7 +125,7 @@ pub(crate) struct Limits {
     pub(crate) choices: NonZeroU64,
     /// Most web searches that one request is held for, and charged.
     pub(crate) web_searches: u64,
-    /// Most bytes of text that our own tokeniser counts of a prompt; a longer one is estimated.
+    /// Most bytes of text that our own tokeniser counts of a prompt, or of a whole answer; a longer one is estimated.
     #[serde(with = "human::bytes")]
     pub(crate) counted_bytes: u64,
     /// Most models that one request may name.

@@ -11,6 +11,7 @@ use http::StatusCode;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use std::collections::VecDeque;
+use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -38,10 +39,16 @@ pub(crate) struct Events<'a> {
 
 enum Arrived {
     Frame(Option<Result<Bytes, hyper::Error>>),
-    Late,
+    /// Nothing came in time, as far as one can tell who may have slept through it.
+    Late {
+        overslept: bool,
+    },
     ClientGone,
     Stopping,
 }
+
+/// A deadline noticed so much later than it passed tells of a pause of our own process, not of its upstream's silence.
+const OVERSLEPT: Duration = Duration::from_millis(250);
 
 impl<'a> Events<'a> {
     pub(crate) fn new(core: &'a Core, upstream: UpstreamStream) -> Self {
@@ -69,7 +76,8 @@ impl<'a> Events<'a> {
                 Arrived::Frame(Some(Err(_))) => {
                     return Next::Failed(failed("broke off its answer"));
                 }
-                Arrived::Late => return Next::Failed(late()),
+                Arrived::Late { overslept: true } if Instant::now() < self.ends_at => {}
+                Arrived::Late { .. } => return Next::Failed(late()),
                 Arrived::ClientGone => return Next::ClientGone,
                 Arrived::Stopping => return Next::Stopping,
             }
@@ -83,7 +91,7 @@ impl<'a> Events<'a> {
         tokio::select! {
             biased;
             arrived = timeout_at(deadline, self.body.frame()) => match arrived {
-                Err(_) => Arrived::Late,
+                Err(_) => Arrived::Late { overslept: deadline.elapsed() > OVERSLEPT },
                 // Trailers are no part of the stream.
                 Ok(frame) => Arrived::Frame(frame.map(|frame| frame.map(|f| f.into_data().unwrap_or_default()))),
             },

@@ -16,6 +16,7 @@ impl Catalog {
         for entity in self.entities.values() {
             let mut subject = findings.about(Kind::Entity, &entity.name);
             subject.expect("name", name::check(&entity.name));
+            subject.expect("display_name", name::check_display(&entity.display_name));
             refuse_nowhere(&mut subject, &entity.allowed);
             check_key_prefix(&mut subject, entity);
             if let Some(other) = owner_of_prefix.insert(&entity.key_prefix, &entity.name) {
@@ -47,6 +48,7 @@ impl Catalog {
         for org in self.orgs.values() {
             let mut subject = findings.about(Kind::Org, &org.name);
             subject.expect("name", name::check(&org.name));
+            subject.expect("display_name", name::check_display(&org.display_name));
             let flat = !org.name.contains('/');
             subject.require(flat, "name", "must have no '/': names of keys are org/name");
             self.check_seller(org, &mut subject);

@@ -20,6 +20,7 @@ impl Catalog {
         for model in self.models.values() {
             let mut subject = findings.about(Kind::Model, &model.name);
             subject.expect("name", name::check(&model.name));
+            subject.expect("display_name", name::check_display(&model.display_name));
             let parts = model.name.split('/').count();
             subject.require(parts == 2, "name", "must be author/slug, with one '/'");
             check_label(&mut subject, "origin", &model.origin);
