@@ -179,17 +179,22 @@ impl Gateway {
         self.process.end(within).await
     }
 
-    /// The demo's upstreams are called the same wherever they are.
     async fn redirect_upstreams(&self) {
-        let Some(url) = &self.setup.external_simulator else { return };
-        let upstream = |(name, jurisdiction)| {
-            format!(
-                "---\nkind: Upstream\nname: {name}\nspec:\n  vendor: simulator\n  dialect: openai\n  \
+        if let Some(url) = &self.setup.external_simulator {
+            redirect_upstreams(&self.admin(), url).await;
+        }
+    }
+}
+
+/// The demo's upstreams are called the same wherever they are.
+pub(crate) async fn redirect_upstreams(admin: &Cli, url: &str) {
+    let upstream = |(name, jurisdiction)| {
+        format!(
+            "---\nkind: Upstream\nname: {name}\nspec:\n  vendor: simulator\n  dialect: openai\n  \
                  base_url: {url}/v1\n  credential: elsewhere-{name}\n  jurisdiction: {jurisdiction}\n  \
                  stops_on_abort: true\n"
-            )
-        };
-        let all = [("demo-a", "SG"), ("demo-b", "SG"), ("demo-cn", "CN")].map(upstream);
-        self.admin().apply(&all.concat()).await;
-    }
+        )
+    };
+    let all = [("demo-a", "SG"), ("demo-b", "SG"), ("demo-cn", "CN")].map(upstream);
+    admin.apply(&all.concat()).await;
 }

@@ -15,6 +15,7 @@ mod process;
 
 mod demo_env;
 mod gateway;
+mod split;
 mod builder;
 
 mod cli;
@@ -43,6 +44,7 @@ pub use process::Exited;
 
 pub use demo_env::DemoEnv;
 pub use gateway::Gateway;
+pub use split::SplitGateway;
 
 pub use account::{Account, Bill};
 pub use books::Balance;

@@ -1,5 +1,7 @@
 //! Customers made for one test.
 
+use crate::cli::Cli;
+use crate::client::Client;
 use crate::gateway::Gateway;
 use crate::http::Request;
 use crate::patience::eventually;
@@ -53,31 +55,39 @@ impl Gateway {
 
     /// A customer, known to the data plane.
     pub async fn create_org(&self, org: NewOrg<'_>) -> OrgHandle {
-        let NewOrg { name, entity, plan, audience, credit, key_budget } = org;
-        let admin = self.admin();
-        let spec = format!("{{entity: {entity}, plan: {plan}, audience: {audience}}}");
-        admin.apply(&format!("kind: Org\nname: {name}\nspec: {spec}\n")).await;
-        if !credit.is_empty() {
-            let credited = admin.run(&["org", "credit", name, credit]).await;
-            assert_eq!(credited.status, 0, "{}", credited.stderr);
-        }
-        let mut arguments = vec!["key", "create", "--org", name, "-o", "json"];
-        if !key_budget.is_empty() {
-            arguments.extend(["--budget", key_budget]);
-        }
-        let key = admin.json(&arguments).await;
-        let key = key["secret"].as_str().unwrap().to_owned();
-        self.knows(&key).await;
-        OrgHandle { name: name.to_owned(), key }
+        create(&self.admin(), &self.client(), org).await
     }
 
     /// Waits until the data plane knows a key.
     pub async fn knows(&self, key: &str) {
-        let request = Request::get("/v1/models").bearer(key);
-        eventually("the data plane knows the key", async || {
-            let reply = self.send(&request).await;
-            (reply.status == 200).then_some(())
-        })
-        .await;
+        knows(&self.client(), key).await;
     }
+}
+
+/// A customer, known to the data plane.
+pub(crate) async fn create(admin: &Cli, client: &Client, org: NewOrg<'_>) -> OrgHandle {
+    let NewOrg { name, entity, plan, audience, credit, key_budget } = org;
+    let spec = format!("{{entity: {entity}, plan: {plan}, audience: {audience}}}");
+    admin.apply(&format!("kind: Org\nname: {name}\nspec: {spec}\n")).await;
+    if !credit.is_empty() {
+        let credited = admin.run(&["org", "credit", name, credit]).await;
+        assert_eq!(credited.status, 0, "{}", credited.stderr);
+    }
+    let mut arguments = vec!["key", "create", "--org", name, "-o", "json"];
+    if !key_budget.is_empty() {
+        arguments.extend(["--budget", key_budget]);
+    }
+    let key = admin.json(&arguments).await;
+    let key = key["secret"].as_str().unwrap().to_owned();
+    knows(client, &key).await;
+    OrgHandle { name: name.to_owned(), key }
+}
+
+async fn knows(client: &Client, key: &str) {
+    let request = Request::get("/v1/models").bearer(key);
+    eventually("the data plane knows the key", async || {
+        let reply = client.try_send(&request).await.unwrap();
+        (reply.status == 200).then_some(())
+    })
+    .await;
 }

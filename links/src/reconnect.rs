@@ -1,8 +1,11 @@
 //! How the data-plane ends come back after a break: for ever, and each at its own moment.
 
 use std::fmt;
+use std::future::Future;
 use std::time::Duration;
-use tokio::time::Instant;
+use thiserror::Error;
+use tokio::time::{Instant, timeout};
+use tonic::{Response, Status, Streaming};
 
 /// Waits between connection attempts, with full jitter.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +29,59 @@ impl Default for ReconnectSettings {
             accept_timeout: Duration::from_secs(10),
         }
     }
+}
+
+/// Why a connection, or the attempt at one, ended. `Own` is what this end alone knows.
+#[derive(Debug, Error)]
+pub(crate) enum Ended<Own: fmt::Display> {
+    #[error("the control plane did not accept in time")]
+    NotAccepted,
+    #[error("the control plane ended it")]
+    ByControlPlane,
+    #[error("{}: {}", .0.code(), .0.message())]
+    Broken(#[from] Status),
+    #[error("ended on this side: {0}")]
+    Here(Own),
+    /// Nobody is there for whom to come back.
+    #[error("nobody listens any more")]
+    Dropped,
+}
+
+/// A link that comes back for ever.
+pub(crate) trait Link: Send {
+    /// What only this link ends for.
+    type Own: fmt::Display + Send;
+    /// For the log.
+    const NAME: &'static str;
+
+    /// Connects, and lives until the connection ends.
+    fn live(&mut self) -> impl Future<Output = Ended<Self::Own>> + Send;
+}
+
+/// Lives, and comes back, until nobody listens.
+pub(crate) async fn come_back_for_ever(link: &mut impl Link, settings: ReconnectSettings) {
+    let mut backoff = Backoff::new(link_name(link), settings);
+    loop {
+        let began = Instant::now();
+        let ended = link.live().await;
+        if matches!(ended, Ended::Dropped) {
+            return;
+        }
+        backoff.rest(began, &ended).await;
+    }
+}
+
+fn link_name<L: Link>(_: &L) -> &'static str {
+    L::NAME
+}
+
+/// Waits for the other side to accept a stream.
+pub(crate) async fn accepted<T, Own: fmt::Display>(
+    settings: &ReconnectSettings,
+    call: impl Future<Output = Result<Response<Streaming<T>>, Status>>,
+) -> Result<Streaming<T>, Ended<Own>> {
+    let answer = timeout(settings.accept_timeout, call).await;
+    Ok(answer.map_err(|_| Ended::NotAccepted)??.into_inner())
 }
 
 /// Counts failures in a row.

@@ -1,6 +1,13 @@
 //! Where billing gets usage events from, and where it tells how far it has come.
 //!
-//! One carrier so far: the spool of the same process, read in place.
+//! Two carriers so far: the spool of the same process, read in place, and a data plane of another process that ships its
+//! spool.
+
+mod listener;
+mod shipper;
+
+pub use listener::{UsageConnection, UsageDoor, UsageListener, usage_listener};
+pub use shipper::{ShipperSettings, ship_usage};
 
 use crate::spool::{Spool, SpoolError, SpoolReader};
 use domain::id::Partition;
@@ -17,6 +24,8 @@ pub enum UsageSource {
         /// Read from.
         reader: SpoolReader,
     },
+    /// A data plane in another process.
+    Link(UsageConnection),
 }
 
 /// Why a source gives nothing.
@@ -25,6 +34,9 @@ pub enum UsageSourceError {
     /// The spool does not.
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    /// There is nothing more to come from it: what is not billed comes from another one, later.
+    #[error("the source of usage events is closed")]
+    Closed,
 }
 
 impl UsageSource {
@@ -35,6 +47,15 @@ impl UsageSource {
         Self::Spool { spool, reader }
     }
 
+    /// The incarnation whose marks it can be told.
+    #[must_use]
+    pub fn incarnation(&self) -> u64 {
+        match self {
+            Self::Spool { spool, .. } => spool.incarnation(),
+            Self::Link(connection) => connection.incarnation(),
+        }
+    }
+
     /// The next events, at least one, in order within each partition; waits until there is one. Dropping the future loses
     /// nothing.
     ///
@@ -42,7 +63,11 @@ impl UsageSource {
     /// When the source cannot be read now, or was closed.
     pub async fn next_batch(&mut self, max: usize) -> Result<Vec<UsageEnvelope>, UsageSourceError> {
         match self {
-            Self::Spool { reader, .. } => Ok(reader.next_batch(max).await?),
+            Self::Spool { reader, .. } => match reader.next_batch(max).await {
+                Err(SpoolError::Closed) => Err(UsageSourceError::Closed),
+                batch => Ok(batch?),
+            },
+            Self::Link(connection) => connection.next_batch(max).await,
         }
     }
 
@@ -52,13 +77,8 @@ impl UsageSource {
     /// When it cannot be told; it may be told again.
     pub async fn billed(&mut self, marks: &[(Partition, u64)]) -> Result<(), UsageSourceError> {
         match self {
-            Self::Spool { spool, .. } => {
-                let (spool, marks) = (spool.clone(), marks.to_vec());
-                // Deleting files may take a while.
-                let trimmed = tokio::task::spawn_blocking(move || spool.trim(&marks)).await;
-                trimmed.map_err(|_| SpoolError::Closed)?;
-                Ok(())
-            }
+            Self::Spool { spool, .. } => Ok(trim(spool, marks.to_vec()).await?),
+            Self::Link(connection) => connection.billed(marks).await,
         }
     }
 
@@ -66,6 +86,13 @@ impl UsageSource {
     pub fn rewind(&mut self) {
         match self {
             Self::Spool { reader, .. } => reader.rewind(),
+            Self::Link(connection) => connection.rewind(),
         }
     }
+}
+
+/// Deleting files may take a while.
+async fn trim(spool: &Spool, marks: Vec<(Partition, u64)>) -> Result<(), SpoolError> {
+    let spool = spool.clone();
+    tokio::task::spawn_blocking(move || spool.trim(&marks)).await.map_err(|_| SpoolError::Closed)
 }

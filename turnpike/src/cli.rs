@@ -13,7 +13,7 @@ mod up;
 mod usage;
 mod doctor;
 
-pub(crate) use up::UpOptions;
+pub(crate) use up::{Role, UpOptions};
 
 use crate::failure::{Exit, Failure};
 use crate::output;

@@ -16,7 +16,7 @@ pub(crate) use load::ConfigError;
 pub(crate) use roles::{
     Billing, ControlPlane, Database, Egress, Log, LogFormat, LoggedRequests, Ops, Simulator,
 };
-pub(crate) use secrets::{Secrets, SecretsError};
+pub(crate) use secrets::{CellSecrets, Secrets, SecretsError};
 pub(crate) use traces::Traces;
 
 use domain::network::Networks;

@@ -1,4 +1,4 @@
-//! `turnpike up`: all roles in one process, the same code as when they are apart, on other carriers.
+//! `turnpike up`: all roles in one process, or the data plane apart from the others: the same code, on other carriers.
 //!
 //! Data planes serve clients on threads of their own; control plane and billing share a runtime, so that they never steal
 //! from the path. What each role does is its own crate's business.
@@ -6,32 +6,28 @@
 mod core_dumps;
 mod data_dir;
 mod demo;
+mod fleet;
+mod office;
 mod ops;
 mod planes;
 mod telemetry;
 
-use crate::cli::UpOptions;
-use crate::config::{Config, Secrets};
+use crate::cli::{Role, UpOptions};
+use crate::config::{CellSecrets, Config, Secrets};
 use crate::output;
-use anyhow::{Context, bail};
-use billing::consumer::{Consumer, ConsumerSettings};
-use billing::desk::Desk;
-use billing::retention::{self, RetentionSettings};
-use control_plane::{AdminLimits, ContentSettings, ControlPlane, ControlPlaneSettings, Secret};
+use anyhow::bail;
 use data_dir::DataDir;
-use domain::key::Pepper;
 use domain::network::Networks;
-use links::content::{ContentKey, ContentListener};
-use links::tcp::TcpSettings;
-use links::usage::UsageSource;
+use fleet::Carrier;
+use links::pipe::pipe;
+use office::Office;
 use planes::Planes;
+use simulator::Simulator;
 use std::net::SocketAddr;
 use std::time::Duration;
-use storage::{Database, DatabaseSettings, Holding};
 use telemetry::Telemetry;
-use tokio::net::TcpListener;
 use tokio::runtime::Builder;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -45,14 +41,47 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How long the collector may take for the last spans.
 const LAST_SPANS: Duration = Duration::from_secs(1);
 
+/// Which part of the whole a process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// All of it.
+    Whole,
+    /// Control plane and billing, for data planes of other processes.
+    Office,
+    /// A data plane, whose control plane is another process.
+    Planes,
+}
+
+impl Part {
+    fn of(options: &UpOptions) -> anyhow::Result<Self> {
+        let part = match options.roles.as_slice() {
+            [Role::ControlPlane, Role::DataPlane, Role::Billing] => Self::Whole,
+            [Role::ControlPlane, Role::Billing] => Self::Office,
+            [Role::DataPlane] => Self::Planes,
+            _ => bail!(
+                "these roles cannot share a process without the others yet: use --roles control-plane,billing and, in \
+                 another process, --roles data-plane; or leave --roles out"
+            ),
+        };
+        if options.demo && part == Self::Planes {
+            bail!("--demo seeds a control plane, which is in another process: give it there");
+        }
+        Ok(part)
+    }
+
+    /// What no other process may be on the same data directory.
+    const fn locks(self) -> &'static [&'static str] {
+        match self {
+            Self::Whole => &["control-plane", "data-plane"],
+            Self::Office => &["control-plane"],
+            Self::Planes => &["data-plane"],
+        }
+    }
+}
+
 /// Runs until SIGINT or SIGTERM.
 pub(crate) fn run(config: Config, options: UpOptions) -> anyhow::Result<()> {
-    if options.roles.len() < 3 {
-        bail!(
-            "a process with only some roles needs the others over the network, which this version does not offer yet: \
-             leave --roles out"
-        );
-    }
+    let part = Part::of(&options)?;
     let runtime = Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
         .thread_name("control")
@@ -63,8 +92,8 @@ pub(crate) fn run(config: Config, options: UpOptions) -> anyhow::Result<()> {
         Telemetry::start(&config)?
     };
     core_dumps::forbid();
-    let data_dir = DataDir::take(&config.data_dir)?;
-    let served = runtime.block_on(serve(&config, options.demo));
+    let data_dir = DataDir::take(&config.data_dir, part.locks())?;
+    let served = runtime.block_on(serve(&config, part, options.demo));
     telemetry.end(LAST_SPANS);
     runtime.shutdown_timeout(Duration::from_millis(500));
     drop(data_dir);
@@ -73,198 +102,194 @@ pub(crate) fn run(config: Config, options: UpOptions) -> anyhow::Result<()> {
 
 /// Where everything listens, with real ports.
 pub(crate) struct Addresses {
-    pub(crate) clients: SocketAddr,
-    pub(crate) admin: SocketAddr,
+    pub(crate) clients: Option<SocketAddr>,
+    pub(crate) admin: Option<SocketAddr>,
+    /// Only when data planes are in other processes.
+    pub(crate) fleet: Option<SocketAddr>,
     pub(crate) ops: SocketAddr,
     pub(crate) simulator: Option<SocketAddr>,
 }
 
-async fn serve(config: &Config, is_demo: bool) -> anyhow::Result<()> {
+async fn serve(config: &Config, part: Part, is_demo: bool) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let mut signals = Signals::listen()?;
     let ops = ops::Ops::start(config.ops.listen, stop.clone()).await?;
-    let secrets = Secrets::load(config)?;
-    let database = open_database(config).await?;
     let networks = config.networks(is_demo)?;
-    let control = start_control_plane(config, &secrets, networks.clone(), &database, &stop).await?;
-    let admin = serve_admin(config, &control, &stop).await?;
-    let observed = control.clone();
-    ops.observe(move || observed.observe());
-    let fleet = planes::fleet(&control, &stop);
-    let desk = Desk::start(database.clone(), fleet.escrow, stop.clone());
-    let contents = keep_contents(config, &secrets, &control, fleet.contents, &stop).await?;
-    let planes = Planes::start(config, networks, &secrets, fleet.channel, &stop)?;
-    planes.show(&ops);
-    let source = UsageSource::spool(planes.spool.clone());
-    let consumer = start_consumer(config, &database, source, &stop);
-    let retention = retention::start(retention_settings(config), database.clone(), stop.clone());
+    let roles = Roles::start(config, networks, part, &ops, &stop).await?;
     let simulator = if is_demo { Some(demo::start_simulator(config).await?) } else { None };
-    let addresses = Addresses {
-        clients: planes.address,
-        admin: admin.address,
-        ops: ops.address,
-        simulator: simulator.as_ref().map(simulator::Simulator::addr),
-    };
-    let seeded = match addresses.simulator {
-        Some(address) => Some(demo::seed(config, &control, address).await?),
-        None => None,
+    let addresses = roles.addresses(&ops, simulator.as_ref());
+    let seeded = match (&roles.office, addresses.simulator) {
+        (Some(office), Some(address)) => {
+            Some(demo::seed(config, &office.office.control, address).await?)
+        }
+        _ => None,
     };
     ops.waiting_for("the data plane has no configuration yet: the control plane has not sent it");
     let stopped = tokio::select! {
-        () = configured(&control, &planes) => false,
-        _ = interrupt.recv() => true,
-        _ = terminate.recv() => true,
+        () = roles.configured() => false,
+        () = signals.stop() => true,
     };
     if !stopped {
-        announce(config, &addresses, seeded.as_ref(), &secrets)?;
+        announce(config, &addresses, seeded.as_ref(), roles.office.as_ref())?;
         ops.ready();
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
+        signals.stop().await;
     }
     ops.stopping();
-    control.stop_serving().await;
     output::note("stopping: running requests may end, new ones are refused");
-    planes.drain(DRAIN, LAST_WORDS).await;
-    stop.cancel();
-    tokio::join!(
-        end("usage", consumer),
-        end("retention", retention),
-        end("escrow", desk),
-        end("fleet", fleet.task),
-        end("contents", contents),
-        end("admin", admin.task),
-    );
-    planes.close(LAST_WORDS).await;
+    roles.end(&stop).await;
     if let Some(simulator) = simulator {
         simulator.shutdown().await;
     }
     Ok(())
 }
 
-/// Waits until the data plane goes by what is configured now: clients may come with a key that was just made.
-async fn configured(control: &ControlPlane, planes: &Planes) {
-    planes.configuration.loaded().await;
-    let publisher = control.publisher();
-    publisher.applied_everywhere(publisher.head()).await;
+/// What asks the process to stop.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
 }
 
-async fn open_database(config: &Config) -> anyhow::Result<Database> {
-    let url = config.database_url();
-    let database =
-        Database::open(&url).await.with_context(|| format!("the database {url} does not open"))?;
-    database.migrate().await.context("the database schema could not be created or upgraded")?;
-    Ok(database)
-}
+impl Signals {
+    fn listen() -> anyhow::Result<Self> {
+        let (interrupt, terminate) = (SignalKind::interrupt(), SignalKind::terminate());
+        Ok(Self { interrupt: signal(interrupt)?, terminate: signal(terminate)? })
+    }
 
-async fn start_control_plane(
-    config: &Config,
-    secrets: &Secrets,
-    networks: Networks,
-    database: &Database,
-    stop: &CancellationToken,
-) -> anyhow::Result<ControlPlane> {
-    let settings = ControlPlaneSettings {
-        operator_token: Secret::new(secrets.operator_token.clone()),
-        pepper: Pepper(secrets.pepper),
-        seal_key: secrets.seal_key,
-        networks,
-        limits: AdminLimits::from(&config.control_plane.limits),
-    };
-    ControlPlane::start(settings, database.clone(), stop.clone())
-        .await
-        .context("the control plane does not start")
-}
-
-fn start_consumer(
-    config: &Config,
-    database: &Database,
-    source: UsageSource,
-    stop: &CancellationToken,
-) -> JoinHandle<()> {
-    let batch = config.billing.batch_events.get();
-    let settings = ConsumerSettings { batch, ..ConsumerSettings::default() };
-    Consumer::start_with(settings, database.clone(), source, stop.clone())
-}
-
-/// Opens the database of contents, and keeps what comes.
-async fn keep_contents(
-    config: &Config,
-    secrets: &Secrets,
-    control: &ControlPlane,
-    listener: ContentListener,
-    stop: &CancellationToken,
-) -> anyhow::Result<JoinHandle<()>> {
-    let url = format!("sqlite://{}", config.data_dir.join("content.db").display());
-    let settings = DatabaseSettings { erases: true, ..DatabaseSettings::default() };
-    let opened = Database::open_with(&url, settings).await;
-    let database = opened.with_context(|| format!("the database {url} does not open"))?;
-    database.migrate_to(Holding::Content).await.context("the schema of contents is not ours")?;
-    let from = &config.control_plane.content;
-    let settings = ContentSettings { keep: from.retention, sweep_every: from.sweep_interval };
-    let key = ContentKey::derive(&secrets.seal_key);
-    Ok(control.keep_contents(settings, (database, key), listener, stop.clone()))
-}
-
-fn retention_settings(config: &Config) -> RetentionSettings {
-    RetentionSettings {
-        keep: config.billing.usage_retention,
-        sweep_every: config.billing.retention_sweep,
-        ..RetentionSettings::default()
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 }
 
-/// The admin listener and its task.
-struct Admin {
-    address: SocketAddr,
-    task: JoinHandle<()>,
+/// The roles of this process.
+struct Roles {
+    office: Option<StaffedOffice>,
+    planes: Option<Planes>,
 }
 
-async fn serve_admin(
-    config: &Config,
-    control: &ControlPlane,
-    stop: &CancellationToken,
-) -> anyhow::Result<Admin> {
-    let wanted = config.control_plane.admin_listen;
-    let listener = TcpListener::bind(wanted).await.with_context(|| {
-        format!(
-            "cannot listen on {wanted} for operators: choose another control_plane.admin_listen"
-        )
-    })?;
-    let address = listener.local_addr()?;
-    let routes = control.admin_router();
-    let stopped = stop.clone().cancelled_owned();
-    let task = tokio::spawn(async move {
-        let incoming = links::tcp::incoming(listener);
-        let server = links::tcp::server(TcpSettings::default()).add_routes(routes);
-        if let Err(error) = server.serve_with_incoming_shutdown(incoming, stopped).await {
-            tracing::error!(%error, "the admin API stopped");
+/// The control plane with what it was started with.
+struct StaffedOffice {
+    office: Office,
+    secrets: Secrets,
+    fleet: Option<SocketAddr>,
+}
+
+impl Roles {
+    async fn start(
+        config: &Config,
+        networks: Networks,
+        part: Part,
+        ops: &ops::Ops,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<Self> {
+        match part {
+            Part::Whole => {
+                let (listener, connector) = pipe();
+                let carrier = Carrier::Pipe(listener);
+                let carrier = (None, carrier);
+                let mut office =
+                    StaffedOffice::start(config, networks.clone(), carrier, ops, stop).await?;
+                let secrets = CellSecrets::from(&office.secrets);
+                let planes = Planes::start(config, networks, &secrets, connector.channel(), stop)?;
+                planes.show(ops);
+                office.office.bill(planes.spool.clone());
+                Ok(Self { office: Some(office), planes: Some(planes) })
+            }
+            Part::Office => {
+                let (address, carrier) = fleet::listen(config).await?;
+                let carrier = (Some(address), carrier);
+                let office = StaffedOffice::start(config, networks, carrier, ops, stop).await?;
+                Ok(Self { office: Some(office), planes: None })
+            }
+            Part::Planes => {
+                let channel = fleet::channel(config)?;
+                let secrets = CellSecrets::load(config)?;
+                let planes = Planes::start(config, networks, &secrets, channel.clone(), stop)?;
+                planes.show(ops);
+                planes.ship_usage(config, channel, stop);
+                Ok(Self { office: None, planes: Some(planes) })
+            }
         }
-    });
-    Ok(Admin { address, task })
+    }
+
+    fn addresses(&self, ops: &ops::Ops, simulator: Option<&Simulator>) -> Addresses {
+        Addresses {
+            clients: self.planes.as_ref().map(|planes| planes.address),
+            admin: self.office.as_ref().map(|staffed| staffed.office.admin),
+            fleet: self.office.as_ref().and_then(|staffed| staffed.fleet),
+            ops: ops.address,
+            simulator: simulator.map(Simulator::addr),
+        }
+    }
+
+    /// Waits until there is a configuration to serve by; next to its control plane, until it is what is configured now:
+    /// clients may come with a key that was just made.
+    async fn configured(&self) {
+        let Some(planes) = &self.planes else { return };
+        planes.configuration.loaded().await;
+        if let Some(staffed) = &self.office {
+            let publisher = staffed.office.control.publisher();
+            publisher.applied_everywhere(publisher.head()).await;
+        }
+    }
+
+    /// Lets running requests end, then everything else.
+    async fn end(self, stop: &CancellationToken) {
+        if let Some(staffed) = &self.office {
+            staffed.office.stop_serving().await;
+        }
+        if let Some(planes) = &self.planes {
+            planes.drain(DRAIN, LAST_WORDS).await;
+        }
+        stop.cancel();
+        if let Some(staffed) = self.office {
+            staffed.office.end().await;
+        }
+        if let Some(planes) = self.planes {
+            planes.close(LAST_WORDS).await;
+        }
+    }
+}
+
+impl StaffedOffice {
+    async fn start(
+        config: &Config,
+        networks: Networks,
+        (fleet, carrier): (Option<SocketAddr>, Carrier),
+        ops: &ops::Ops,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let secrets = Secrets::load(config)?;
+        let office = Office::start(config, networks, &secrets, carrier, ops, stop).await?;
+        Ok(Self { office, secrets, fleet })
+    }
 }
 
 fn announce(
     config: &Config,
     addresses: &Addresses,
     seeded: Option<&demo::Seeded>,
-    secrets: &Secrets,
+    office: Option<&StaffedOffice>,
 ) -> anyhow::Result<()> {
+    let shown = |address: Option<SocketAddr>| address.map(tracing::field::display);
     tracing::info!(
-        clients = %addresses.clients,
-        admin = %addresses.admin,
+        clients = shown(addresses.clients),
+        admin = shown(addresses.admin),
+        fleet = shown(addresses.fleet),
         ops = %addresses.ops,
         "ready"
     );
-    match seeded {
-        Some(seeded) => demo::announce(config, addresses, seeded, secrets),
-        None => {
-            output::note(&format!("serving clients on http://{}/v1", addresses.clients));
-            Ok(())
-        }
+    if let (Some(seeded), Some(office)) = (seeded, office) {
+        return demo::announce(config, addresses, seeded, &office.secrets);
     }
+    match (addresses.clients, addresses.fleet) {
+        (Some(clients), _) => output::note(&format!("serving clients on http://{clients}/v1")),
+        (None, Some(fleet)) => output::note(&format!("serving data planes on http://{fleet}")),
+        (None, None) => {}
+    }
+    Ok(())
 }
 
 /// Waits for a task that was told to stop; one that does not listen is left behind.

@@ -8,7 +8,6 @@ use crate::metric;
 use crate::now;
 use crate::rating::PriceHistory;
 use domain::id::Partition;
-use links::spool::SpoolError;
 use links::usage::{UsageSource, UsageSourceError};
 use proto::usage::v1::UsageEnvelope;
 use std::time::Duration;
@@ -107,7 +106,7 @@ impl Consumer {
                         self.pause(self.settings.linger).await;
                     }
                 }
-                Err(UsageSourceError::Spool(SpoolError::Closed)) => return,
+                Err(UsageSourceError::Closed) => return,
                 Err(error) => {
                     tracing::error!(%error, "usage events cannot be read; trying again");
                     self.pause(self.wait_after(failures)).await;
@@ -175,8 +174,7 @@ impl Consumer {
 
     /// Tells the source what it may forget, and asks for what is missing.
     async fn tell(&mut self, applied: &Applied) {
-        let UsageSource::Spool { spool, .. } = &self.source;
-        let current = spool.incarnation();
+        let current = self.source.incarnation();
         let marks: Vec<(Partition, u64)> = applied
             .billed
             .iter()

@@ -6,10 +6,10 @@ use crate::body::request::ClientRequest;
 use crate::dialect::{Facts, Reported};
 use crate::limits::LimitTicket;
 use crate::pipeline::admit::AdmitOrder;
-use crate::pipeline::authenticate::Caller;
+use crate::pipeline::authenticate::{self, Caller};
 use crate::pipeline::route::{Candidate, RoutePlan};
 use crate::pipeline::settle;
-use crate::plane::Shared;
+use crate::plane::{Shared, now};
 use crate::purse::PurseHold;
 use crate::record::Record;
 use crate::trace::RequestTrace;
@@ -119,10 +119,10 @@ impl Admission {
         }
     }
 
-    /// The key was revoked since: no new attempt, and no more money, so that a stream ends within what it holds.
+    /// The key or its org was revoked since: no new attempt, and no more money, so that a stream ends within what it holds.
     pub(crate) fn is_withdrawn(&self) -> bool {
-        let known = self.plane.parts.configuration.key(&self.caller.key.key.digest);
-        known.is_none_or(|entry| entry.key.disabled)
+        let digest = &self.caller.key.key.digest;
+        authenticate::caller(&self.plane.parts.configuration, digest, now()).is_err()
     }
 
     pub(crate) fn request_id(&self) -> &str {

@@ -11,6 +11,8 @@ mod p1_no_overspend;
 mod p2_nothing_lost;
 mod full_disk;
 mod p3_fair_stop;
+mod p5_everywhere_at_once;
+mod p6_keeps_serving;
 mod p7_faithful;
 mod failover;
 mod streams_broken;

@@ -2,7 +2,7 @@
 
 use super::wire::{self, Unreadable};
 use super::{EscrowLinkSettings, FromDataPlane, Hello, ToDataPlane};
-use crate::reconnect::Backoff;
+use crate::reconnect::{self, Ended, Link};
 use futures::{StreamExt, stream};
 use parking_lot::Mutex;
 use proto::escrow::v1::escrow_service_client::EscrowServiceClient;
@@ -10,10 +10,9 @@ use proto::escrow::v1::{SyncRequest, SyncResponse};
 use std::sync::Arc;
 use thiserror::Error;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
 use tonic::transport::Channel;
-use tonic::{Status, Streaming};
 
 /// There is no control plane to ask. The caller is told to try again (503), never that it has no money.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -75,21 +74,6 @@ impl EscrowLink {
     }
 }
 
-/// Why a connection, or the attempt at one, ended.
-#[derive(Debug, Error)]
-enum Ended {
-    #[error("the control plane did not accept in time")]
-    NotAccepted,
-    #[error("the control plane ended it")]
-    ByControlPlane,
-    #[error("{}: {}", .0.code(), .0.message())]
-    Broken(#[from] Status),
-    #[error("the control plane sent {0}")]
-    Refused(#[from] Unreadable),
-    #[error("nobody listens to the link any more")]
-    Dropped,
-}
-
 /// What keeps the link.
 struct Keeper {
     client: EscrowServiceClient<Channel>,
@@ -99,42 +83,47 @@ struct Keeper {
     settings: EscrowLinkSettings,
 }
 
+impl Link for Keeper {
+    type Own = Unreadable;
+    const NAME: &'static str = "escrow";
+
+    async fn live(&mut self) -> Ended<Unreadable> {
+        match self.connect().await {
+            Ok(responses) => self.serve(responses).await,
+            Err(ended) => ended,
+        }
+    }
+}
+
 impl Keeper {
     async fn keep(self) {
         let link = self.link.clone();
         let messages = self.messages.clone();
         tokio::select! {
             () = messages.closed() => {}
-            () = self.come_back_for_ever() => {}
+            () = self.come_back() => {}
         }
         link.connection.lock().take();
     }
 
-    async fn come_back_for_ever(mut self) {
-        let mut backoff = Backoff::new("escrow", self.settings.reconnect);
-        loop {
-            let began = Instant::now();
-            let ended = match self.connect().await {
-                Ok(responses) => self.serve(responses).await,
-                Err(ended) => ended,
-            };
-            backoff.rest(began, &ended).await;
-        }
+    async fn come_back(mut self) {
+        let settings = self.settings.reconnect;
+        reconnect::come_back_for_ever(&mut self, settings).await;
     }
 
-    async fn connect(&mut self) -> Result<Streaming<SyncResponse>, Ended> {
+    async fn connect(&mut self) -> Result<Streaming<SyncResponse>, Ended<Unreadable>> {
         let hello = wire::hello_to_wire(&(self.hello)());
         let (queue, waiting) = mpsc::channel(self.settings.waiting_to_send.max(1));
         let requests = stream::iter([hello]).chain(ReceiverStream::new(waiting));
-        let accepted = timeout(self.settings.reconnect.accept_timeout, self.client.sync(requests));
-        let responses = accepted.await.map_err(|_| Ended::NotAccepted)??.into_inner();
+        let call = self.client.sync(requests);
+        let responses = reconnect::accepted(&self.settings.reconnect, call).await?;
         *self.link.connection.lock() = Some(queue);
         Ok(responses)
     }
 
     /// Reads until the end. `Disconnected` comes after the last message that could be sent on this connection, and before the
     /// first that can be sent on the next: whoever waits for an answer when it comes will not get one.
-    async fn serve(&self, mut responses: Streaming<SyncResponse>) -> Ended {
+    async fn serve(&self, mut responses: Streaming<SyncResponse>) -> Ended<Unreadable> {
         let ended = self.read(&mut responses).await;
         self.link.connection.lock().take();
         match self.messages.send(ToDataPlane::Disconnected).await {
@@ -143,7 +132,7 @@ impl Keeper {
         }
     }
 
-    async fn read(&self, responses: &mut Streaming<SyncResponse>) -> Ended {
+    async fn read(&self, responses: &mut Streaming<SyncResponse>) -> Ended<Unreadable> {
         loop {
             if let Err(ended) = self.read_one(responses).await {
                 return ended;
@@ -151,9 +140,12 @@ impl Keeper {
         }
     }
 
-    async fn read_one(&self, responses: &mut Streaming<SyncResponse>) -> Result<(), Ended> {
+    async fn read_one(
+        &self,
+        responses: &mut Streaming<SyncResponse>,
+    ) -> Result<(), Ended<Unreadable>> {
         let message = responses.message().await?.ok_or(Ended::ByControlPlane)?;
-        let message = wire::response_from_wire(message)?;
+        let message = wire::response_from_wire(message).map_err(Ended::Here)?;
         self.messages.send(message).await.map_err(|_| Ended::Dropped)
     }
 }

@@ -3,7 +3,7 @@
 use super::assembly::{Assembly, ProtocolError};
 use super::objects::ObjectId;
 use super::{FeedHello, FeedUpdate, Heartbeat, SubscriberSettings, UnreadableChange};
-use crate::reconnect::Backoff;
+use crate::reconnect::{self, Ended, Link};
 use domain::id::Revision;
 use futures::{Stream, StreamExt, stream};
 use prost::Message;
@@ -12,10 +12,9 @@ use proto::feed::v1::{Ack, Hello, Reject, SyncRequest, SyncResponse, sync_reques
 use std::sync::Arc;
 use thiserror::Error;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
+use tonic::Streaming;
 use tonic::transport::Channel;
-use tonic::{Status, Streaming};
 
 /// Follows the feed for ever. Dropping it ends that.
 #[derive(Debug)]
@@ -146,21 +145,13 @@ fn within(bytes: usize, rejects: impl Iterator<Item = Reject>) -> Vec<Reject> {
     told
 }
 
-/// Why a connection, or the attempt at one, ended.
+/// What ends a connection on this side.
 #[derive(Debug, Error)]
-enum Ended {
-    #[error("the control plane did not accept in time")]
-    NotAccepted,
-    #[error("the control plane ended it")]
-    ByControlPlane,
-    #[error("{}: {}", .0.code(), .0.message())]
-    Broken(#[from] Status),
+enum Own {
     #[error("the control plane sent {0}")]
     Refused(#[from] ProtocolError),
-    #[error("this side asks for a whole snapshot")]
+    #[error("a whole snapshot is asked for")]
     StartsOver,
-    #[error("the subscriber was dropped")]
-    Dropped,
 }
 
 struct Follower {
@@ -176,37 +167,44 @@ struct Follower {
     settings: SubscriberSettings,
 }
 
+impl Link for Follower {
+    type Own = Own;
+    const NAME: &'static str = "feed";
+
+    async fn live(&mut self) -> Ended<Own> {
+        let ended = match self.connect().await {
+            Ok(responses) => self.read(responses).await,
+            Err(ended) => ended,
+        };
+        match &ended {
+            Ended::Here(Own::StartsOver) => {
+                self.wants_all = true;
+                self.assembly.forget();
+            }
+            Ended::Here(Own::Refused(refusal @ ProtocolError::TooLarge { .. })) => {
+                self.report(refusal);
+            }
+            _ => {}
+        }
+        ended
+    }
+}
+
 impl Follower {
     async fn follow(mut self) {
-        let mut backoff = Backoff::new("feed", self.settings.reconnect);
-        loop {
-            let began = Instant::now();
-            let ended = match self.connect().await {
-                Ok(responses) => self.read(responses).await,
-                Err(ended) => ended,
-            };
-            match &ended {
-                Ended::Dropped => return,
-                Ended::StartsOver => {
-                    self.wants_all = true;
-                    self.assembly.forget();
-                }
-                Ended::Refused(refusal @ ProtocolError::TooLarge { .. }) => self.report(refusal),
-                _ => {}
-            }
-            backoff.rest(began, &ended).await;
-        }
+        let settings = self.settings.reconnect;
+        reconnect::come_back_for_ever(&mut self, settings).await;
     }
 
-    async fn connect(&mut self) -> Result<Streaming<SyncResponse>, Ended> {
+    async fn connect(&mut self) -> Result<Streaming<SyncResponse>, Ended<Own>> {
         self.assembly.start_over();
         let requests = requests(&self.hello, self.wants_all, self.acks.subscribe());
-        let accepted = timeout(self.settings.reconnect.accept_timeout, self.client.sync(requests));
-        Ok(accepted.await.map_err(|_| Ended::NotAccepted)??.into_inner())
+        let call = self.client.sync(requests);
+        reconnect::accepted(&self.settings.reconnect, call).await
     }
 
     /// Reads until the end. Sends nothing: what the control plane sees of this side is how fast it reads, and its acks.
-    async fn read(&mut self, mut responses: Streaming<SyncResponse>) -> Ended {
+    async fn read(&mut self, mut responses: Streaming<SyncResponse>) -> Ended<Own> {
         loop {
             if let Err(ended) = self.read_one(&mut responses).await {
                 return ended;
@@ -214,12 +212,15 @@ impl Follower {
         }
     }
 
-    async fn read_one(&mut self, responses: &mut Streaming<SyncResponse>) -> Result<(), Ended> {
+    async fn read_one(
+        &mut self,
+        responses: &mut Streaming<SyncResponse>,
+    ) -> Result<(), Ended<Own>> {
         let message = tokio::select! {
             message = responses.message() => message?.ok_or(Ended::ByControlPlane)?,
-            () = self.anew.notified() => return Err(Ended::StartsOver),
+            () = self.anew.notified() => return Err(Ended::Here(Own::StartsOver)),
         };
-        let update = self.assembly.take(message)?;
+        let update = self.assembly.take(message).map_err(|wrong| Ended::Here(wrong.into()))?;
         if let Some(heartbeat) = self.assembly.take_heartbeat() {
             self.heartbeats.send_replace(Some(heartbeat));
         }

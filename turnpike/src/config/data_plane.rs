@@ -24,6 +24,8 @@ pub(crate) struct DataPlane {
     pub(crate) name: String,
     /// The cell it belongs to.
     pub(crate) cell: String,
+    /// Where its control plane is, when that is another process.
+    pub(crate) control_plane_addr: String,
     /// Threads that serve clients; absent: one per processor.
     pub(crate) cores: Option<NonZeroUsize>,
     /// What it goes by, and how long.
@@ -47,6 +49,7 @@ impl Default for DataPlane {
             trusted_proxies: Vec::new(),
             name: "local".to_owned(),
             cell: "local".to_owned(),
+            control_plane_addr: "http://127.0.0.1:7071".to_owned(),
             cores: None,
             configuration: Configuration::default(),
             limits: Limits::default(),

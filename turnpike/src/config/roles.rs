@@ -77,7 +77,7 @@ pub(crate) struct Egress {
 pub(crate) struct ControlPlane {
     /// The admin API.
     pub(crate) admin_listen: SocketAddr,
-    /// Feed and escrow, for data planes of other processes; accepted by `up`, which needs no such listener.
+    /// Feed, escrow and usage, for data planes of other processes; unused while all roles share one.
     pub(crate) fleet_listen: SocketAddr,
     /// Console and status page; accepted, so that one file serves every version.
     pub(crate) console_listen: SocketAddr,

@@ -20,6 +20,14 @@ pub(crate) struct Secrets {
     pub(crate) pepper: [u8; SECRET_BYTES],
 }
 
+/// What of it a data plane needs.
+pub(crate) struct CellSecrets {
+    /// What upstream credentials are encrypted with.
+    pub(crate) seal_key: [u8; SECRET_BYTES],
+    /// What keys are hashed with.
+    pub(crate) pepper: [u8; SECRET_BYTES],
+}
+
 /// Secrets that cannot be had.
 #[derive(Debug, Error)]
 pub(crate) enum SecretsError {
@@ -37,6 +45,13 @@ pub(crate) enum SecretsError {
         .0.display()
     )]
     Lost(PathBuf),
+    /// Only a control plane makes them.
+    #[error(
+        "{} is missing: a data plane needs the one of its control plane; copy it, or name it in control_plane.seal_key_file \
+         and control_plane.pepper_file",
+        .0.display()
+    )]
+    NotHere(PathBuf),
     /// Not what a secret looks like.
     #[error("{} does not hold 64 hexadecimal digits", .0.display())]
     Malformed(PathBuf),
@@ -88,6 +103,26 @@ fn files(config: &Config) -> [PathBuf; 3] {
         place(&settings.seal_key_file, "seal.key"),
         place(&settings.pepper_file, "pepper.key"),
     ]
+}
+
+impl CellSecrets {
+    /// Reads them; none is ever made here.
+    ///
+    /// # Errors
+    /// When a file is missing or cannot be read.
+    pub(crate) fn load(config: &Config) -> Result<Self, SecretsError> {
+        let [_, seal_file, pepper_file] = files(config);
+        let read = |path: PathBuf| {
+            if path.exists() { key(&path) } else { Err(SecretsError::NotHere(path)) }
+        };
+        Ok(Self { seal_key: read(seal_file)?, pepper: read(pepper_file)? })
+    }
+}
+
+impl From<&Secrets> for CellSecrets {
+    fn from(secrets: &Secrets) -> Self {
+        Self { seal_key: secrets.seal_key, pepper: secrets.pepper }
+    }
 }
 
 /// Drafts of all are on the disk before the first is moved into place, so that a crash in between is no loss.

@@ -131,17 +131,24 @@ pub(super) fn announce(
 ) -> anyhow::Result<()> {
     let simulator =
         addresses.simulator.map(|address| format!("http://{address}")).unwrap_or_default();
-    let base_url = format!("http://{}/v1", addresses.clients);
+    // A data plane of another process is where the same configuration says.
+    let clients = addresses.clients.unwrap_or(config.data_plane.listen);
+    let base_url = format!("http://{clients}/v1");
+    let url = |address: Option<SocketAddr>| address.map(|it| format!("http://{it}"));
     let lines = [
         ("OPENAI_BASE_URL", base_url.clone()),
         ("OPENAI_API_KEY", seeded.secret.clone()),
-        ("TURNPIKE_ADMIN_ADDR", format!("http://{}", addresses.admin)),
+        ("TURNPIKE_ADMIN_ADDR", url(addresses.admin).unwrap_or_default()),
         ("TURNPIKE_ADMIN_TOKEN", secrets.operator_token.clone()),
         ("TURNPIKE_OPS_ADDR", format!("http://{}", addresses.ops)),
         ("TURNPIKE_SIMULATOR_ADDR", simulator),
     ];
-    let text: String =
-        lines.iter().map(|(name, value)| format!("export {name}='{value}'\n")).collect();
+    let fleet = url(addresses.fleet).map(|address| ("TURNPIKE_FLEET_ADDR", address));
+    let text: String = lines
+        .iter()
+        .chain(&fleet)
+        .map(|(name, value)| format!("export {name}='{value}'\n"))
+        .collect();
     let file = config.data_dir.join("demo.env");
     write_private(&file, &text)?;
     output::note(&format!(

@@ -1,9 +1,7 @@
-//! The data plane of this process: its spool, money, configuration and listener, joined to the control plane by gRPC over
-//! an in-memory pipe.
+//! The data plane of this process: its spool, money, configuration and listener, joined to a control plane by gRPC.
 
 use super::ops::Ops;
-use crate::config::{Config, LoggedRequests, Secrets};
-use control_plane::ControlPlane;
+use crate::config::{CellSecrets, Config, LoggedRequests};
 use data_plane::configuration::{
     Configuration, ConfigurationSettings, DiskSettings, GuardSettings,
 };
@@ -16,13 +14,11 @@ use domain::key::Pepper;
 use domain::network::Networks;
 use domain::time::Timestamp;
 use links::account::{AccountLink, AccountLinkSettings};
-use links::content::{
-    ContentKey, ContentLink, ContentLinkSettings, ContentListener, content_listener,
-};
-use links::escrow::{EscrowLink, EscrowListener, escrow_listener};
+use links::content::{ContentKey, ContentLink, ContentLinkSettings};
+use links::escrow::EscrowLink;
 use links::feed::{FeedHello, FeedSubscriber, SubscriberSettings};
-use links::pipe::pipe;
 use links::spool::{Recovered, Spool, SpoolSettings};
+use links::usage::{ShipperSettings, ship_usage};
 use proto::usage::v1::SliceMark;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -31,42 +27,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tonic::transport::{Channel, Server};
+use tonic::transport::Channel;
 
 /// How often the number of running requests is looked at while draining.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
-
-/// Serves feed, escrow, accounts and contents on a pipe, and gives the data plane's end of it.
-pub(super) fn fleet(control: &ControlPlane, stop: &CancellationToken) -> Fleet {
-    let (listener, connector) = pipe();
-    let (escrow_service, escrow) = escrow_listener();
-    let (content_service, contents) = content_listener();
-    let feed_service = control.publisher().service();
-    let account_service = control.account_service();
-    let stopped = stop.clone().cancelled_owned();
-    let task = tokio::spawn(async move {
-        let server = Server::builder()
-            .add_service(feed_service)
-            .add_service(escrow_service)
-            .add_service(content_service)
-            .add_service(account_service);
-        if let Err(error) = server.serve_with_incoming_shutdown(listener, stopped).await {
-            tracing::error!(%error, "the fleet services stopped");
-        }
-    });
-    Fleet { task, channel: connector.channel(), escrow, contents }
-}
-
-/// What data planes reach.
-pub(super) struct Fleet {
-    pub(super) task: JoinHandle<()>,
-    /// The data planes' end.
-    pub(super) channel: Channel,
-    /// Wants of money.
-    pub(super) escrow: EscrowListener,
-    /// Prompts and completions to be kept.
-    pub(super) contents: ContentListener,
-}
 
 /// A running data plane.
 pub(super) struct Planes {
@@ -83,7 +47,7 @@ impl Planes {
     pub(super) fn start(
         config: &Config,
         networks: Networks,
-        secrets: &Secrets,
+        secrets: &CellSecrets,
         channel: Channel,
         stop: &CancellationToken,
     ) -> anyhow::Result<Self> {
@@ -126,6 +90,13 @@ impl Planes {
         plane.remember(used_keys);
         listener.serve(&plane)?;
         Ok(Self { address, configuration, spool, plane, keeper })
+    }
+
+    /// Sends what it writes down to billing in another process.
+    pub(super) fn ship_usage(&self, config: &Config, channel: Channel, stop: &CancellationToken) {
+        let (name, spool) = (config.data_plane.name.clone(), self.spool.clone());
+        let settings = ShipperSettings::default();
+        tokio::spawn(ship_usage(channel, name, spool, settings, stop.clone()));
     }
 
     /// What operators are shown of it.
@@ -198,7 +169,7 @@ fn close_open(recovered: Recovered) -> Vec<SliceMark> {
     slices
 }
 
-fn content_sink(config: &Config, secrets: &Secrets, channel: Channel) -> ContentSink {
+fn content_sink(config: &Config, secrets: &CellSecrets, channel: Channel) -> ContentSink {
     let from = &config.data_plane.content;
     let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     let settings = ContentLinkSettings {
@@ -243,7 +214,7 @@ fn traces(config: &Config) -> Option<TraceSettings> {
     })
 }
 
-fn configuration_settings(config: &Config, secrets: &Secrets) -> ConfigurationSettings {
+fn configuration_settings(config: &Config, secrets: &CellSecrets) -> ConfigurationSettings {
     let from = &config.data_plane.configuration;
     ConfigurationSettings {
         disk: Some(DiskSettings {

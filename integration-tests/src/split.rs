@@ -1,0 +1,198 @@
+//! `turnpike` as two processes on one data directory: the control plane with billing, and a data plane. Either can die and
+//! come back alone; the simulator is a third one.
+
+use crate::cli::Cli;
+use crate::client::Client;
+use crate::demo_env::{self, DemoEnv};
+use crate::gateway::redirect_upstreams;
+use crate::http::{Reply, Request};
+use crate::org::{NewOrg, OrgHandle, create};
+use crate::patience::eventually;
+use crate::process::Process;
+use crate::simulator::SimulatorProcess;
+use rustix::process::Signal;
+use serde_json::Value;
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tempfile::TempDir;
+
+const STOP: Duration = Duration::from_secs(10);
+
+/// Two processes, each running or not. Killed when dropped.
+pub struct SplitGateway {
+    // Before the folder that holds what they said.
+    office: Option<Process>,
+    plane: Option<Process>,
+    face: DemoEnv,
+    variables: Vec<(String, String)>,
+    simulator: SimulatorProcess,
+    folder: TempDir,
+}
+
+impl SplitGateway {
+    /// Both, with these settings, ready to serve.
+    pub async fn start(settings: &[(&str, &str)]) -> Self {
+        let folder = TempDir::with_prefix("turnpike-it-").unwrap();
+        for name in ["office", "plane"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        let simulator = SimulatorProcess::start().await;
+        let mut variables = listeners();
+        let named = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        variables.extend(settings.iter().map(named));
+        let office = spawn_office(&variables, folder.path());
+        let face = office_ready(&folder.path().join("data"), None).await;
+        let mut split =
+            Self { office: Some(office), plane: None, face, variables, simulator, folder };
+        redirect_upstreams(&split.admin(), split.simulator.url()).await;
+        split.start_plane().await;
+        split
+    }
+
+    /// The data directory of both.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// The command line, as the operator.
+    #[must_use]
+    pub fn admin(&self) -> Cli {
+        Cli::new(self.face.get("TURNPIKE_ADMIN_ADDR"), self.face.get("TURNPIKE_ADMIN_TOKEN"))
+    }
+
+    /// A client of the data plane.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        Client::new(self.face.get("OPENAI_BASE_URL"))
+    }
+
+    /// The simulator that serves its upstreams.
+    #[must_use]
+    pub fn simulator(&self) -> &SimulatorProcess {
+        &self.simulator
+    }
+
+    /// What the data plane said, in all its lives.
+    #[must_use]
+    pub fn plane_said(&self) -> String {
+        let said = fs::read(self.folder.path().join("plane/stderr.log")).unwrap_or_default();
+        String::from_utf8_lossy(&said).into_owned()
+    }
+
+    /// A customer of `global` on the plan `demo`, with money and a key.
+    pub async fn new_org(&self, name: &str, credit: &str) -> OrgHandle {
+        create(&self.admin(), &self.client(), NewOrg { credit, ..NewOrg::named(name) }).await
+    }
+
+    /// `POST /v1/chat/completions`, the whole answer.
+    pub async fn chat(&self, key: &str, body: Value) -> Reply {
+        self.client().chat(key, body).await.unwrap()
+    }
+
+    /// What the data plane's ops listener answers.
+    pub async fn plane_ops(&self, path: &str) -> Reply {
+        let ops = Client::new(self.variable("PLANE_OPS"));
+        ops.try_send(&Request::get(path)).await.unwrap()
+    }
+
+    /// Begins another life of the control plane.
+    pub async fn start_office(&mut self) {
+        let before = demo_env::edition(&self.data_dir());
+        self.office = Some(spawn_office(&self.variables, self.folder.path()));
+        self.face = office_ready(&self.data_dir(), before).await;
+    }
+
+    /// Ends the control plane at once.
+    pub async fn kill_office(&mut self) {
+        self.office.take().unwrap().kill9().await;
+    }
+
+    /// Begins another life of the data plane; returns once it serves.
+    pub async fn start_plane(&mut self) {
+        self.launch_plane();
+        let ops = Client::new(self.variable("PLANE_OPS"));
+        eventually("the data plane is ready", async || {
+            let ready = ops.try_send(&Request::get("/readyz")).await;
+            ready.is_ok_and(|reply| reply.status == 200).then_some(())
+        })
+        .await;
+    }
+
+    /// The same without waiting for it to be ready.
+    pub fn launch_plane(&mut self) {
+        let mut variables = self.variables.clone();
+        let ops = self.variable("PLANE_OPS").trim_start_matches("http://").to_owned();
+        variables.push(("TURNPIKE__OPS__LISTEN".to_owned(), ops));
+        let data_dir = self.data_dir();
+        let arguments = ["up", "--roles", "data-plane", "--data-dir", data_dir.to_str().unwrap()];
+        self.plane =
+            Some(Process::spawn(&arguments, &variables, &self.folder.path().join("plane")));
+    }
+
+    /// Ends the data plane at once.
+    pub async fn kill_plane(&mut self) {
+        self.plane.take().unwrap().kill9().await;
+    }
+
+    /// SIGTERM to the data plane; it must end well and in time.
+    pub async fn stop_plane(&mut self) {
+        let mut plane = self.plane.take().unwrap();
+        plane.signal(Signal::TERM);
+        let exited = plane.end(STOP).await;
+        assert_eq!(exited.code, Some(0), "{}", exited.stderr);
+    }
+
+    /// Changes a setting of the lives that begin from here on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.variables.push((name.to_owned(), value.to_owned()));
+    }
+
+    fn variable(&self, name: &str) -> &str {
+        let found = self.variables.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str()).unwrap()
+    }
+}
+
+/// Ports that stay the same from one life to the next.
+fn listeners() -> Vec<(String, String)> {
+    let held: Vec<TcpListener> =
+        (0..4).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let [clients, fleet, plane_ops, simulator] =
+        [0, 1, 2, 3].map(|index: usize| held[index].local_addr().unwrap().to_string());
+    let any = "127.0.0.1:0".to_owned();
+    let named = [
+        ("TURNPIKE__DATA_PLANE__LISTEN", clients),
+        ("TURNPIKE__CONTROL_PLANE__FLEET_LISTEN", fleet.clone()),
+        ("TURNPIKE__DATA_PLANE__CONTROL_PLANE_ADDR", format!("http://{fleet}")),
+        ("PLANE_OPS", format!("http://{plane_ops}")),
+        ("TURNPIKE__CONTROL_PLANE__ADMIN_LISTEN", any.clone()),
+        ("TURNPIKE__CONTROL_PLANE__CONSOLE_LISTEN", any.clone()),
+        ("TURNPIKE__OPS__LISTEN", any),
+        // Where the simulator is; a data plane apart from the demo has to be told.
+        ("TURNPIKE__EGRESS__ALLOWED_NETWORKS", "[127.0.0.0/8]".to_owned()),
+        // On another port than last time, the demo would lead its upstreams back to its own simulator.
+        ("TURNPIKE__SIMULATOR__LISTEN", simulator),
+    ];
+    named.map(|(name, value)| (name.to_owned(), value)).to_vec()
+}
+
+fn spawn_office(variables: &[(String, String)], folder: &Path) -> Process {
+    let data_dir = folder.join("data");
+    let data_dir = data_dir.to_str().unwrap();
+    let arguments = ["up", "--demo", "--roles", "control-plane,billing", "--data-dir", data_dir];
+    Process::spawn(&arguments, variables, &folder.join("office"))
+}
+
+async fn office_ready(data_dir: &Path, before: Option<demo_env::Edition>) -> DemoEnv {
+    eventually("the control plane is ready", async || {
+        let is_new = demo_env::edition(data_dir) != before;
+        let face = is_new.then(|| DemoEnv::read(data_dir))?;
+        let ops = Client::new(face.get("TURNPIKE_OPS_ADDR"));
+        let ready = ops.try_send(&Request::get("/readyz")).await;
+        ready.is_ok_and(|reply| reply.status == 200).then_some(face)
+    })
+    .await
+}

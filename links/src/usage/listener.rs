@@ -1,0 +1,162 @@
+//! Billing's end: each data plane that connects is a source of its own. What was not told to it, or came in vain, comes
+//! again on its next connection.
+
+use super::UsageSourceError;
+use domain::id::Partition;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use proto::usage::v1::usage_service_server::{UsageService, UsageServiceServer};
+use proto::usage::v1::{
+    BilledMarks, BilledPartition, Rewind, ShipHello, ShipRequest, ShipResponse, UsageEnvelope,
+    ship_request, ship_response,
+};
+use std::collections::VecDeque;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+/// Connections that may wait to be taken.
+const BACKLOG: usize = 64;
+/// Marks that may wait to be sent to one data plane.
+const WAITING_MARKS: usize = 16;
+/// How long a data plane may take to say who it is, or to take a mark.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Bytes of one batch.
+const MESSAGE_BYTES: usize = 64 * 1024 * 1024;
+
+/// The gRPC service: lets data planes in.
+#[derive(Debug)]
+pub struct UsageDoor {
+    accepted: mpsc::Sender<UsageConnection>,
+}
+
+/// Where billing takes the connections from. Dropping it turns new ones away.
+#[derive(Debug)]
+pub struct UsageListener {
+    accepted: mpsc::Receiver<UsageConnection>,
+}
+
+/// One data plane that ships. Dropping it ends the connection.
+#[derive(Debug)]
+pub struct UsageConnection {
+    hello: ShipHello,
+    requests: Streaming<ShipRequest>,
+    responses: mpsc::Sender<Result<ShipResponse, Status>>,
+    /// Came and not taken yet.
+    waiting: VecDeque<UsageEnvelope>,
+}
+
+/// A service and its listener.
+#[must_use]
+pub fn usage_listener() -> (UsageServiceServer<UsageDoor>, UsageListener) {
+    let (sender, accepted) = mpsc::channel(BACKLOG);
+    let service = UsageServiceServer::new(UsageDoor { accepted: sender });
+    (service.max_decoding_message_size(MESSAGE_BYTES), UsageListener { accepted })
+}
+
+impl UsageListener {
+    /// The next data plane that connects. `None` once the service is gone. Safe to cancel.
+    pub async fn accept(&mut self) -> Option<UsageConnection> {
+        self.accepted.recv().await
+    }
+}
+
+impl UsageConnection {
+    /// Who ships.
+    #[must_use]
+    pub fn data_plane(&self) -> &str {
+        &self.hello.data_plane
+    }
+
+    pub(super) const fn incarnation(&self) -> u64 {
+        self.hello.incarnation
+    }
+
+    pub(super) async fn next_batch(
+        &mut self,
+        max: usize,
+    ) -> Result<Vec<UsageEnvelope>, UsageSourceError> {
+        while self.waiting.is_empty() {
+            let request = self.requests.message().await.map_err(|status| self.over(&status))?;
+            let request = request.ok_or(UsageSourceError::Closed)?;
+            let Some(ship_request::Message::Batch(batch)) = request.message else {
+                return Err(self.refuse("after the hello only batches may come"));
+            };
+            let is_its_own = |event: &UsageEnvelope| event.data_plane == self.hello.data_plane;
+            if !batch.events.iter().all(is_its_own) {
+                return Err(self.refuse("a data plane ships its own events alone"));
+            }
+            self.waiting.extend(batch.events);
+        }
+        let count = max.max(1).min(self.waiting.len());
+        Ok(self.waiting.drain(..count).collect())
+    }
+
+    pub(super) async fn billed(&self, marks: &[(Partition, u64)]) -> Result<(), UsageSourceError> {
+        let partitions = marks
+            .iter()
+            .map(|(partition, next_seq)| BilledPartition {
+                partition: partition.0,
+                next_seq: *next_seq,
+            })
+            .collect();
+        let billed = ship_response::Message::Billed(BilledMarks { partitions });
+        let sent = timeout(PATIENCE, self.responses.send(response(billed))).await;
+        sent.ok().and_then(Result::ok).ok_or(UsageSourceError::Closed)
+    }
+
+    pub(super) fn rewind(&mut self) {
+        self.waiting.clear();
+        let rewind = response(ship_response::Message::Rewind(Rewind {}));
+        if self.responses.try_send(rewind).is_err() {
+            tracing::warn!(
+                data_plane = self.data_plane(),
+                "it is not asked for missing usage events now; its next connection brings them"
+            );
+        }
+    }
+
+    fn over(&self, status: &Status) -> UsageSourceError {
+        tracing::debug!(data_plane = self.data_plane(), %status, "usage connection ended");
+        UsageSourceError::Closed
+    }
+
+    fn refuse(&self, reason: &'static str) -> UsageSourceError {
+        tracing::error!(
+            data_plane = self.data_plane(),
+            reason,
+            "a data plane broke the usage protocol"
+        );
+        drop(self.responses.try_send(Err(Status::invalid_argument(reason))));
+        UsageSourceError::Closed
+    }
+}
+
+#[tonic::async_trait]
+impl UsageService for UsageDoor {
+    type ShipStream = BoxStream<'static, Result<ShipResponse, Status>>;
+
+    async fn ship(
+        &self,
+        request: Request<Streaming<ShipRequest>>,
+    ) -> Result<Response<Self::ShipStream>, Status> {
+        let mut requests = request.into_inner();
+        let first = timeout(PATIENCE, requests.message()).await;
+        let first = first.map_err(|_| Status::deadline_exceeded("no hello came"))??;
+        let Some(ship_request::Message::Hello(hello)) = first.and_then(|it| it.message) else {
+            return Err(Status::invalid_argument("the first message must be a hello"));
+        };
+        let (responses, waiting) = mpsc::channel(WAITING_MARKS);
+        let waiting_events = VecDeque::new();
+        let connection = UsageConnection { hello, requests, responses, waiting: waiting_events };
+        let closed = |_| Status::unavailable("billing is not open");
+        self.accepted.send(connection).await.map_err(closed)?;
+        Ok(Response::new(ReceiverStream::new(waiting).boxed()))
+    }
+}
+
+fn response(message: ship_response::Message) -> Result<ShipResponse, Status> {
+    Ok(ShipResponse { message: Some(message) })
+}

@@ -1,0 +1,146 @@
+//! The data plane's end: sends what is synced and not billed, from its beginning on every connection, and trims the spool
+//! as billing says. Billing counts each event once, however often it arrives.
+
+use super::trim;
+use crate::ReconnectSettings;
+use crate::reconnect::{self, Ended, Link};
+use crate::spool::{Spool, SpoolError};
+use domain::id::Partition;
+use futures::{StreamExt, stream};
+use proto::usage::v1::usage_service_client::UsageServiceClient;
+use proto::usage::v1::{
+    BilledPartition, ShipHello, ShipRequest, ShipResponse, UsageBatch, ship_request, ship_response,
+};
+use std::convert::Infallible;
+use thiserror::Error;
+use tokio::sync::{Notify, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::Streaming;
+use tonic::transport::Channel;
+
+/// Limits of the data plane's end.
+#[derive(Clone, Copy, Debug)]
+pub struct ShipperSettings {
+    /// How it comes back.
+    pub reconnect: ReconnectSettings,
+    /// Events of one message.
+    pub batch_events: usize,
+    /// Messages that may wait to be sent before the spool is read on.
+    pub waiting_batches: usize,
+}
+
+impl Default for ShipperSettings {
+    fn default() -> Self {
+        Self { reconnect: ReconnectSettings::default(), batch_events: 500, waiting_batches: 4 }
+    }
+}
+
+/// Ships a spool to billing in another process until told to stop.
+pub async fn ship_usage(
+    channel: Channel,
+    data_plane: String,
+    spool: Spool,
+    settings: ShipperSettings,
+    token: CancellationToken,
+) {
+    let client = UsageServiceClient::new(channel);
+    let mut shipper = Shipper { client, data_plane, spool, settings };
+    tokio::select! {
+        () = token.cancelled() => {}
+        () = reconnect::come_back_for_ever(&mut shipper, settings.reconnect) => {}
+    }
+}
+
+struct Shipper {
+    client: UsageServiceClient<Channel>,
+    data_plane: String,
+    spool: Spool,
+    settings: ShipperSettings,
+}
+
+/// What ends a connection on this side.
+#[derive(Debug, Error)]
+enum NotShipped {
+    #[error("usage events cannot be read or trimmed: {0}")]
+    Spool(#[from] SpoolError),
+    #[error("billing sent a message without content")]
+    Empty,
+}
+
+type Queue = mpsc::Sender<ShipRequest>;
+
+impl Link for Shipper {
+    type Own = NotShipped;
+    const NAME: &'static str = "usage";
+
+    async fn live(&mut self) -> Ended<NotShipped> {
+        match self.ship().await {
+            Err(ended) => ended,
+            Ok(never) => match never {},
+        }
+    }
+}
+
+impl Shipper {
+    async fn ship(&mut self) -> Result<Infallible, Ended<NotShipped>> {
+        let hello = ship_request::Message::Hello(ShipHello {
+            data_plane: self.data_plane.clone(),
+            incarnation: self.spool.incarnation(),
+        });
+        let (queue, waiting) = mpsc::channel(self.settings.waiting_batches.max(1));
+        let requests = stream::iter([request(hello)]).chain(ReceiverStream::new(waiting));
+        let call = self.client.ship(requests);
+        let responses = reconnect::accepted(&self.settings.reconnect, call).await?;
+        let rewinds = Notify::new();
+        tokio::select! {
+            ended = self.send(queue, &rewinds) => ended,
+            ended = self.listen(responses, &rewinds) => ended,
+        }
+    }
+
+    async fn send(&self, queue: Queue, rewinds: &Notify) -> Result<Infallible, Ended<NotShipped>> {
+        let mut reader = self.spool.reader();
+        loop {
+            let events = tokio::select! {
+                events = reader.next_batch(self.settings.batch_events) => events,
+                () = rewinds.notified() => {
+                    reader.rewind();
+                    continue;
+                }
+            };
+            let events = match events {
+                Err(SpoolError::Closed) => return Err(Ended::Dropped),
+                events => events.map_err(|error| Ended::Here(error.into()))?,
+            };
+            let batch = ship_request::Message::Batch(UsageBatch { events });
+            queue.send(request(batch)).await.map_err(|_| Ended::ByControlPlane)?;
+        }
+    }
+
+    async fn listen(
+        &self,
+        mut responses: Streaming<ShipResponse>,
+        rewinds: &Notify,
+    ) -> Result<Infallible, Ended<NotShipped>> {
+        loop {
+            let response = responses.message().await?.ok_or(Ended::ByControlPlane)?;
+            match response.message.ok_or(Ended::Here(NotShipped::Empty))? {
+                ship_response::Message::Billed(billed) => {
+                    let marks = billed.partitions.iter().map(mark).collect();
+                    let trimmed = trim(&self.spool, marks).await;
+                    trimmed.map_err(|error| Ended::Here(error.into()))?;
+                }
+                ship_response::Message::Rewind(_) => rewinds.notify_one(),
+            }
+        }
+    }
+}
+
+fn mark(billed: &BilledPartition) -> (Partition, u64) {
+    (Partition(billed.partition), billed.next_seq)
+}
+
+fn request(message: ship_request::Message) -> ShipRequest {
+    ShipRequest { message: Some(message) }
+}
