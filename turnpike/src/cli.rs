@@ -4,8 +4,10 @@
 
 mod apply;
 mod diff;
+mod audit;
 mod key;
 mod money;
+mod operator;
 mod content;
 mod resources;
 mod simulator;
@@ -66,6 +68,12 @@ enum Command {
     /// API keys
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Who may use the admin API
+    #[command(subcommand)]
+    Operator(operator::OperatorCommand),
+    /// Who changed what
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Customers' money
     #[command(subcommand)]
     Org(money::OrgCommand),
@@ -148,6 +156,8 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Describe(args) => block_on(resources::describe(args)),
         Command::Delete(args) => block_on(resources::delete(args)),
         Command::Key(command) => block_on(key::run(command)),
+        Command::Operator(command) => block_on(operator::run(command)),
+        Command::Audit(command) => block_on(audit::run(command)),
         Command::Org(command) => block_on(money::org(command)),
         Command::Usage(args) => block_on(money::usage(args)),
         Command::Balance(args) => block_on(money::balance(args)),

@@ -109,6 +109,18 @@ impl Client {
         admin::key_service_client::KeyServiceClient::new(self.channel.clone())
     }
 
+    /// Calls about operators.
+    pub(crate) fn operators(
+        &self,
+    ) -> admin::operator_service_client::OperatorServiceClient<Authorized> {
+        admin::operator_service_client::OperatorServiceClient::new(self.channel.clone())
+    }
+
+    /// Calls about the audit chain.
+    pub(crate) fn audit(&self) -> admin::audit_service_client::AuditServiceClient<Authorized> {
+        admin::audit_service_client::AuditServiceClient::new(self.channel.clone())
+    }
+
     /// The answer of a call, or what its failure means to the user.
     pub(crate) fn answer<T>(&self, answer: Result<Response<T>, Status>) -> Result<T, Failure> {
         answer

@@ -5,6 +5,7 @@
 mod harness;
 mod samples;
 mod feed;
+mod people;
 
 mod crud;
 mod pages;
@@ -19,3 +20,7 @@ mod restart;
 mod concurrency;
 mod overload;
 mod access;
+mod matrix;
+mod operators;
+mod audit;
+mod repeats;

@@ -85,6 +85,9 @@ pub(super) struct CreateArgs {
     /// Models that it may use, as a glob; may be repeated [default: all]
     #[arg(long, value_name = "GLOB")]
     models: Vec<String>,
+    /// Names this call, so that repeating the command within a day gives the same secret; needs --name
+    #[arg(long, value_name = "ID", requires = "name")]
+    request_id: Option<String>,
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
@@ -139,7 +142,11 @@ async fn create(args: CreateArgs) -> Result<(), Failure> {
         ..KeySpec::default()
     };
     let key = Key { name: format!("{}/{name}", args.org), spec: Some(spec), ..Key::default() };
-    let request = CreateKeyRequest { key: Some(key), ..CreateKeyRequest::default() };
+    let request = CreateKeyRequest {
+        key: Some(key),
+        request_id: args.request_id.unwrap_or_default(),
+        ..CreateKeyRequest::default()
+    };
     let created = client.answer(client.keys().create_key(request).await)?;
     let name = created.key.map(|key| key.name).unwrap_or_default();
     note(&format!("key {name}; its secret is shown this once"));
@@ -156,12 +163,12 @@ fn random_name() -> String {
     bytes.into_iter().map(letter).collect()
 }
 
-fn wire_time(at: Timestamp) -> WireTime {
+pub(super) fn wire_time(at: Timestamp) -> WireTime {
     WireTime { seconds: at.as_second(), nanos: at.subsec_nanosecond() }
 }
 
 /// A moment as people write it.
-fn moment(text: &str) -> Result<Timestamp, String> {
+pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
     moment_after(Timestamp::now(), text).ok_or_else(|| {
         "write a date (2027-01-31), an RFC 3339 time, or a span such as 90d or 12h".to_owned()
     })
