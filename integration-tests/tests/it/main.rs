@@ -34,6 +34,7 @@ mod edge_paths;
 mod edge_headers;
 mod edge_upstreams;
 mod sdk;
+mod conformance;
 mod up;
 mod logs;
 mod metrics;
