@@ -66,6 +66,18 @@ async fn sealed(gateway: &Gateway, request: &str) -> Vec<u8> {
     text.as_bytes()[..64].to_vec()
 }
 
+/// How often the audit chain says that the content of a request was read.
+async fn readings(gateway: &Gateway, request: &str) -> i64 {
+    let file = gateway.data_dir().join("turnpike.db");
+    let url = format!("sqlite://{}?mode=ro", file.display());
+    let mut connection = SqliteConnection::connect(&url).await.unwrap();
+    let count = "SELECT COUNT(*) FROM audit_record WHERE resource = $1 AND outcome = 'done'";
+    let row = sqlx::query(count).bind(format!("Content {request}"));
+    let readings = row.fetch_one(&mut connection).await.unwrap().get(0);
+    connection.close().await.unwrap();
+    readings
+}
+
 fn is_on_the_disk(gateway: &Gateway, piece: &[u8]) -> bool {
     files(gateway.data_dir()).iter().any(|path| {
         let bytes = fs::read(path).unwrap_or_default();
@@ -97,7 +109,9 @@ async fn content_that_is_wanted_is_sealed_on_the_disk_and_read_by_the_command() 
         said.iter().for_each(|needle| needle.assert_absent(&path.display().to_string(), &bytes));
     }
     said.iter().for_each(|needle| needle.assert_absent("stderr", gateway.stderr().as_bytes()));
-    assert!(gateway.stderr().contains("stored content was read by an operator"), "it is told");
+    for request in [&answer, &stream] {
+        assert!(readings(&gateway, request).await > 0, "the audit chain tells of each reading");
+    }
 }
 
 #[tokio::test]
