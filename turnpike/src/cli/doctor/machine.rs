@@ -12,7 +12,8 @@ use storage::{Database, Schema};
 /// Anybody but the owner.
 const OTHERS: u32 = 0o077;
 const MIB: u64 = 1 << 20;
-const LOCK: &str = "turnpike.lock";
+/// Of each part of a data directory that a process may hold.
+const LOCKS: [&str; 2] = ["control-plane.lock", "data-plane.lock"];
 
 /// Looks at all of it.
 pub(super) async fn examine(config: &Config) -> Vec<Finding> {
@@ -98,13 +99,15 @@ fn disk(config: &Config) -> Finding {
 
 /// The process that uses the directory. Only one that lives is asked for its lock, so that none is kept from starting.
 fn holder(dir: &Path) -> Option<String> {
-    let path = dir.join(LOCK);
-    let process = fs::read_to_string(&path).ok()?.trim().to_owned();
+    LOCKS.iter().find_map(|lock| holder_of(&dir.join(lock)))
+}
+
+fn holder_of(path: &Path) -> Option<String> {
+    let process = fs::read_to_string(path).ok()?.trim().to_owned();
     if process.is_empty() || !Path::new("/proc").join(&process).exists() {
         return None;
     }
-    let is_held =
-        matches!(File::open(&path).ok()?.try_lock_shared(), Err(TryLockError::WouldBlock));
+    let is_held = matches!(File::open(path).ok()?.try_lock_shared(), Err(TryLockError::WouldBlock));
     is_held.then_some(process)
 }
 
