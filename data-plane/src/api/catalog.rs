@@ -62,7 +62,7 @@ pub(super) struct Offer<'a> {
 
 /// What a caller is offered under a name.
 pub(super) fn offer<'a>(snapshot: &'a Snapshot, caller: &Caller, name: &str) -> Option<Offer<'a>> {
-    offer_of(snapshot, caller, snapshot.models.get(name)?)
+    offer_of(snapshot, caller, snapshot.model(name)?)
 }
 
 /// All that a caller is offered, by name.
