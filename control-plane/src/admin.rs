@@ -112,11 +112,7 @@ impl Admin {
             .enumerate()
             .map(|(index, object)| parts_of(object).map(Step::Put).ok_or_else(|| empty(index)))
             .collect::<Result<_, _>>()?;
-        let answer = |Changed { revision, fates, warnings }: Changed| {
-            let objects = fates.iter().map(applied).collect();
-            Ok(v1::ApplyResponse { revision: revision.rev, objects, warnings })
-        };
-        self.authority.change(call, steps, answer).await
+        self.authority.change(call, steps, all_applied).await
     }
 
     /// The state of data planes. What they reject may be others' objects, whose names are for the zone alone.
@@ -208,6 +204,13 @@ fn wire_time(at: Timestamp) -> prost_types::Timestamp {
         seconds: i64::try_from(at.0.wrapping_div(MICROS_PER_SECOND)).unwrap_or(i64::MAX),
         nanos: i32::try_from(nanos).unwrap_or(0),
     }
+}
+
+/// What became of each object.
+pub(crate) fn all_applied(changed: Changed) -> Result<v1::ApplyResponse, AdminError> {
+    let Changed { revision, fates, warnings } = changed;
+    let objects = fates.iter().map(applied).collect();
+    Ok(v1::ApplyResponse { revision: revision.rev, objects, warnings })
 }
 
 fn applied(fate: &Fate) -> v1::AppliedObject {

@@ -35,6 +35,7 @@ use domain::snapshot::{Change, Delta};
 use judge::Draft;
 use links::feed::FeedPublisher;
 use prost::Message;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use storage::{Database, StorageError, Write};
 use tokio::sync::Mutex;
@@ -219,6 +220,7 @@ impl Authority {
             settings: &self.settings,
             minted: &mut minted,
             now: crate::now(),
+            doomed: BTreeSet::new(),
         }
         .plan(steps)
         .await?;

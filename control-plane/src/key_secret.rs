@@ -19,6 +19,11 @@ pub(crate) fn make(prefix: &str, pepper: &Pepper) -> Result<(Secret, KeyDigest),
     Ok((Secret::new(secret), digest))
 }
 
+/// What is stored of a secret that another system made.
+pub(crate) fn of_another_system(secret: &str, pepper: &Pepper) -> KeyDigest {
+    digest(pepper, secret)
+}
+
 fn random_body() -> Result<[u8; BODY_LENGTH], Failure> {
     let mut body = [0; BODY_LENGTH];
     let mut filled = 0;

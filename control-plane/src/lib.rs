@@ -23,6 +23,7 @@ mod authority;
 mod content;
 
 mod admin;
+mod bulk;
 mod services;
 mod errors;
 

@@ -16,7 +16,7 @@ pub(crate) use audit::{
 };
 pub(crate) use head::{Minted, begin_generation, head, mint, take_uid};
 pub(crate) use log::{append_log, logged_after};
-pub(crate) use object::{Row, delete, find, first_keys_of, insert, update};
+pub(crate) use object::{Row, delete, find, first_keys_of, insert, is_taken, update};
 pub(crate) use operator::{
     delete_operator, find_operator, insert_operator, operator_by_digest, operators_after,
     operators_of, update_operator,

@@ -44,6 +44,8 @@ pub struct AdminLimits {
     pub filter_rows_max: u32,
     /// Most objects in one `apply`.
     pub apply_objects_max: usize,
+    /// Most keys in one import.
+    pub import_keys_max: usize,
     /// Most bytes of one request.
     pub request_bytes_max: usize,
     /// How long a repeated call (one with the same `request_id`) gets its earlier answer.
@@ -65,6 +67,7 @@ impl Default for AdminLimits {
             filter_bytes_max: 1_024,
             filter_rows_max: 10_000,
             apply_objects_max: 10_000,
+            import_keys_max: 1_000,
             request_bytes_max: 16 * 1024 * 1024,
             request_id_window: Duration::from_hours(24),
             request_id_sweep: Duration::from_mins(10),

@@ -12,6 +12,10 @@ const CHECK_LENGTH: usize = 6;
 pub const PREFIX_LENGTH_MAX: usize = 24;
 /// Longest text that can be a key at all.
 pub const KEY_LENGTH_MAX: usize = PREFIX_LENGTH_MAX + BODY_LENGTH + 1 + CHECK_LENGTH;
+/// Shortest secret that may be brought from another system.
+pub const FOREIGN_LENGTH_MIN: usize = 16;
+/// Longest secret that may be brought from another system.
+pub const FOREIGN_LENGTH_MAX: usize = 256;
 
 /// The secret that turns keys into digests; 32 bytes, one per zone.
 #[derive(Clone)]
@@ -40,6 +44,14 @@ pub fn is_well_formed(text: &str) -> bool {
         && signed.len() >= BODY_LENGTH
         && body_is_base62(signed)
         && check.as_bytes() == checksum(signed)
+}
+
+/// Whether text can be a secret of another system that is used as a key here: neither guessable nor unbounded, and fit for a
+/// header.
+#[must_use]
+pub fn is_importable(text: &str) -> bool {
+    (FOREIGN_LENGTH_MIN..=FOREIGN_LENGTH_MAX).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// Joins an entity's prefix and 40 random bytes, each below 62, into a key.

@@ -30,6 +30,25 @@ impl fmt::Debug for v1::CreateKeyResponse {
     }
 }
 
+impl fmt::Debug for v1::KeyImport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyImport")
+            .field("key", &self.key)
+            .field("secret", &hidden(&self.secret))
+            .finish()
+    }
+}
+
+impl fmt::Debug for v1::ImportedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ImportedKey")
+            .field("name", &self.name)
+            .field("action", &self.action)
+            .field("secret", &hidden(&self.secret))
+            .finish()
+    }
+}
+
 impl fmt::Debug for v1::CreateOperatorResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CreateOperatorResponse")

@@ -6,6 +6,7 @@ mod apply;
 mod diff;
 mod audit;
 mod key;
+mod import;
 mod money;
 mod operator;
 mod content;
@@ -62,7 +63,7 @@ enum Command {
     /// Show every field of one object
     #[command(after_help = resources::DESCRIBE_EXAMPLES)]
     Describe(resources::DescribeArgs),
-    /// Delete one object
+    /// Delete one object, or those that files name
     #[command(after_help = resources::DELETE_EXAMPLES)]
     Delete(resources::DeleteArgs),
     /// API keys

@@ -29,6 +29,8 @@ pub(crate) enum Step {
     Update(Parts, Vec<String>),
     /// Whether it is there or not.
     Put(Parts),
+    /// A key that is new, or there already just like that; with the secret that it has in another system, if any.
+    Import(Parts, Option<Secret>),
     /// It must be there, and nothing may need it.
     Delete {
         /// Of which kind.
@@ -130,6 +132,8 @@ pub(super) struct Planner<'a> {
     pub(super) settings: &'a ControlPlaneSettings,
     pub(super) minted: &'a mut Minted,
     pub(super) now: Timestamp,
+    /// What goes with the same change.
+    pub(super) doomed: BTreeSet<(Kind, String)>,
 }
 
 impl Planner<'_> {
@@ -138,6 +142,7 @@ impl Planner<'_> {
         steps.sort_by_key(Step::kind);
         refuse_repeats(&steps)?;
         let reach = Reach::new(self.caller, self.catalog, &steps);
+        self.doomed = steps.iter().filter_map(Step::doomed).collect();
         let mut fates = Vec::with_capacity(steps.len());
         for step in steps {
             fates.push(self.step(&reach, step).await?);
@@ -147,7 +152,7 @@ impl Planner<'_> {
 
     async fn step(&mut self, reach: &Reach<'_>, step: Step) -> Result<Fate, AdminError> {
         let (kind, name) = step.target();
-        if let Step::Create(parts) = &step {
+        if let Step::Create(parts) | Step::Import(parts, _) = &step {
             reach.expect_new(parts)?;
         }
         let before = rows::find(self.connection, kind, name).await?;
@@ -156,6 +161,7 @@ impl Planner<'_> {
         }
         let fate = match (step, before) {
             (Step::Create(parts), None) => self.create(parts),
+            (Step::Import(parts, secret), before) => self.import(parts, secret, before).await,
             (Step::Put(parts), None) => {
                 reach.expect_new(&parts)?;
                 self.put_new(parts)
@@ -172,6 +178,46 @@ impl Planner<'_> {
         }?;
         reach.expect_own(fate.row())?;
         Ok(fate)
+    }
+
+    /// An import can be repeated, but changes nothing that is there.
+    async fn import(
+        &mut self,
+        parts: Parts,
+        secret: Option<Secret>,
+        before: Option<Row>,
+    ) -> Result<Fate, AdminError> {
+        let digest = secret
+            .map(|secret| key_secret::of_another_system(secret.expose(), &self.settings.pepper));
+        let refused = |field, reason: &str| Refusal::field(Kind::Key, &parts.name, field, reason);
+        if let Some(before) = before {
+            if digest.is_some_and(|digest| before.secret != digest.0) {
+                return Err(refused(
+                    "secret",
+                    "the key is there with another secret; keep that, or delete it first",
+                )
+                .into());
+            }
+            if before.spec != parts.spec {
+                return Err(refused(
+                    "spec",
+                    "the key is there with other settings; change them with `turnpike apply`",
+                )
+                .into());
+            }
+            return Ok(Fate::Unchanged(before));
+        }
+        let Some(digest) = digest else { return self.create(parts) };
+        if rows::is_taken(self.connection, &digest.0, &parts.name).await? {
+            return Err(refused("secret", "it is the secret of another key already").into());
+        }
+        match self.create(parts)? {
+            Fate::Created { after, .. } => {
+                let after = Row { secret: digest.0.to_vec(), ..after };
+                Ok(Fate::Created { after, secret: None })
+            }
+            other => Ok(other),
+        }
     }
 
     fn put_new(&mut self, parts: Parts) -> Result<Fate, AdminError> {
@@ -230,11 +276,18 @@ impl Planner<'_> {
         check_etag(&before, etag)?;
         let (kind, name) = (before.spec.kind(), before.name.as_str());
         let referrers = self.catalog.referrers(kind, name);
-        let mut needed_by: Vec<String> =
-            referrers.iter().map(|(kind, name)| format!("{kind} {name:?} refers to it")).collect();
+        let stays = |kind: Kind, name: &String| !self.doomed.contains(&(kind, name.clone()));
+        let mut needed_by: Vec<String> = referrers
+            .iter()
+            .filter(|(kind, name)| stays(*kind, name))
+            .map(|(kind, name)| format!("{kind} {name:?} refers to it"))
+            .collect();
         if kind == Kind::Org {
-            let keys = rows::first_keys_of(self.connection, name, NAMES_TOLD).await?;
-            needed_by.extend(keys.iter().map(|key| format!("it has the key {key:?}")));
+            let doomed = u32::try_from(self.doomed.len()).unwrap_or(u32::MAX);
+            let most = NAMES_TOLD.saturating_add(doomed);
+            let keys = rows::first_keys_of(self.connection, name, most).await?;
+            let keys = keys.iter().filter(|key| stays(Kind::Key, key));
+            needed_by.extend(keys.map(|key| format!("it has the key {key:?}")));
             let money = accounts::what_keeps(self.connection, before.uid).await?;
             needed_by.extend(money.map(str::to_owned));
         }
@@ -283,11 +336,19 @@ impl Step {
         self.target().0
     }
 
+    fn doomed(&self) -> Option<(Kind, String)> {
+        match self {
+            Self::Delete { kind, name, .. } => Some((*kind, name.clone())),
+            Self::Create(_) | Self::Update(..) | Self::Put(_) | Self::Import(..) => None,
+        }
+    }
+
     pub(super) fn target(&self) -> (Kind, &str) {
         match self {
-            Self::Create(parts) | Self::Update(parts, _) | Self::Put(parts) => {
-                (parts.spec.kind(), &parts.name)
-            }
+            Self::Create(parts)
+            | Self::Update(parts, _)
+            | Self::Put(parts)
+            | Self::Import(parts, _) => (parts.spec.kind(), &parts.name),
             Self::Delete { kind, name, .. } => (*kind, name),
         }
     }

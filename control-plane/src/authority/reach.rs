@@ -20,7 +20,7 @@ pub(super) struct Reach<'a> {
 impl<'a> Reach<'a> {
     pub(super) fn new(caller: &'a Caller, catalog: &'a Catalog, steps: &[Step]) -> Self {
         let new_org = |step: &Step| match step {
-            Step::Create(parts) | Step::Put(parts) => match &parts.spec {
+            Step::Create(parts) | Step::Put(parts) | Step::Import(parts, _) => match &parts.spec {
                 Spec::Org(org) => Some((parts.name.clone(), org.entity.clone())),
                 _ => None,
             },
@@ -43,7 +43,7 @@ impl<'a> Reach<'a> {
                 let (kind, name) = (before.spec.kind(), before.name.clone());
                 Err(Refusal::NotFound { kind, name }.into())
             }
-            Step::Put(_) | Step::Update(..) | Step::Delete { .. } => {
+            Step::Put(_) | Step::Import(..) | Step::Update(..) | Step::Delete { .. } => {
                 self.expect_writes(&before.name, &before.spec)
             }
         }

@@ -78,7 +78,9 @@ table! {
     "Org" "Orgs",
     "Key" "Keys";
 
+    writes("KeyService/ImportKeys", CONFIGURE, Binding::Change),
     writes("ApplyService/Apply", CONFIGURE, Binding::Change),
+    writes("ApplyService/DeleteObjects", CONFIGURE, Binding::Change),
     reads("ApplyService/ListDataPlanes", ALL, Binding::Fleet),
 
     writes("MoneyService/CreditOrg", PAY, Binding::Wallet),

@@ -66,6 +66,22 @@ pub(crate) async fn first_keys_of(
     rows.iter().map(|row| Ok(row.try_get("name")?)).collect()
 }
 
+/// Whether another key than the one of this name has this digest.
+pub(crate) async fn is_taken(
+    connection: &mut AnyConnection,
+    digest: &[u8],
+    name: &str,
+) -> Result<bool, Failure> {
+    let row = sqlx::query(
+        "SELECT name FROM config_object WHERE kind = 'Key' AND secret = $1 AND name <> $2",
+    )
+    .bind(hex::encode(digest))
+    .bind(name)
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.is_some())
+}
+
 /// Adds an object.
 pub(crate) async fn insert(connection: &mut AnyConnection, row: &Row) -> Result<(), Failure> {
     sqlx::query(

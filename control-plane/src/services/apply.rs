@@ -19,6 +19,17 @@ impl ApplyService for Admin {
         Ok(Response::new(Self::apply(self, call, request.objects).await?))
     }
 
+    async fn delete_objects(
+        &self,
+        request: Request<v1::DeleteObjectsRequest>,
+    ) -> Result<Response<v1::ApplyResponse>, Status> {
+        let (caller, request) = (Caller::of(&request)?, request.into_inner());
+        let call =
+            self.authority.call(caller, &request.request_id, request.validate_only, &request)?;
+        let answer = Self::delete_objects(self, call, request.objects, request.allow_missing);
+        Ok(Response::new(answer.await?))
+    }
+
     async fn list_data_planes(
         &self,
         request: Request<v1::ListDataPlanesRequest>,

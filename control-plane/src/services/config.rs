@@ -14,6 +14,7 @@ macro_rules! serve {
         list $list:ident($list_request:ident) -> $list_response:ident { $many:ident }
         update $update:ident($update_request:ident)
         delete $delete:ident($delete_request:ident)
+        $(also { $($also:tt)* })?
     ) => {
         #[tonic::async_trait]
         impl v1::$server::$service for Admin {
@@ -81,6 +82,8 @@ macro_rules! serve {
                 let kind = <v1::$kind as crate::resource::Resource>::KIND;
                 Ok(Response::new(self.delete(call, kind, name, etag).await?))
             }
+
+            $($($also)*)?
         }
     };
 }
@@ -164,6 +167,17 @@ serve! {
     list list_keys(ListKeysRequest) -> ListKeysResponse { keys }
     update update_key(UpdateKeyRequest)
     delete delete_key(DeleteKeyRequest)
+    also {
+        async fn import_keys(
+            &self,
+            request: Request<v1::ImportKeysRequest>,
+        ) -> Result<Response<v1::ImportKeysResponse>, Status> {
+            let (caller, request) = (Caller::of(&request)?, request.into_inner());
+            let call =
+                self.authority.call(caller, &request.request_id, request.validate_only, &request)?;
+            Ok(Response::new(self.import(call, request.keys).await?))
+        }
+    }
 }
 
 fn as_stored<R>(made: Made<R>) -> R {

@@ -13,6 +13,7 @@ mod listing;
 mod refusals;
 mod prices;
 mod keys;
+mod bulk;
 mod secrets;
 mod money;
 mod apply;

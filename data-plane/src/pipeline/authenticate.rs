@@ -5,7 +5,7 @@ use crate::error::{ApiError, ErrorType};
 use crate::keys::KeyEntry;
 use crate::plane::DataPlaneParts;
 use domain::config::{Entity, Plan};
-use domain::key::{KEY_LENGTH_MAX, KeyDigest, digest, is_well_formed};
+use domain::key::{KeyDigest, digest, is_importable, is_well_formed};
 use domain::snapshot::Org;
 use domain::time::Timestamp;
 use http::header::AUTHORIZATION;
@@ -93,10 +93,14 @@ pub(crate) fn authenticate(
         return Err(AuthenticateError::Stale);
     }
     let secret = bearer(headers)?;
-    if secret.len() > KEY_LENGTH_MAX || !is_well_formed(secret) {
+    if !is_importable(secret) {
         return Err(AuthenticateError::Malformed);
     }
-    caller(configuration, &digest(&parts.pepper, secret), now)
+    caller(configuration, &digest(&parts.pepper, secret), now).map_err(|error| match error {
+        // Keys of another system have no checksum; of what is not known, one that lacks it was not copied whole.
+        AuthenticateError::Unknown if !is_well_formed(secret) => AuthenticateError::Malformed,
+        other => other,
+    })
 }
 
 /// Whoever a digest stands for, by the configuration of this moment.

@@ -1,8 +1,8 @@
 //! `turnpike key`: making keys, which is the only place where a secret is printed, alone on stdout, once; listing them,
 //! and taking them away.
 
-use super::OutputArgs;
 use super::resources::print_objects;
+use super::{OutputArgs, import};
 use crate::client::{Client, Remote, Which};
 use crate::failure::Failure;
 use crate::output::{note, print_document};
@@ -35,6 +35,9 @@ pub(super) enum KeyCommand {
     /// Create a key and print its secret, once
     #[command(after_help = CREATE_EXAMPLES)]
     Create(CreateArgs),
+    /// Create many keys from a file, with the secrets of another system or new ones
+    #[command(after_help = import::EXAMPLES)]
+    Import(import::ImportArgs),
     /// List keys, without their secrets
     #[command(after_help = LIST_EXAMPLES)]
     List(ListArgs),
@@ -97,6 +100,7 @@ pub(super) struct CreateArgs {
 pub(super) async fn run(command: KeyCommand) -> Result<(), Failure> {
     match command {
         KeyCommand::Create(args) => create(args).await,
+        KeyCommand::Import(args) => import::run(args).await,
         KeyCommand::List(args) => list(args).await,
         KeyCommand::Disable(args) => set_disabled(args, true).await,
         KeyCommand::Enable(args) => set_disabled(args, false).await,

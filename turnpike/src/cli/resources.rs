@@ -3,14 +3,16 @@
 use super::OutputArgs;
 use crate::client::{Client, Remote, Which};
 use crate::failure::Failure;
-use crate::objects::document;
+use crate::objects::{self, document, opened};
 use crate::output::{
     Format, Table, json_text, message_json, note, print, print_document, yaml_text,
 };
 use clap::Args;
 use domain::config::Kind;
 use prost_reflect::DynamicMessage;
+use proto::admin::v1::{DeleteObjectsRequest, ObjectName};
 use serde_json::Value as Json;
+use std::path::PathBuf;
 
 pub(super) const GET_EXAMPLES: &str = "\
 Examples:
@@ -27,7 +29,9 @@ Examples:
 pub(super) const DELETE_EXAMPLES: &str = "\
 Examples:
   turnpike delete key acme/ci
-  turnpike delete plan starter";
+  turnpike delete plan starter
+  turnpike delete -f old/                  say what would be deleted
+  turnpike delete -f old/ --yes            delete it, all or nothing";
 
 #[derive(Args)]
 pub(super) struct GetArgs {
@@ -61,10 +65,17 @@ pub(super) struct DescribeArgs {
 
 #[derive(Args)]
 pub(super) struct DeleteArgs {
-    #[arg(value_parser = kind, help = format!("Its kind: {}", kinds()))]
-    kind: Kind,
+    #[arg(value_parser = kind, required_unless_present = "file", requires = "name")]
+    #[arg(help = format!("Its kind: {}", kinds()))]
+    kind: Option<Kind>,
     /// Its name
-    name: String,
+    name: Option<String>,
+    /// Delete the objects that these files name, all or nothing; those that are not there are no error
+    #[arg(short, long = "file", value_name = "FILE|DIR|-", conflicts_with = "kind")]
+    file: Vec<PathBuf>,
+    /// Delete what the files name; without it, -f only says what would be deleted
+    #[arg(long, requires = "file")]
+    yes: bool,
     #[command(flatten)]
     remote: Remote,
 }
@@ -128,9 +139,42 @@ pub(super) async fn describe(args: DescribeArgs) -> Result<(), Failure> {
 }
 
 pub(super) async fn delete(args: DeleteArgs) -> Result<(), Failure> {
-    let client = Client::connect(&args.remote).await?;
-    client.delete(args.kind, &args.name).await?;
-    note(&format!("{} {} deleted", args.kind, args.name));
+    match (args.kind, args.name) {
+        (Some(kind), Some(name)) => {
+            let client = Client::connect(&args.remote).await?;
+            client.delete(kind, &name).await?;
+            note(&format!("{kind} {name} deleted"));
+            Ok(())
+        }
+        _ => delete_files(&args.file, args.yes, &args.remote).await,
+    }
+}
+
+/// Files are easily the wrong ones, so nothing goes without `--yes`.
+async fn delete_files(files: &[PathBuf], yes: bool, remote: &Remote) -> Result<(), Failure> {
+    let name = |object| {
+        let (kind, message) = opened(&object)?;
+        let name = message_json(&message)?.get("name").map(cell).unwrap_or_default();
+        Ok(ObjectName { kind: kind.to_string(), name })
+    };
+    let objects =
+        objects::read_all(files)?.into_iter().map(name).collect::<Result<_, Failure>>()?;
+    let client = Client::connect(remote).await?;
+    let request = DeleteObjectsRequest {
+        objects,
+        allow_missing: true,
+        validate_only: !yes,
+        ..DeleteObjectsRequest::default()
+    };
+    let deleted = client.answer(client.apply().delete_objects(request).await)?;
+    let mut table = Table::new(&["KIND", "NAME", "ACTION"]);
+    for object in &deleted.objects {
+        table.row([&object.kind, &object.name, &object.action].map(Clone::clone));
+    }
+    print(&table.text())?;
+    if !yes {
+        note("nothing was deleted; add --yes to delete these");
+    }
     Ok(())
 }
 

@@ -27,6 +27,8 @@ pub(crate) struct Limits {
     pub(crate) filter_rows: NonZeroU32,
     /// Most objects of one `apply`.
     pub(crate) apply_objects: NonZeroUsize,
+    /// Most keys of one import.
+    pub(crate) import_keys: NonZeroUsize,
     /// Most bytes of one request.
     #[serde(with = "human::bytes")]
     pub(crate) request_bytes: u64,
@@ -52,6 +54,7 @@ impl Default for Limits {
             filter_bytes: KIB,
             filter_rows: rows(10_000),
             apply_objects: NonZeroUsize::MIN.saturating_add(9_999),
+            import_keys: NonZeroUsize::MIN.saturating_add(999),
             request_bytes: 16 * MIB,
             request_id_window: Duration::from_hours(24),
             request_id_sweep: Duration::from_mins(10),
@@ -71,6 +74,7 @@ impl From<&Limits> for AdminLimits {
             filter_bytes_max: size(limits.filter_bytes),
             filter_rows_max: limits.filter_rows.get(),
             apply_objects_max: limits.apply_objects.get(),
+            import_keys_max: limits.import_keys.get(),
             request_bytes_max: size(limits.request_bytes),
             request_id_window: limits.request_id_window,
             request_id_sweep: limits.request_id_sweep,

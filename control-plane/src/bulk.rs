@@ -1,0 +1,99 @@
+//! Many keys made, or many objects deleted, by one call: all or nothing.
+
+use crate::admin::{Admin, all_applied};
+use crate::authority::{Call, Changed, Fate, Step};
+use crate::errors::{AdminError, Refusal};
+use crate::resource::Resource;
+use crate::settings::Secret;
+use domain::config::Kind;
+use domain::key::{FOREIGN_LENGTH_MAX, FOREIGN_LENGTH_MIN, is_importable};
+use proto::admin::v1;
+use std::collections::BTreeMap;
+
+impl Admin {
+    /// Makes keys, with secrets of another system or new ones.
+    pub(crate) async fn import(
+        &self,
+        call: Call,
+        keys: Vec<v1::KeyImport>,
+    ) -> Result<v1::ImportKeysResponse, AdminError> {
+        let most = self.authority.limits().import_keys_max;
+        if keys.len() > most {
+            let reason = format!("{} are too many at once: at most {most}", keys.len());
+            return Err(Refusal::Argument { field: "keys", reason }.into());
+        }
+        let steps = steps(keys)?;
+        let answer = |Changed { revision, fates, .. }: Changed| {
+            let keys = fates.into_iter().map(imported).collect();
+            Ok(v1::ImportKeysResponse { revision: revision.rev, keys })
+        };
+        self.authority.change(call, steps, answer).await
+    }
+
+    /// Deletes objects, which may refer to each other.
+    pub(crate) async fn delete_objects(
+        &self,
+        call: Call,
+        objects: Vec<v1::ObjectName>,
+        allow_missing: bool,
+    ) -> Result<v1::ApplyResponse, AdminError> {
+        let most = self.authority.limits().apply_objects_max;
+        if objects.len() > most {
+            let reason = format!("{} are too many at once: at most {most}", objects.len());
+            return Err(Refusal::Argument { field: "objects", reason }.into());
+        }
+        let mut steps = Vec::with_capacity(objects.len());
+        for v1::ObjectName { kind: text, name } in objects {
+            let unknown = || {
+                let kinds = Kind::ALL.map(Kind::name).join(", ");
+                let reason = format!("there is no kind {text:?}; there are {kinds}");
+                Refusal::Argument { field: "objects", reason }
+            };
+            let kind = Kind::parse(&text).ok_or_else(unknown)?;
+            match self.find(&call.caller.operator.scope, kind, &name).await {
+                Err(AdminError::Refused(Refusal::NotFound { .. })) if allow_missing => {}
+                Err(error) => return Err(error),
+                Ok(_) => steps.push(Step::Delete { kind, name, etag: String::new() }),
+            }
+        }
+        self.authority.change(call, steps, all_applied).await
+    }
+}
+
+/// What is wrong is told with the key's name, never with its secret.
+fn steps(keys: Vec<v1::KeyImport>) -> Result<Vec<Step>, Refusal> {
+    let mut seen: BTreeMap<String, String> = BTreeMap::new();
+    let mut steps = Vec::with_capacity(keys.len());
+    for (index, v1::KeyImport { key, secret }) in keys.into_iter().enumerate() {
+        let parts = key.map(Resource::into_parts).ok_or_else(|| {
+            let reason = format!("the one at index {index} is empty: give it a key");
+            Refusal::Argument { field: "keys", reason }
+        })?;
+        let refused = |reason: String| Refusal::field(Kind::Key, &parts.name, "secret", reason);
+        if secret.is_empty() {
+            steps.push(Step::Import(parts, None));
+            continue;
+        }
+        if !is_importable(&secret) {
+            return Err(refused(format!(
+                "must have {FOREIGN_LENGTH_MIN} to {FOREIGN_LENGTH_MAX} visible ASCII characters"
+            )));
+        }
+        if let Some(other) = seen.insert(secret.clone(), parts.name.clone()) {
+            return Err(refused(format!("is that of {other:?} in the same request, too")));
+        }
+        steps.push(Step::Import(parts, Some(Secret::new(secret))));
+    }
+    Ok(steps)
+}
+
+fn imported(fate: Fate) -> v1::ImportedKey {
+    let action = fate.action().to_owned();
+    let secret = match &fate {
+        Fate::Created { secret: Some(secret), .. } => secret.expose().to_owned(),
+        Fate::Created { .. } | Fate::Updated { .. } | Fate::Unchanged(_) | Fate::Deleted(_) => {
+            String::new()
+        }
+    };
+    v1::ImportedKey { name: fate.into_row().name, action, secret }
+}
