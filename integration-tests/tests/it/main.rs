@@ -41,4 +41,5 @@ mod metrics;
 mod traces;
 mod grpcurl;
 mod command_line;
+mod killed;
 mod tidy;

@@ -1,0 +1,170 @@
+//! `kill -9` in the middle of commands that change something: each is wholly done or not at all, what it said is so, and
+//! it can be run again.
+
+use integration_tests::{Chance, Cli, Gateway, Output, eventually};
+use serde_json::Value;
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+const ROUNDS: u32 = 6;
+const MANY: usize = 20;
+/// Longer than any of the commands takes on a slow machine.
+const LATEST_US: u64 = 400_000;
+
+/// A command, and how to tell whether it was done: by a list of names, of which it makes or takes away `names`.
+struct Command {
+    arguments: Vec<String>,
+    stdin: String,
+    /// Whose list tells.
+    kind: &'static str,
+    prefix: String,
+    before: usize,
+    after: usize,
+}
+
+fn command(arguments: &str, kind: &'static str, prefix: String, counts: (usize, usize)) -> Command {
+    let arguments = arguments.split(' ').map(str::to_owned).collect();
+    Command { arguments, stdin: String::new(), kind, prefix, before: counts.0, after: counts.1 }
+}
+
+fn plans(prefix: &str) -> String {
+    let plan =
+        |number| format!("---\nkind: Plan\nname: {prefix}{number}\nspec: {{concurrency: 1}}\n");
+    (0..MANY).map(plan).collect()
+}
+
+fn keys(prefix: &str) -> String {
+    let line = |number| format!("demo,{prefix}{number},secret-of-{prefix}{number}-0123456789\n");
+    "org,name,secret\n".to_owned() + &(0..MANY).map(line).collect::<String>()
+}
+
+/// What every round runs at once, on names of its own.
+fn commands(round: u32) -> Vec<Command> {
+    let named = |what: &str| format!("{what}-{round}-");
+    vec![
+        Command {
+            stdin: plans(&named("made")),
+            ..command("apply -f -", "plans", named("made"), (0, MANY))
+        },
+        Command {
+            stdin: plans(&named("gone")),
+            ..command("delete -f - --yes", "plans", named("gone"), (MANY, 0))
+        },
+        Command {
+            stdin: keys(&named("many")),
+            ..command("key import -f -", "keys", format!("demo/{}", named("many")), (0, MANY))
+        },
+        command(&format!("delete plan one-{round}-0"), "plans", named("one"), (MANY, MANY - 1)),
+        command(
+            &format!("key revoke demo/{}0", named("revoked")),
+            "keys",
+            format!("demo/{}", named("revoked")),
+            (MANY, MANY - 1),
+        ),
+        command(
+            &format!("key create --org demo --name new-{round}-0"),
+            "keys",
+            format!("demo/{}", named("new")),
+            (0, 1),
+        ),
+    ]
+}
+
+async fn prepare(admin: &Cli, round: u32) {
+    let named = |what: &str| format!("{what}-{round}-");
+    admin.apply(&(plans(&named("gone")) + &plans(&named("one")))).await;
+    let imported = admin.run_with(&["key", "import", "-f", "-"], &keys(&named("revoked"))).await;
+    assert_eq!(imported.status, 0, "{}", imported.stderr);
+}
+
+async fn run(admin: Cli, command: &Command) -> Output {
+    let arguments: Vec<&str> = command.arguments.iter().map(String::as_str).collect();
+    admin.run_with(&arguments, &command.stdin).await
+}
+
+async fn count(admin: &Cli, command: &Command) -> usize {
+    let filter = format!("name = \"{}*\"", command.prefix);
+    let listed = admin.json(&["get", command.kind, "--filter", &filter, "-o", "json"]).await;
+    listed.as_array().unwrap().len()
+}
+
+async fn disabled(admin: &Cli) -> Value {
+    admin.json(&["get", "key", "demo/first", "-o", "json"]).await["spec"]["disabled"].clone()
+}
+
+#[tokio::test]
+async fn a_command_whose_server_is_killed_is_done_or_not_and_can_be_repeated() {
+    let mut chance = Chance::new("killed");
+    let mut gateway = Gateway::demo().start().await;
+    let mut posted = gateway.admin().balance("demo").await.posted;
+    for round in 0..ROUNDS {
+        prepare(&gateway.admin(), round).await;
+        let key = format!("round-{round}");
+        let credit = ["org", "credit", "demo", "1.00 USD", "--idempotency-key", key.as_str()];
+        let ended =
+            kill_while_they_run(&mut gateway, round, &credit, chance.within(0..LATEST_US)).await;
+        gateway.restart().await;
+        let admin = gateway.admin();
+        for (command, said) in commands(round).iter().zip(&ended) {
+            check(&admin, command, said).await;
+        }
+        posted = check_credit(&admin, &credit, ended.last().unwrap(), posted).await;
+        admin.reconciled().await;
+    }
+    let toggled = gateway.admin().run(&["key", "disable", "demo/first"]).await;
+    assert_eq!(toggled.status, 0, "{}", toggled.stderr);
+    assert_eq!(disabled(&gateway.admin()).await, true);
+}
+
+/// How each command ended, the credit last.
+async fn kill_while_they_run(
+    gateway: &mut Gateway,
+    round: u32,
+    credit: &[&str],
+    after_us: u64,
+) -> Vec<Output> {
+    let admin = gateway.admin();
+    let mut running = JoinSet::new();
+    for (index, command) in commands(round).into_iter().enumerate() {
+        let admin = admin.clone();
+        running.spawn(async move { (index, run(admin, &command).await) });
+    }
+    let credit: Vec<String> = credit.iter().map(|part| (*part).to_owned()).collect();
+    running.spawn(async move {
+        let credit: Vec<&str> = credit.iter().map(String::as_str).collect();
+        (usize::MAX, admin.run(&credit).await)
+    });
+    tokio::time::sleep(Duration::from_micros(after_us)).await;
+    gateway.kill9().await;
+    let mut ended = running.join_all().await;
+    ended.sort_by_key(|(index, _)| *index);
+    ended.into_iter().map(|(_, output)| output).collect()
+}
+
+async fn check(admin: &Cli, command: &Command, said: &Output) {
+    let Command { arguments, before, after, .. } = command;
+    let found = count(admin, command).await;
+    assert!(
+        found == *before || found == *after,
+        "{arguments:?}: {found} is neither {before} nor {after}"
+    );
+    assert!(matches!(said.status, 0 | 3), "{arguments:?}: {}", said.stderr);
+    assert!(said.status != 0 || found == *after, "{arguments:?} said that it was done");
+    let is_done = found == *after;
+    let again = run(admin.clone(), command).await;
+    let is_repeatable = !is_done || arguments.iter().any(|part| part == "-f");
+    // What makes or takes one thing away by name says that it was so already.
+    assert_eq!(again.status == 0, is_repeatable, "{arguments:?}: {}", again.stderr);
+    eventually("it is done", async || (count(admin, command).await == *after).then_some(())).await;
+}
+
+async fn check_credit(admin: &Cli, credit: &[&str], said: &Output, before: i64) -> i64 {
+    const ONE: i64 = 1_000_000_000;
+    let found = admin.balance("demo").await.posted;
+    assert!(found == before || found == before + ONE, "{found} after {before}");
+    assert!(said.status != 0 || found == before + ONE, "it was said to be posted");
+    let again = admin.run(credit).await;
+    assert_eq!(again.status, 0, "{}", again.stderr);
+    assert_eq!(admin.balance("demo").await.posted, before + ONE, "posted once");
+    before + ONE
+}
