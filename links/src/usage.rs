@@ -25,7 +25,7 @@ pub enum UsageSource {
         reader: SpoolReader,
     },
     /// A data plane in another process.
-    Link(UsageConnection),
+    Link(Box<UsageConnection>),
 }
 
 /// Why a source gives nothing.

@@ -95,6 +95,7 @@ pub mod account {
         clippy::allow_attributes,
         clippy::allow_attributes_without_reason,
         clippy::excessive_nesting,
+        clippy::too_many_lines,
         reason = "generated; documented in the .proto files"
     )]
     pub mod v1 {

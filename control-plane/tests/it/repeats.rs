@@ -69,7 +69,6 @@ async fn what_was_refused_or_only_tried_is_not_remembered() {
         key: Some(key(org, "late")),
         request_id: "id-1".to_owned(),
         validate_only,
-        ..Default::default()
     };
     let path = "KeyService/CreateKey";
     call(&rig, TOKEN, path, &far("nowhere", false).encode_to_vec()).await.unwrap_err();

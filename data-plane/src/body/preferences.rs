@@ -198,26 +198,29 @@ fn parameters(text: &str) -> Vec<String> {
 /// Names of the members that are not null.
 struct Given(Vec<String>);
 
-impl<'de> Deserialize<'de> for Given {
-    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
-        struct Reader;
-        impl<'de> Visitor<'de> for Reader {
-            type Value = Given;
+/// Reads an object without keeping its values.
+struct GivenReader;
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
-            }
+impl<'de> Visitor<'de> for GivenReader {
+    type Value = Given;
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Given, A::Error> {
-                let mut names = Vec::new();
-                while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
-                    if value.get() != "null" {
-                        names.push(name);
-                    }
-                }
-                Ok(Given(names))
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Given, A::Error> {
+        let mut names = Vec::new();
+        while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
+            if value.get() != "null" {
+                names.push(name);
             }
         }
-        reader.deserialize_map(Reader)
+        Ok(Given(names))
+    }
+}
+
+impl<'de> Deserialize<'de> for Given {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        reader.deserialize_map(GivenReader)
     }
 }

@@ -192,10 +192,10 @@ impl Relay<'_> {
         }
         self.has_finished |= facts.finish_reason.is_some();
         let is_usage_alone = facts.is_bare && facts.usage.is_some();
-        if let Some(bytes) = shown(admission, &event, text, is_usage_alone) {
-            if offer(self.client, bytes.clone()).await {
-                admission.note_delivered(&bytes);
-            }
+        if let Some(bytes) = shown(admission, &event, text, is_usage_alone)
+            && offer(self.client, bytes.clone()).await
+        {
+            admission.note_delivered(&bytes);
         }
         None
     }

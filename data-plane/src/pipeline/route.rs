@@ -114,7 +114,7 @@ pub(crate) fn route(
             // What a key may not use, it may not use in second place either.
             Err(error @ RouteError::ModelNotAllowed(_)) => return Err(error),
             Err(error) => failed = failed.or(Some(error)),
-            Ok((model, routes)) => {
+            Ok(Supply { model, routes }) => {
                 let mut found = keep_preferred(&model, routes, request, routed_at, &mut exclusions);
                 order(&mut found, request, plane, routed_at);
                 candidates.extend(found);
@@ -129,13 +129,19 @@ pub(crate) fn route(
     Ok(plan(candidates, request, routed_at))
 }
 
-/// The model of a name with the routes that law and catalog allow; at least one.
+/// A model with the routes that law and catalog allow; at least one.
+struct Supply {
+    model: Arc<Model>,
+    routes: Vec<(Route, Candidate)>,
+}
+
+/// Finds the model of a name, and who may serve it.
 fn of_model(
     snapshot: &Snapshot,
     caller: &Caller,
     operation: Operation,
     name: &str,
-) -> Result<(Arc<Model>, Vec<(Route, Candidate)>), RouteError> {
+) -> Result<Supply, RouteError> {
     let name_of = || name.to_owned();
     let model = snapshot.model(name).ok_or_else(|| RouteError::UnknownModel(name_of()))?;
     if !may_use(caller, model) {
@@ -155,7 +161,7 @@ fn of_model(
     if routes.is_empty() {
         return Err(RouteError::Jurisdiction(name_of()));
     }
-    Ok((model.clone(), routes))
+    Ok(Supply { model: model.clone(), routes })
 }
 
 /// Whether the key may use a model at all.

@@ -114,7 +114,7 @@ pub(super) fn print_objects(
         objects.iter().map(|object| document(kind, object)).collect::<Result<_, _>>()?;
     match (format, documents.as_slice()) {
         (Format::Table, []) => {
-            note(&format!("there is no {}", kind));
+            note(&format!("there is no {kind}"));
             Ok(())
         }
         (Format::Table, _) => print(&table(kind, &documents)),

@@ -98,7 +98,7 @@ impl Office {
             while let Some(connection) = stop.run_until_cancelled(listener.accept()).await.flatten()
             {
                 tracing::info!(data_plane = connection.data_plane(), "a data plane ships usage");
-                let source = UsageSource::Link(connection);
+                let source = UsageSource::Link(Box::new(connection));
                 consumers.spawn(Consumer::start_with(
                     usage,
                     database.clone(),
