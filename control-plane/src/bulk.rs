@@ -3,6 +3,7 @@
 use crate::admin::{Admin, all_applied};
 use crate::authority::{Call, Changed, Fate, Step};
 use crate::errors::{AdminError, Refusal};
+use crate::operator::Scope;
 use crate::resource::Resource;
 use crate::settings::Secret;
 use domain::config::Kind;
@@ -50,13 +51,20 @@ impl Admin {
                 Refusal::Argument { field: "objects", reason }
             };
             let kind = Kind::parse(&text).ok_or_else(unknown)?;
-            match self.find(&call.caller.operator.scope, kind, &name).await {
-                Err(AdminError::Refused(Refusal::NotFound { .. })) if allow_missing => {}
-                Err(error) => return Err(error),
-                Ok(_) => steps.push(Step::Delete { kind, name, etag: String::new() }),
+            // That something is missing is said by the change alone: a repeated call is answered before it looks.
+            if !allow_missing || self.is_there(&call.caller.operator.scope, kind, &name).await? {
+                steps.push(Step::Delete { kind, name, etag: String::new() });
             }
         }
         self.authority.change(call, steps, all_applied).await
+    }
+
+    async fn is_there(&self, scope: &Scope, kind: Kind, name: &str) -> Result<bool, AdminError> {
+        match self.find(scope, kind, name).await {
+            Ok(_) => Ok(true),
+            Err(AdminError::Refused(Refusal::NotFound { .. })) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! API keys: how one looks, how junk is told from it without a look-up, and what is stored of it.
+//! API keys: how one looks, what may be brought from another system, and what is stored of either.
 //!
 //! Making random ones is the control plane's business.
 
@@ -33,7 +33,8 @@ pub struct KeyDigest(pub [u8; 16]);
 
 /// Whether text has the form and the checksum of a key: `prefix`, 40 random characters, `_`, CRC-32 in base 62.
 ///
-/// The checksum is no security; it lets junk be dropped without a look-up and scanners be sure.
+/// The checksum is no security: it lets scanners be sure, and tells a mutilated key from an unknown one. It does not spare the
+/// look-up, since keys brought from another system have none.
 #[must_use]
 pub fn is_well_formed(text: &str) -> bool {
     let Some((signed, check)) = text.rsplit_once('_') else {

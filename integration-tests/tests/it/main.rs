@@ -20,6 +20,7 @@ mod usage_lies;
 mod money_races;
 mod process_faults;
 mod operations;
+mod operators;
 mod preferences;
 mod hangup;
 mod p9_explains;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::Mutex;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -35,6 +36,14 @@ pub(super) struct Grpcurl {
     program: PathBuf,
     address: String,
     token: Option<String>,
+    /// Methods that did what they are for, as reflection writes them.
+    answered: Mutex<BTreeSet<String>>,
+}
+
+/// The whole name of `Plan/GetPlan`.
+pub(super) fn method(short: &str) -> String {
+    let (service, method) = short.split_once('/').unwrap();
+    format!("turnpike.admin.v1.{service}Service/{method}")
 }
 
 /// An error as grpcurl tells it. Each has exactly one `ErrorInfo`, or there is none of this.
@@ -77,7 +86,12 @@ impl Grpcurl {
             program: installed("TURNPIKE_TEST_GRPCURL", ".tools/bin/grpcurl"),
             address: face.get("TURNPIKE_ADMIN_ADDR").trim_start_matches("http://").to_owned(),
             token: Some(face.get("TURNPIKE_ADMIN_TOKEN").to_owned()),
+            answered: Mutex::default(),
         }
+    }
+
+    pub(super) fn with_token(self, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..self }
     }
 
     pub(super) fn without_token(self) -> Self {
@@ -98,6 +112,9 @@ impl Grpcurl {
         let arguments = ["-format-error", "-d", "@", &self.address, method];
         let (status, stdout, stderr) = self.run(&arguments, &request.to_string()).await;
         if status == 0 {
+            if request["validateOnly"] != true {
+                self.answered.lock().unwrap().insert(method.replace('/', "."));
+            }
             return Ok(serde_json::from_str(&stdout).unwrap());
         }
         let told: Value = serde_json::from_str(&stderr)
@@ -111,14 +128,20 @@ impl Grpcurl {
         Err(Refused { code: CODES[code], message, details })
     }
 
+    /// The methods that were called with success, not as a trial.
+    pub(super) fn answered(&self) -> BTreeSet<String> {
+        self.answered.lock().unwrap().clone()
+    }
+
     /// Every object of every kind, and the revision of them all.
     pub(super) async fn everything(&self) -> Vec<Value> {
         let mut all = Vec::new();
         for sample in &super::KINDS {
             all.push(self.call(&sample.lists(), &json!({"pageSize": 1000})).await.unwrap());
         }
-        let head = "turnpike.admin.v1.ApplyService/ListDataPlanes";
-        all.push(self.call(head, &json!({})).await.unwrap()["head"].clone());
+        all.push(
+            self.call(&method("Apply/ListDataPlanes"), &json!({})).await.unwrap()["head"].clone(),
+        );
         all
     }
 

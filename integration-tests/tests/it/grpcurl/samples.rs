@@ -1,5 +1,6 @@
 //! One object of each kind, in protobuf's JSON, in an order in which each refers only to earlier ones.
 
+use super::client::method;
 use serde_json::{Value, json};
 
 /// An object, and a change of it.
@@ -25,7 +26,7 @@ impl Sample {
     }
 
     pub(super) fn method(&self, verb: &str) -> String {
-        format!("turnpike.admin.v1.{0}Service/{verb}{0}", self.kind)
+        method(&format!("{0}/{verb}{0}", self.kind))
     }
 
     pub(super) fn lists(&self) -> String {
@@ -33,7 +34,7 @@ impl Sample {
             "Entity" => "Entities".to_owned(),
             kind => format!("{kind}s"),
         };
-        format!("turnpike.admin.v1.{}Service/List{plural}", self.kind)
+        method(&format!("{}/List{plural}", self.kind))
     }
 }
 
