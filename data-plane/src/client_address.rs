@@ -2,16 +2,14 @@
 //!
 //! The address itself goes no further than this file; what is kept of it is `domain::client`'s digest.
 
-use crate::plane::{Core, now};
+use crate::clock::now;
+use crate::plane::Core;
 use domain::client::ClientDigest;
+use domain::network::Networks;
 use http::request::Parts;
 use http::{HeaderMap, Request};
-use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::str::FromStr;
 use std::task::{Context, Poll};
-use thiserror::Error;
 use tower::Service;
 
 /// The other end of a connection.
@@ -55,14 +53,13 @@ pub(crate) fn digest(core: &Core, head: &Parts) -> ClientDigest {
 }
 
 /// The last one in the chain of proxies that we do not trust: whoever stands before it could have written anything.
-fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
-    let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.holds(*address));
+fn client(peer: IpAddr, headers: &HeaderMap, trusted: &Networks) -> IpAddr {
     let mut client = peer;
     let mut told = headers.get_all("x-forwarded-for").iter().rev().flat_map(|line| {
         let line = line.to_str().unwrap_or_default();
         line.rsplit(',').map(|hop| address(hop.trim()))
     });
-    while is_trusted(&client) {
+    while trusted.hold(client) {
         match told.next().flatten() {
             Some(before) => client = before,
             None => break,
@@ -77,117 +74,15 @@ fn address(hop: &str) -> Option<IpAddr> {
     bare.parse().ok().or_else(|| hop.parse::<SocketAddr>().ok().map(|socket| socket.ip()))
 }
 
-/// Addresses that begin alike, for instance `10.0.0.0/8`, or a single one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Network {
-    address: IpAddr,
-    prefix: u32,
-}
-
-/// Text that is no network.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("\"{0}\" is no address and no network: write it as 10.0.0.0/8 or 2001:db8::1")]
-pub struct NotANetwork(String);
-
-impl Network {
-    /// Whether an address is one of these.
-    #[must_use]
-    pub fn holds(&self, address: IpAddr) -> bool {
-        match (self.address, address.to_canonical()) {
-            (IpAddr::V4(network), IpAddr::V4(address)) => {
-                alike(network.to_bits().into(), address.to_bits().into(), 32, self.prefix)
-            }
-            (IpAddr::V6(network), IpAddr::V6(address)) => {
-                alike(network.to_bits(), address.to_bits(), 128, self.prefix)
-            }
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
-        }
-    }
-}
-
-/// Whether two numbers of so many bits begin with the same ones.
-fn alike(one: u128, other: u128, bits: u32, prefix: u32) -> bool {
-    let ignored = bits.saturating_sub(prefix);
-    (one ^ other).checked_shr(ignored).is_none_or(|differing| differing == 0)
-}
-
-impl FromStr for Network {
-    type Err = NotANetwork;
-
-    fn from_str(text: &str) -> Result<Self, NotANetwork> {
-        let refuse = || NotANetwork(text.to_owned());
-        let (address, prefix) = text.split_once('/').map_or((text, None), |(a, p)| (a, Some(p)));
-        let address: IpAddr = address.trim().parse().map_err(|_| refuse())?;
-        let address = address.to_canonical();
-        let bits = if address.is_ipv4() { 32 } else { 128 };
-        let prefix = match prefix {
-            Some(prefix) => prefix.trim().parse().map_err(|_| refuse())?,
-            None => bits,
-        };
-        if prefix > bits { Err(refuse()) } else { Ok(Self { address, prefix }) }
-    }
-}
-
-impl fmt::Display for Network {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.prefix)
-    }
-}
-
-impl TryFrom<String> for Network {
-    type Error = NotANetwork;
-
-    fn try_from(text: String) -> Result<Self, NotANetwork> {
-        text.parse()
-    }
-}
-
-impl From<Network> for String {
-    fn from(network: Network) -> Self {
-        network.to_string()
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Network, client};
+    use super::client;
+    use domain::network::Networks;
     use http::{HeaderMap, HeaderName, HeaderValue};
-    use std::net::IpAddr;
-
-    fn network(text: &str) -> Network {
-        text.parse().expect("a network")
-    }
-
-    #[test]
-    fn a_network_holds_what_begins_like_it() {
-        let rows = [
-            ("10.0.0.0/8", "10.255.1.2", true),
-            ("10.0.0.0/8", "11.0.0.1", false),
-            ("10.1.2.3", "10.1.2.3", true),
-            ("10.1.2.3", "10.1.2.4", false),
-            ("0.0.0.0/0", "203.0.113.7", true),
-            ("0.0.0.0/0", "2001:db8::1", false),
-            ("::/0", "2001:db8::1", true),
-            ("2001:db8::/32", "2001:db8:ffff::1", true),
-            ("2001:db8::/32", "2001:db9::1", false),
-            ("10.0.0.0/8", "::ffff:10.1.1.1", true),
-            ("::ffff:10.1.2.3", "10.1.2.3", true),
-        ];
-        for (text, address, holds) in rows {
-            let address: IpAddr = address.parse().expect("an address");
-            assert_eq!(network(text).holds(address), holds, "{text} {address}");
-        }
-        for text in
-            ["", "10", "10.0.0.0/33", "::/129", "10.0.0.0/-1", "example.com", "10.0.0.0/8/8"]
-        {
-            assert!(text.parse::<Network>().is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn only_what_trusted_proxies_say_is_believed() {
-        let proxies = ["10.0.0.0/8", "192.0.2.1"].map(network);
+        let proxies = Networks::parse(&["10.0.0.0/8", "192.0.2.1"]).expect("networks");
         let rows: [(&str, &[&str], &str); 10] = [
             // the connection comes from, X-Forwarded-For, the client is
             ("203.0.113.7", &[], "203.0.113.7"),

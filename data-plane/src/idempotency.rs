@@ -3,9 +3,10 @@
 //!
 //! What it remembers is in memory; after a restart the spool tells of the requests that its newest file has seen admitted.
 
+use crate::clock::now;
 use crate::error::{ApiError, ErrorType};
 use crate::pipeline::authenticate::Caller;
-use crate::plane::{Core, now};
+use crate::plane::Core;
 use crate::settings::{Limits, Pace};
 use domain::key::{KeyDigest, digest};
 use domain::time::Timestamp;

@@ -1,10 +1,11 @@
 //! The data plane: stateless proxies that admit, route and stream, and write down what was used.
 //!
-//! In reading order: what is set, what operators see, what the client sees when something is wrong, the listener, the endpoints, the life of a
-//! request, what upstreams speak and where they are; then what a data plane keeps between requests: configuration, keys,
-//! limits, money, and the tokeniser.
+//! In reading order: what is set, what operators see, what the client sees when something is wrong, the listener, the
+//! endpoints, the life of a request, what upstreams speak and where they are; then what a data plane keeps between
+//! requests: configuration, keys, limits, money, and the tokeniser.
 
 mod settings;
+mod clock;
 pub mod genai;
 mod metric;
 mod trace;
@@ -33,7 +34,6 @@ pub mod recovery;
 pub mod tokenizer;
 
 pub use access::AccessLog;
-pub use client_address::{Network, NotANetwork};
 pub use metric::describe as describe_metrics;
 pub use plane::{DataPlane, DataPlaneParts};
 pub use record::ContentSink;

@@ -13,12 +13,10 @@ use crate::upstream::client::Upstreams;
 use crate::upstream::health::Health;
 use domain::client::AddressKey;
 use domain::key::Pepper;
-use domain::time::Timestamp;
 use http::HeaderMap;
 use links::account::AccountLink;
 use links::spool::{Spool, UsedKey};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 use tokio_util::sync::CancellationToken;
 
 /// What a data plane is made of. All of it is shared by its cores.
@@ -120,10 +118,4 @@ impl Shared {
 pub(crate) struct Core {
     pub(crate) plane: Arc<Shared>,
     pub(crate) upstreams: Upstreams,
-}
-
-/// The one place where the data plane reads the wall clock.
-pub(crate) fn now() -> Timestamp {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX))
 }

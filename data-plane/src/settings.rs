@@ -1,7 +1,6 @@
 //! What can be set on a data plane, with its defaults. Where the values come from is the binary's business.
 
 use crate::access::AccessLog;
-use crate::client_address::Network;
 use crate::trace::TraceSettings;
 use domain::network::Networks;
 use http::HeaderValue;
@@ -125,7 +124,7 @@ pub struct DataPlaneSettings {
     /// Where clients connect. Port 0 takes a free one.
     pub listen: SocketAddr,
     /// Proxies in front of us, whose word on who asks (`X-Forwarded-For`) is believed.
-    pub trusted_proxies: Vec<Network>,
+    pub trusted_proxies: Networks,
     /// Threads that serve clients, each with its own listener, runtime and upstream connections.
     pub cores: usize,
     /// Tokens of output that a stream holds ahead of what was delivered.

@@ -1,5 +1,6 @@
-//! Where upstreams may be on the network: at public addresses, and in networks that an operator opened. What an address
-//! leads to is asked twice, when an upstream is written and each time it is dialled; resolving names is not done here.
+//! Networks as operators name them, and where upstreams may be: at public addresses, and in networks that were opened.
+//! What an address leads to is asked twice, when an upstream is written and each time it is dialled; resolving names is
+//! not done here.
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -46,13 +47,15 @@ const fn v6(parts: [u16; 8], length: u8) -> Ipv6Net {
     Ipv6Net::new_assert(Ipv6Addr::new(a, b, c, d, e, f, g, h), length)
 }
 
-/// Networks that are open to upstreams beside public addresses.
+/// Networks that an operator lists: open to upstreams beside public addresses, or of proxies that are trusted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Networks(Vec<IpNet>);
 
 /// Not a network.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("\"{0}\" is not a network: write it as 10.0.0.0/8 or fd00::/8")]
+#[error(
+    "\"{0}\" is neither a network nor an address: write it as 10.0.0.0/8, fd00::/8 or 10.1.2.3"
+)]
 pub struct NotANetwork(pub String);
 
 /// Where an upstream must not be.
@@ -69,14 +72,24 @@ pub enum Closed {
 }
 
 impl Networks {
-    /// Reads networks such as `10.0.0.0/8`.
+    /// Reads networks such as `10.0.0.0/8`; an address is a network of one.
     ///
     /// # Errors
     /// When one of them is none.
     pub fn parse<T: AsRef<str>>(texts: &[T]) -> Result<Self, NotANetwork> {
-        let network =
-            |text: &T| text.as_ref().parse().map_err(|_| NotANetwork(text.as_ref().to_owned()));
+        let network = |text: &T| {
+            let text = text.as_ref();
+            let address = || text.parse::<IpAddr>().map(IpNet::from);
+            text.parse().or_else(|_| address()).map_err(|_| NotANetwork(text.to_owned()))
+        };
         texts.iter().map(network).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Whether an address is in one of them.
+    #[must_use]
+    pub fn hold(&self, address: IpAddr) -> bool {
+        let meant = meant(address);
+        self.0.iter().any(|network| network.contains(&address) || network.contains(&meant))
     }
 
     /// With this machine itself, which the demo's simulator runs on.
@@ -92,9 +105,7 @@ impl Networks {
     /// # Errors
     /// When it is neither public nor in an open network.
     pub fn permit(&self, address: IpAddr) -> Result<(), Closed> {
-        let meant = meant(address);
-        let is_open = |network: &IpNet| network.contains(&address) || network.contains(&meant);
-        if is_public(meant) || self.0.iter().any(is_open) {
+        if is_public(meant(address)) || self.hold(address) {
             return Ok(());
         }
         Err(Closed::Address(address))

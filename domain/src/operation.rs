@@ -13,6 +13,28 @@ pub enum Operation {
     Embeddings,
 }
 
+/// What an endpoint that writes text takes beside the text itself, after OpenAI's reference of its API.
+const WRITING: [&str; 18] = [
+    "max_tokens",
+    "max_completion_tokens",
+    "temperature",
+    "top_p",
+    "stop",
+    "seed",
+    "frequency_penalty",
+    "presence_penalty",
+    "logit_bias",
+    "logprobs",
+    "top_logprobs",
+    "response_format",
+    "structured_outputs",
+    "tools",
+    "tool_choice",
+    "parallel_tool_calls",
+    "reasoning_effort",
+    "n",
+];
+
 impl Operation {
     /// All.
     pub const ALL: [Self; 3] = [Self::Chat, Self::Completions, Self::Embeddings];
@@ -44,6 +66,15 @@ impl Operation {
             Self::Chat => "/v1/chat/completions",
             Self::Completions => "/v1/completions",
             Self::Embeddings => "/v1/embeddings",
+        }
+    }
+
+    /// Request parameters that a model is taken to honour when nothing is configured. Unknown ones pass as well.
+    #[must_use]
+    pub const fn parameters(self) -> &'static [&'static str] {
+        match self {
+            Self::Chat | Self::Completions => &WRITING,
+            Self::Embeddings => &["dimensions", "encoding_format"],
         }
     }
 

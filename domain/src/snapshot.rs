@@ -40,7 +40,7 @@ pub struct Model {
     pub aliases: Vec<String>,
     /// What it may be asked; empty: all that its outputs allow.
     pub operations: Vec<Operation>,
-    /// Request parameters that all its routes honour.
+    /// Request parameters that all its routes honour; empty: those of its endpoint.
     pub supported_parameters: Vec<String>,
     /// Ascending by priority.
     pub routes: Vec<Route>,
@@ -91,12 +91,22 @@ impl Model {
         }
     }
 
-    /// Whether one of its routes is known to honour a request parameter.
+    /// The request parameters that it honours: as configured, else what its first endpoint takes.
+    #[must_use]
+    pub fn parameters(&self) -> Vec<&str> {
+        if self.supported_parameters.is_empty() {
+            return self.operations().first().map_or(&[][..], |first| first.parameters()).to_vec();
+        }
+        self.supported_parameters.iter().map(String::as_str).collect()
+    }
+
+    /// Whether one of its routes honours a request parameter.
     #[must_use]
     pub fn supports(&self, route: &Route, parameter: &str) -> bool {
-        let of_route = Some(&route.supported_parameters).filter(|list| !list.is_empty());
-        let supported = of_route.unwrap_or(&self.supported_parameters);
-        supported.iter().any(|supported| supported == parameter)
+        if route.supported_parameters.is_empty() {
+            return self.parameters().contains(&parameter);
+        }
+        route.supported_parameters.iter().any(|supported| supported == parameter)
     }
 }
 

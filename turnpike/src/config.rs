@@ -99,18 +99,19 @@ impl Config {
 
     /// Where upstreams may be; the demo's are on this machine.
     pub(crate) fn networks(&self, is_demo: bool) -> Result<Networks, ConfigError> {
-        let networks = Networks::parse(&self.egress.allowed_networks).map_err(|wrong| {
-            ConfigError::Nonsense {
-                key: "egress.allowed_networks".to_owned(),
-                claim: format!("must hold networks: {wrong}"),
-            }
-        })?;
+        let networks = networks_of("egress.allowed_networks", &self.egress.allowed_networks)?;
         Ok(if is_demo { networks.and_loopback() } else { networks })
+    }
+
+    /// Proxies in front of the data plane.
+    pub(crate) fn trusted_proxies(&self) -> Result<Networks, ConfigError> {
+        networks_of("data_plane.trusted_proxies", &self.data_plane.trusted_proxies)
     }
 
     /// Refuses what parses, but cannot work.
     fn check(&self) -> Result<(), ConfigError> {
         self.networks(false)?;
+        self.trusted_proxies()?;
         let spool = &self.data_plane.spool;
         let claims = [
             (
@@ -157,6 +158,13 @@ impl Config {
             }
         }
     }
+}
+
+fn networks_of(key: &str, texts: &[String]) -> Result<Networks, ConfigError> {
+    Networks::parse(texts).map_err(|wrong| ConfigError::Nonsense {
+        key: key.to_owned(),
+        claim: format!("must hold networks: {wrong}"),
+    })
 }
 
 /// As browsers write it: scheme and host, no path.

@@ -217,11 +217,13 @@ impl World {
 }
 
 async fn add_object(write: &mut Write, kind: &str, uid: i64, name: &str, spec: &[u8]) {
-    sqlx::query("INSERT INTO config_object VALUES ($1, $2, $3, 1, $4, '', 0, 0)")
+    sqlx::query("INSERT INTO config_object VALUES ($1, $2, $3, 1, $4, $5, 0, 0)")
         .bind(kind)
         .bind(name)
         .bind(uid)
         .bind(hex::encode(spec))
+        // No two keys have one digest.
+        .bind(format!("{uid:032x}"))
         .execute(&mut **write)
         .await
         .unwrap();

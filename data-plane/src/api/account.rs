@@ -4,9 +4,10 @@
 use super::amount::Amount;
 use super::answer::{Data, answer};
 use super::generation::{Generation, describe};
+use crate::clock::now;
 use crate::error::{ApiError, ErrorType};
 use crate::pipeline::authenticate::{Caller, authenticate};
-use crate::plane::{Core, now};
+use crate::plane::Core;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::response::Response;

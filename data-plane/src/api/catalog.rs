@@ -1,10 +1,10 @@
 //! Models, their prices and who serves them, as one caller may see them: what it may not use is not there, and prices are
 //! those that it pays.
 
+use crate::clock::now;
 use crate::pipeline::authenticate::Caller;
 use crate::pipeline::route::{Candidate, candidate, may_use};
-use crate::plane::{Core, now};
-use domain::config::Modality;
+use crate::plane::Core;
 use domain::money::Nano;
 use domain::price::{PER_MILLION, RateCard, RateOverride, Rates, UtcWindow};
 use domain::snapshot::{Model, Snapshot};
@@ -30,29 +30,6 @@ const PRICE_NAMES: [(&str, TokenClass); 12] = [
     ("request", TokenClass::Request),
     ("web_search", TokenClass::WebSearch),
 ];
-
-/// What chat completions of OpenAI's dialect take; unknown parameters pass as well.
-const CHAT_PARAMETERS: [&str; 18] = [
-    "max_tokens",
-    "max_completion_tokens",
-    "temperature",
-    "top_p",
-    "stop",
-    "seed",
-    "frequency_penalty",
-    "presence_penalty",
-    "logit_bias",
-    "logprobs",
-    "top_logprobs",
-    "response_format",
-    "structured_outputs",
-    "tools",
-    "tool_choice",
-    "parallel_tool_calls",
-    "reasoning_effort",
-    "n",
-];
-const EMBEDDING_PARAMETERS: [&str; 2] = ["dimensions", "encoding_format"];
 
 /// A model with the routes that this caller may use; never none.
 pub(super) struct Offer<'a> {
@@ -94,19 +71,6 @@ impl Offer<'_> {
         self.model.name.split_once('/').map_or("", |(author, _)| author)
     }
 
-    /// As configured, else what its dialect takes.
-    pub(super) fn parameters(&self) -> Vec<&str> {
-        let configured = &self.model.supported_parameters;
-        if !configured.is_empty() {
-            return configured.iter().map(String::as_str).collect();
-        }
-        if self.model.output_modalities.contains(&Modality::Embeddings) {
-            EMBEDDING_PARAMETERS.to_vec()
-        } else {
-            CHAT_PARAMETERS.to_vec()
-        }
-    }
-
     /// OpenAI's four fields, and OpenRouter's beside them.
     pub(super) fn describe(&self) -> Value {
         let model = self.model;
@@ -127,7 +91,7 @@ impl Offer<'_> {
                 "is_moderated": false,
             },
             "per_request_limits": null,
-            "supported_parameters": self.parameters(),
+            "supported_parameters": self.model.parameters(),
             "default_parameters": null,
             "hugging_face_id": null,
             "knowledge_cutoff": null,
@@ -165,7 +129,7 @@ impl Offer<'_> {
             "max_prompt_tokens": null,
             "max_completion_tokens": completion_tokens_max(model),
             "pricing": pricing(candidate),
-            "supported_parameters": self.parameters(),
+            "supported_parameters": self.model.parameters(),
             "supports_implicit_caching": false,
             "status": status,
             "uptime_last_30m": null,

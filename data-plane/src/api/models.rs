@@ -2,9 +2,10 @@
 
 use super::answer::{Data, answer};
 use super::catalog::{Offer, offer, offers};
+use crate::clock::now;
 use crate::error::{ApiError, ErrorType};
 use crate::pipeline::authenticate::{Caller, authenticate};
-use crate::plane::{Core, now};
+use crate::plane::Core;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
@@ -39,7 +40,8 @@ impl Filter {
             && self.context.is_none_or(|context| model.context_length >= context)
             && (self.model_authors.is_empty()
                 || listed(&self.model_authors).any(|a| a == offer.author()))
-            && listed(&self.supported_parameters).all(|name| offer.parameters().contains(&name))
+            && listed(&self.supported_parameters)
+                .all(|name| offer.model().parameters().contains(&name))
             && listed(&self.input_modalities).all(|name| inputs.contains(&name))
             && listed(&self.output_modalities).all(|name| name == "all" || outputs.contains(&name))
     }

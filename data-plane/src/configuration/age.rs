@@ -32,7 +32,7 @@ impl Moment {
         static BOOT_ID: OnceLock<String> = OnceLock::new();
         let read = || fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         let boot_id = BOOT_ID.get_or_init(|| read().trim().to_owned()).clone();
-        let Timestamp(wall_us) = crate::plane::now();
+        let Timestamp(wall_us) = crate::clock::now();
         Self { boot_id, boot_us: since_boot_us(), wall_us }
     }
 }

@@ -1,7 +1,8 @@
 //! What is looked at when somebody asks, and costs requests nothing: money, spool, configuration, upstreams.
 
+use crate::clock::now;
 use crate::metric::series::approximate;
-use crate::plane::{Shared, now};
+use crate::plane::Shared;
 use domain::money::Nano;
 use metrics::{counter, gauge};
 

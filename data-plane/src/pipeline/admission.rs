@@ -3,13 +3,14 @@
 //! It is ended by `settle`. If a bug drops it instead, it still ends itself: charged as interrupted, never forgotten.
 
 use crate::body::request::ClientRequest;
+use crate::clock::now;
 use crate::dialect::{Facts, Reported};
 use crate::limits::LimitTicket;
 use crate::pipeline::admit::AdmitOrder;
 use crate::pipeline::authenticate::{self, Caller};
 use crate::pipeline::route::{Candidate, RoutePlan};
 use crate::pipeline::settle;
-use crate::plane::{Shared, now};
+use crate::plane::Shared;
 use crate::purse::PurseHold;
 use crate::record::Record;
 use crate::trace::RequestTrace;

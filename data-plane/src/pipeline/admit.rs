@@ -1,6 +1,7 @@
 //! Plan → `Admission`: limits taken, money held, and a record in the spool that owes an end. 402, 429 or 503.
 
 use crate::body::request::ClientRequest;
+use crate::clock::now;
 use crate::error::{ApiError, ErrorType};
 use crate::idempotency::Claim;
 use crate::limits::{self, LimitKind, LimitRefused};
@@ -8,7 +9,7 @@ use crate::pipeline::admission::{Admission, Money};
 use crate::pipeline::authenticate::Caller;
 use crate::pipeline::head::rate_headers;
 use crate::pipeline::route::{Candidate, RoutePlan};
-use crate::plane::{Shared, now};
+use crate::plane::Shared;
 use crate::purse::{HoldOrder, HoldRefused, PurseHold};
 use domain::client::ClientDigest;
 use domain::money::Nano;

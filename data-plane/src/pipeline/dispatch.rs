@@ -1,5 +1,6 @@
 //! Plan → an upstream's answer. The only loop that tries again; it commits to an upstream at its first event.
 
+use crate::clock::now;
 use crate::error::{ApiError, ErrorType};
 use crate::metric;
 use crate::pipeline::admission::Admission;
@@ -7,7 +8,7 @@ use crate::pipeline::attempt::{AttemptError, Opened, UpstreamAnswer, UpstreamStr
 use crate::pipeline::authenticate::caller;
 use crate::pipeline::head::head;
 use crate::pipeline::route::{candidate, may_use};
-use crate::plane::{Core, now};
+use crate::plane::Core;
 use crate::respond::Client;
 use crate::trace;
 use crate::upstream::health::Rest;

@@ -4,6 +4,7 @@
 
 mod events;
 
+use crate::clock::now;
 use crate::dialect::openai::{is_done, read, with_cost, without_usage};
 use crate::dialect::sse::Event;
 use crate::error::{ApiError, ErrorType};
@@ -15,7 +16,7 @@ use crate::pipeline::cover::Cover;
 use crate::pipeline::head::{head, offer};
 use crate::pipeline::relay::events::{Events, Next};
 use crate::pipeline::settle;
-use crate::plane::{Core, now};
+use crate::plane::Core;
 use crate::purse::HoldRefused;
 use crate::respond::Client;
 use bytes::Bytes;

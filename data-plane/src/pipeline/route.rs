@@ -4,9 +4,10 @@
 mod preferred;
 
 use crate::body::request::ClientRequest;
+use crate::clock::now;
 use crate::error::{ApiError, ErrorType};
 use crate::pipeline::authenticate::Caller;
-use crate::plane::{Shared, now};
+use crate::plane::Shared;
 use domain::config::Upstream;
 use domain::hold::{ModelBounds, TokenPrices, input_tokens_max, may_apply};
 use domain::jurisdiction::all_permit;

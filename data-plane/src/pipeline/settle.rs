@@ -2,10 +2,10 @@
 
 use crate::access;
 use crate::body::request::ClientRequest;
+use crate::clock::now;
 use crate::metric;
 use crate::pipeline::admission::{Admission, Money};
 use crate::pipeline::route::Candidate;
-use crate::plane::now;
 use crate::tokenizer;
 use crate::trace;
 use domain::money::Nano;

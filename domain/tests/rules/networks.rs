@@ -91,8 +91,29 @@ fn a_notation_that_only_a_resolver_understands_is_refused_even_where_all_is_open
 
 #[test]
 fn what_is_no_network_is_told() {
-    for text in ["10.0.0.0", "10.0.0.0/33", "everywhere", ""] {
+    for text in ["10.0.0", "10.0.0.0/33", "::/129", "10.0.0.0/-1", "10.0.0.0/8/8", "everywhere", ""]
+    {
         let error = Networks::parse(&[text]).unwrap_err().to_string();
         assert!(error.contains("10.0.0.0/8"), "{error}");
+    }
+}
+
+#[test]
+fn a_network_holds_what_begins_like_it() {
+    let rows = [
+        ("10.0.0.0/8", "10.255.1.2", true),
+        ("10.0.0.0/8", "11.0.0.1", false),
+        ("10.1.2.3", "10.1.2.3", true),
+        ("10.1.2.3", "10.1.2.4", false),
+        ("0.0.0.0/0", "203.0.113.7", true),
+        ("0.0.0.0/0", "2001:db8::1", false),
+        ("::/0", "2001:db8::1", true),
+        ("2001:db8::/32", "2001:db8:ffff::1", true),
+        ("2001:db8::/32", "2001:db9::1", false),
+        ("10.0.0.0/8", "::ffff:10.1.1.1", true),
+    ];
+    for (text, address, holds) in rows {
+        let networks = Networks::parse(&[text]).unwrap();
+        assert_eq!(networks.hold(address.parse().unwrap()), holds, "{text} {address}");
     }
 }

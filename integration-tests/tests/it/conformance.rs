@@ -12,19 +12,21 @@ use suite::Suite;
 use toxiproxy::Toxiproxy;
 
 /// What clients are served, of OpenAI's API. A test that asks for anything else is not about us.
-const SERVED: [(&str, &str); 4] = [
+const SERVED: [(&str, &str); 5] = [
     ("POST", "/chat/completions"),
     ("POST", "/completions"),
     ("POST", "/embeddings"),
     ("GET", "/models"),
+    ("GET", "/models/gpt-4o-mini"),
 ];
 
 /// How many of the tests that must be, so that a change of theirs does not leave us with none.
 const LEAST: usize = 100;
 
 /// The models that the tests name, each under its own name.
-const MODELS: [(&str, &str); 3] = [
+const MODELS: [(&str, &str); 4] = [
     ("gpt-5.4", "text"),
+    ("gpt-4o-mini", "text"),
     ("gpt-3.5-turbo-instruct", "text"),
     ("text-embedding-3-small", "embeddings"),
 ];

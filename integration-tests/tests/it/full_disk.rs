@@ -91,6 +91,8 @@ fn with_small_segments() -> GatewayBuilder {
     Gateway::demo()
         .env("TURNPIKE__DATA_PLANE__SPOOL__SEGMENT_BYTES", "64 KiB")
         .env("TURNPIKE__DATA_PLANE__SPOOL__CAPACITY_BYTES", "64 MiB")
+        // Where no grant can be written, waiting for one is in vain.
+        .env("TURNPIKE__DATA_PLANE__MONEY__WAIT_MAX", "300 ms")
 }
 
 impl Scene {

@@ -2,7 +2,6 @@
 
 use super::support::{directory, open, request, request_ids, small, used_segments, wait};
 use domain::id::Partition;
-use links::spool::SpoolError;
 use links::usage::{UsageSource, UsageSourceError};
 
 #[test]
@@ -36,6 +35,6 @@ fn a_source_ends_when_its_spool_is_closed() {
         tokio::task::yield_now().await;
         spool.close().await.unwrap();
         let ended = waiting.await.unwrap();
-        assert!(matches!(ended, Err(UsageSourceError::Spool(SpoolError::Closed))));
+        assert!(matches!(ended, Err(UsageSourceError::Closed)));
     });
 }

@@ -22,7 +22,7 @@ pub(super) const EXAMPLES: &str = "\
 Examples:
   turnpike key import -f keys.csv
   turnpike key import -f keys.jsonl --dry-run
-  turnpike key import -f - -o json < keys.csv
+  zcat keys.csv.gz | turnpike key import -f - -o json
 
 A CSV file has a heading; a JSONL file an object a line. Columns or fields: org, name, and perhaps
   secret (of the other system, 16 to 256 visible characters; none: a new one is made and printed),

@@ -1,7 +1,6 @@
 //! Settings of the data plane: listener, limits, money in flight, spool.
 
 use super::human;
-use data_plane::Network;
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::{NonZeroU64, NonZeroUsize};
@@ -19,7 +18,7 @@ pub(crate) struct DataPlane {
     /// Where clients connect.
     pub(crate) listen: SocketAddr,
     /// Proxies in front of it, whose `X-Forwarded-For` is believed.
-    pub(crate) trusted_proxies: Vec<Network>,
+    pub(crate) trusted_proxies: Vec<String>,
     /// What it is called by the control plane and in its spool; unique and lasting.
     pub(crate) name: String,
     /// The cell it belongs to.

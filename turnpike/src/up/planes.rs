@@ -52,7 +52,7 @@ impl Planes {
         stop: &CancellationToken,
     ) -> anyhow::Result<Self> {
         let name = &config.data_plane.name;
-        let settings = settings(config, networks);
+        let settings = settings(config, networks, config.trusted_proxies()?);
         let listener = Listener::bind(&settings)?;
         let address = listener.address();
         let (spool, mut recovered) = Spool::open(spool_settings(config), name)?;
@@ -180,12 +180,12 @@ fn content_sink(config: &Config, secrets: &CellSecrets, channel: Channel) -> Con
     ContentSink { link, bytes_max: size(from.bytes) }
 }
 
-fn settings(config: &Config, networks: Networks) -> DataPlaneSettings {
+fn settings(config: &Config, networks: Networks, trusted_proxies: Networks) -> DataPlaneSettings {
     let from = &config.data_plane;
     let cores = from.cores.or_else(|| available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     DataPlaneSettings {
         listen: from.listen,
-        trusted_proxies: from.trusted_proxies.clone(),
+        trusted_proxies,
         cores,
         output_window_tokens: from.money.output_window_tokens.get(),
         access_log: access_log(config),
