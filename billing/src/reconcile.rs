@@ -8,6 +8,7 @@ mod transactions;
 mod records;
 mod rollups;
 mod lots;
+mod key_usage;
 mod accounts;
 mod slices;
 mod marks;
@@ -40,8 +41,9 @@ pub struct Reconciliation {
     pub differences: Vec<Difference>,
 }
 
-/// Recomputes the ledger from usage records and the rollups of old ones, and the records from their events and prices, all at one moment. `since`
-/// leaves out transactions that were posted earlier, with their records; balances are always checked as a whole.
+/// Recomputes the ledger from usage records and the rollups of old ones, and the records from their events and prices,
+/// all at one moment. `since` leaves out transactions that were posted earlier, with their records; balances are always
+/// checked as a whole.
 ///
 /// # Errors
 /// When the database cannot be read.
@@ -56,6 +58,7 @@ pub async fn reconcile(
     let since = since.unwrap_or_default();
     let counted = transactions::check(&mut read, &mut prices, since, &mut report).await?;
     lots::check(&mut read, &mut report).await?;
+    key_usage::check(&mut read, &mut report).await?;
     accounts::check(&mut read, &mut report).await?;
     slices::check(&mut read, &mut report).await?;
     marks::check(&mut read, &mut report).await?;

@@ -122,6 +122,15 @@ async fn every_column_of_a_usage_record() {
 }
 
 #[tokio::test]
+async fn every_sum_of_a_key() {
+    let world = world().await;
+    let called = "'key_usage of budget ' || COALESCE(
+                      (SELECT name FROM config_object WHERE uid = key_uid), '#' || key_uid)
+                  || ' on day ' || day";
+    check(&world, "key_usage", "org_uid, key_uid, day", &["charge_nano"], called).await;
+}
+
+#[tokio::test]
 async fn every_amount_in_an_event() {
     let world = world().await;
     type Change = fn(&mut UsageEvent);

@@ -119,12 +119,13 @@ async fn a_price_change_leaves_earlier_bills_as_they_were() {
 }
 
 /// One nano-unit out of place, and what must be named.
-const DAMAGE: [(&str, &str); 6] = [
+const DAMAGE: [(&str, &str); 7] = [
     ("UPDATE account SET posted = posted + 1 WHERE key_uid = 0", "demo"),
     ("UPDATE account SET held = held + 1 WHERE key_uid = 0", "demo"),
     ("UPDATE posting SET amount = amount + 1 WHERE debit LIKE 'wallet:%'", "posting"),
     ("UPDATE usage_record SET charge_nano = charge_nano + 1", "req-"),
     ("UPDATE lot SET remaining = remaining - 1", "lot"),
+    ("UPDATE key_usage SET charge_nano = charge_nano + 1", "demo/first"),
     ("UPDATE slice SET granted = granted + 1", "wallet demo"),
 ];
 
