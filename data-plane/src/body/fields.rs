@@ -42,7 +42,7 @@ impl<'a> Fields<'a> {
         };
         let name = field.name();
         let refuse = || {
-            let message = format!("`{name}` must be a whole number of at least {least}");
+            let message = format!("`{name}` must be a whole number from {least} to {}", u32::MAX);
             ApiError::invalid(name, message)
         };
         let number: u32 = raw.parse().map_err(|_| refuse())?;

@@ -33,6 +33,7 @@ mod edge_connections;
 mod edge_framing;
 mod edge_paths;
 mod edge_headers;
+mod edge_json;
 mod edge_upstreams;
 mod sdk;
 mod conformance;
