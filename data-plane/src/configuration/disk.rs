@@ -38,8 +38,9 @@ pub struct DiskSettings {
 pub(super) enum Entry {
     /// It is applied.
     Delta { delta: Box<Delta>, is_incomplete: bool },
-    /// Everything was replaced, by a state of that revision.
-    Whole { at: Revision, is_incomplete: bool },
+    /// Everything was replaced, by a state of that revision. The note goes with it: a state whose age nobody knows cannot
+    /// be served by the next process.
+    Whole { at: Revision, is_incomplete: bool, note: Option<AgeNote> },
     /// How old the control plane's last word is.
     Note(AgeNote),
 }

@@ -136,7 +136,8 @@ impl Keeper {
         self.digest = replaced?;
         self.unusable = unusable;
         self.applied_from_feed();
-        self.write(Entry::Whole { at, is_incomplete: self.is_incomplete }).await;
+        let note = self.configuration.0.last_word.note();
+        self.write(Entry::Whole { at, is_incomplete: self.is_incomplete, note }).await;
         Ok(())
     }
 

@@ -129,8 +129,8 @@ impl Writer {
                 let delta = Some(v1::Delta::from(&*delta));
                 self.append(Record::Delta(StoredDelta { delta, incomplete: is_incomplete }))
             }
-            Entry::Whole { at, is_incomplete } => {
-                (self.head, self.is_incomplete) = (at, is_incomplete);
+            Entry::Whole { at, is_incomplete, note } => {
+                (self.head, self.is_incomplete, self.note) = (at, is_incomplete, note);
                 self.journal = None;
                 Ok(())
             }

@@ -48,6 +48,17 @@ async fn what_was_acknowledged_is_there_in_the_next_life_without_any_control_pla
 }
 
 #[tokio::test]
+async fn a_state_that_was_acknowledged_has_its_age_on_the_disk_however_soon_the_process_dies() {
+    let home = Home::new();
+    lived(&home, 0).await.vanish();
+    let journal = home.files("journal").pop().unwrap();
+    // As if it had died before a note of its own was due.
+    let configuration = copy_with(&home, &journal, None).alone();
+    assert_eq!(configuration.revision(), revision(5));
+    assert!(configuration.is_current(), "{:?}", configuration.age());
+}
+
+#[tokio::test]
 async fn the_next_life_goes_on_by_deltas_and_says_so() {
     let home = Home::new();
     let feed = lived(&home, 2).await;
