@@ -12,7 +12,7 @@ const HEAD_LINES_MAX: usize = 8;
 const FOLDERS_REFUSED: [&str; 6] = ["utils", "util", "common", "helpers", "helper", "misc"];
 
 /// Who may know whom: a crate may depend on those in its row and on no other crate of ours.
-const DEPENDENCIES: [(&str, &[&str]); 10] = [
+const DEPENDENCIES: [(&str, &[&str]); 11] = [
     ("domain", &[]),
     ("simulator", &[]),
     ("proto", &["domain"]),
@@ -35,6 +35,7 @@ const DEPENDENCIES: [(&str, &[&str]); 10] = [
         ],
     ),
     ("integration-tests", &["domain", "proto", "storage", "simulator"]),
+    ("bench", &["domain", "proto", "links", "data-plane"]),
 ];
 
 #[test]
