@@ -16,9 +16,10 @@ pub(crate) mod splice;
 pub(crate) mod text;
 
 use crate::error::{ApiError, ErrorType};
+use crate::joined::Joined;
 use crate::settings::{Limits, Pace};
 use axum::body::Body;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use encoding::Encoding;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, StatusCode};
@@ -37,15 +38,15 @@ pub(crate) async fn read(
     if announced.is_some_and(|length| length > limits.body_bytes) {
         return Err(too_large(limits));
     }
-    let mut collected = Collected::default();
+    let mut collected = Joined::default();
     let deadline = Instant::now() + pace.body_whole;
     while let Some(data) = next(&mut body, pace, deadline).await? {
-        if collected.length().saturating_add(data.len()) > limits.body_bytes {
+        if collected.len().saturating_add(data.len()) > limits.body_bytes {
             return Err(too_large(limits));
         }
-        collected.add(data, announced);
+        collected.push(data, announced.unwrap_or_default());
     }
-    encoding::unpack(encoding, collected.finish(), limits).await
+    encoding::unpack(encoding, collected.take(), limits).await
 }
 
 fn announced(headers: &HeaderMap) -> Option<usize> {
@@ -62,35 +63,6 @@ async fn next(body: &mut Body, pace: &Pace, end: Instant) -> Result<Option<Bytes
     let frame =
         frame.map_err(|_| ApiError::invalid("body", "the body broke off: send it whole"))?;
     Ok(Some(frame.into_data().unwrap_or_default()))
-}
-
-/// A body so far. One that comes in a single frame is never copied.
-#[derive(Default)]
-struct Collected {
-    first: Bytes,
-    joined: BytesMut,
-}
-
-impl Collected {
-    fn length(&self) -> usize {
-        self.first.len().saturating_add(self.joined.len())
-    }
-
-    fn add(&mut self, data: Bytes, announced: Option<usize>) {
-        if self.length() == 0 {
-            self.first = data;
-            return;
-        }
-        if self.joined.is_empty() {
-            self.joined.reserve(announced.unwrap_or_default().max(self.first.len() + data.len()));
-            self.joined.extend_from_slice(&std::mem::take(&mut self.first));
-        }
-        self.joined.extend_from_slice(&data);
-    }
-
-    fn finish(self) -> Bytes {
-        if self.joined.is_empty() { self.first } else { self.joined.freeze() }
-    }
 }
 
 fn too_large(limits: &Limits) -> ApiError {

@@ -18,6 +18,7 @@ mod api;
 mod body;
 mod respond;
 mod idempotency;
+mod joined;
 mod pipeline;
 
 mod dialect;

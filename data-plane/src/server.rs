@@ -29,6 +29,9 @@ const BACKLOG: i32 = 4096;
 /// Pause after the system could not give a connection, so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// How often free connections to upstreams are looked at.
+const SWEEP_EVERY: Duration = Duration::from_secs(15);
+
 /// Why it does not listen.
 #[derive(Debug, Error)]
 pub enum StartError {
@@ -114,6 +117,7 @@ fn socket(address: SocketAddr) -> io::Result<StdListener> {
 
 async fn accept(core: Arc<Core>, socket: StdListener) -> io::Result<()> {
     let listener = TcpListener::from_std(socket)?;
+    tokio::spawn(sweep(core.clone()));
     let room = Arc::new(Semaphore::new(core.plane.parts.settings.limits.connections));
     let router = api::router(core.clone());
     let mut is_short = false;
@@ -149,6 +153,14 @@ async fn accept(core: Arc<Core>, socket: StdListener) -> io::Result<()> {
     drop(listener);
     // Running requests go on in their tasks until the process ends.
     std::future::pending().await
+}
+
+/// Free connections to upstreams are looked at now and then, as nothing else does while nobody needs one.
+async fn sweep(core: Arc<Core>) {
+    loop {
+        tokio::time::sleep(SWEEP_EVERY).await;
+        core.upstreams.sweep();
+    }
 }
 
 async fn serve(core: Arc<Core>, service: WithPeer<axum::Router>, stream: TcpStream) {

@@ -83,6 +83,8 @@ pub struct Pace {
     pub idempotency_window: Duration,
     /// A connection to an upstream to stand.
     pub connect: Duration,
+    /// A connection to an upstream to stay open without a request.
+    pub upstream_idle: Duration,
     /// An upstream to begin its answer.
     pub first_token: Duration,
     /// An upstream to go on with a stream.
@@ -107,6 +109,7 @@ impl Default for Pace {
             body_whole: Duration::from_secs(10 * 60),
             idempotency_window: Duration::from_secs(24 * 3600),
             connect: Duration::from_secs(5),
+            upstream_idle: Duration::from_secs(90),
             first_token: Duration::from_secs(30),
             between_tokens: Duration::from_secs(60),
             stream: Duration::from_secs(30 * 60),

@@ -50,22 +50,9 @@ enum Subject {
 
 static SHARED: OnceLock<Tokenizer> = OnceLock::new();
 
-/// The process's tokeniser, with the default settings unless `warm_up_with` came first.
+/// The process's tokeniser.
 pub fn shared() -> &'static Tokenizer {
     SHARED.get_or_init(|| Tokenizer::start(TokenizerSettings::default()))
-}
-
-/// Loads the vocabulary now, on the tokeniser's own thread, so that the first count does not wait for it.
-pub fn warm_up() {
-    warm_up_with(TokenizerSettings::default());
-}
-
-/// The same with other settings, which count only if nothing was counted before.
-pub fn warm_up_with(settings: TokenizerSettings) {
-    let tokenizer = SHARED.get_or_init(|| Tokenizer::start(settings));
-    let (answer, _) = oneshot::channel();
-    // When there is no room, others are waiting for the vocabulary already.
-    drop(tokenizer.jobs.try_send(Job { subject: Subject::Text(String::new()), answer }));
 }
 
 /// Counts text on the tokeniser's threads.

@@ -5,4 +5,5 @@ pub(crate) mod client;
 pub(crate) mod words;
 pub(crate) mod refusal;
 pub(crate) mod health;
+pub(crate) mod wire;
 mod resolver;

@@ -1,12 +1,9 @@
 //! Changing a few values of a body and leaving every other byte as it is.
 
-use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
+use bytes::{Buf, Bytes};
 use std::collections::VecDeque;
-use std::convert::Infallible;
+use std::io::IoSlice;
 use std::ops::Range;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
 /// A replacement of one place; an empty place is an insertion.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +16,10 @@ pub(crate) struct Edit {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Spliced {
     pieces: VecDeque<Bytes>,
-    length: u64,
+    /// Bytes in all, sent or not.
+    length: usize,
+    /// Bytes that are gone.
+    sent: usize,
 }
 
 impl Spliced {
@@ -39,43 +39,54 @@ impl Spliced {
 
     fn push(&mut self, piece: Bytes) {
         if !piece.is_empty() {
-            self.length += u64::try_from(piece.len()).unwrap_or(0);
+            self.length += piece.len();
             self.pieces.push_back(piece);
         }
     }
 
     /// Bytes in all.
-    pub(crate) fn length(&self) -> u64 {
+    pub(crate) fn length(&self) -> usize {
         self.length
+    }
+
+    /// Puts something before all of it.
+    pub(crate) fn put_before(&mut self, piece: Bytes) {
+        self.length += piece.len();
+        self.pieces.push_front(piece);
+    }
+
+    /// Whether nothing was sent yet.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.sent == 0
+    }
+
+    /// Whether all was sent.
+    pub(crate) fn is_sent(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    /// The first pieces that are to be sent, and how many.
+    pub(crate) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let both = slices.iter_mut().zip(&self.pieces);
+        both.map(|(slice, piece)| *slice = IoSlice::new(piece)).count()
+    }
+
+    /// Forgets so many bytes, which were sent.
+    pub(crate) fn advance(&mut self, mut bytes: usize) {
+        self.sent += bytes;
+        while let Some(piece) = self.pieces.front_mut() {
+            if bytes < piece.len() {
+                piece.advance(bytes);
+                return;
+            }
+            bytes -= piece.len();
+            self.pieces.pop_front();
+        }
     }
 
     /// All pieces in one.
     pub(crate) fn join(self) -> Bytes {
         let pieces: Vec<Bytes> = self.pieces.into();
         Bytes::from(pieces.concat())
-    }
-}
-
-impl Body for Spliced {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let piece = self.pieces.pop_front();
-        if let Some(piece) = &piece {
-            self.length -= u64::try_from(piece.len()).unwrap_or(0);
-        }
-        Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.pieces.is_empty()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.length)
     }
 }

@@ -1,7 +1,8 @@
 //! OpenAI's wire: where its operations are, what is spliced into a request, and what is spliced out of a stream.
 //!
-//! Reading answers and chunks is in `openai/read.rs`.
+//! Reading answers and chunks is in `openai/read.rs` and `openai/alike.rs`.
 
+pub(crate) mod alike;
 pub(crate) mod read;
 
 use crate::body::envelope::Field;

@@ -2,18 +2,17 @@
 
 use crate::dialect::openai::{self, Changes, is_done, read};
 use crate::dialect::sse::{Event, EventReader};
+use crate::joined::Joined;
 use crate::pipeline::admission::Admission;
 use crate::pipeline::route::Candidate;
 use crate::plane::Core;
 use crate::trace;
 use crate::transcript::Transcript;
-use crate::upstream::client::{Call, SendError};
+use crate::upstream::client::{Answer, AnswerBody, Call, SendError};
 use crate::upstream::refusal::Refusal;
-use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use crate::upstream::wire::{ExchangeError, Head};
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -29,7 +28,7 @@ pub(crate) enum Opened {
 pub(crate) struct UpstreamStream {
     pub(crate) content_type: HeaderValue,
     pub(crate) reader: EventReader,
-    pub(crate) body: Incoming,
+    pub(crate) body: AnswerBody,
     /// Events already read, in order.
     pub(crate) first: Vec<Event>,
 }
@@ -94,7 +93,8 @@ impl From<SendError> for AttemptError {
     fn from(error: SendError) -> Self {
         match error {
             SendError::Prepare(_) => Self::Misconfigured,
-            SendError::Connect | SendError::Broken => Self::Unreachable,
+            SendError::Exchange(ExchangeError::Malformed) => Self::Malformed,
+            SendError::Connect | SendError::Exchange(_) => Self::Unreachable,
         }
     }
 }
@@ -120,21 +120,21 @@ pub(crate) async fn attempt(
         body,
     };
     let sent = core.upstreams.send(&candidate.upstream, call);
-    let response = timeout_at(deadline, sent).await.map_err(|_| AttemptError::Silent)??;
+    let answer = timeout_at(deadline, sent).await.map_err(|_| AttemptError::Silent)??;
     let limits = &core.plane.parts.settings.limits;
-    if !response.status().is_success() {
-        return Err(refused(response, &admission.request.body, deadline, pace.cooldown_max).await);
+    if !answer.head.status.is_success() {
+        return Err(refused(answer, &admission.request.body, deadline, pace.cooldown_max).await);
     }
-    let content_type = content_type(response.headers());
+    let content_type = content_type(&answer);
     if streams && content_type.as_bytes().starts_with(b"text/event-stream") {
-        return open_stream(response, content_type, deadline, limits.event_bytes).await;
+        return open_stream(answer, content_type, deadline, limits.event_bytes).await;
     }
-    open_answer(response, content_type, deadline, limits.answer_bytes).await
+    open_answer(answer, content_type, deadline, limits.answer_bytes).await
 }
 
-fn content_type(headers: &HeaderMap) -> HeaderValue {
+fn content_type(answer: &Answer) -> HeaderValue {
     let json = || HeaderValue::from_static("application/json");
-    headers.get(CONTENT_TYPE).cloned().unwrap_or_else(json)
+    answer.head.content_type.clone().unwrap_or_else(json)
 }
 
 /// Bytes of an error text that are read at most.
@@ -142,13 +142,13 @@ const ERROR_BYTES_MAX: usize = 64 << 10;
 
 /// The upstream's own text ends here: only what `Refusal` takes of it goes on.
 async fn refused(
-    response: Response<Incoming>,
+    answer: Answer,
     request: &[u8],
     deadline: Instant,
     wait_max: Duration,
 ) -> AttemptError {
-    let status = response.status();
-    let retry_after = retry_after(response.headers()).map(|wait| wait.min(wait_max));
+    let Answer { head: Head { status, retry_after: told, .. }, body } = answer;
+    let retry_after = told.as_ref().and_then(retry_after).map(|wait| wait.min(wait_max));
     match status {
         StatusCode::TOO_MANY_REQUESTS => AttemptError::Overloaded { status, retry_after },
         StatusCode::SERVICE_UNAVAILABLE => AttemptError::Overloaded { status, retry_after },
@@ -156,7 +156,7 @@ async fn refused(
         | StatusCode::PAYLOAD_TOO_LARGE
         | StatusCode::UNSUPPORTED_MEDIA_TYPE
         | StatusCode::UNPROCESSABLE_ENTITY => {
-            let text = collect(response.into_body(), deadline, ERROR_BYTES_MAX).await;
+            let text = collect(body, deadline, ERROR_BYTES_MAX).await;
             let refusal = Refusal::read(&text.unwrap_or_default(), request);
             AttemptError::Refused { status, refusal }
         }
@@ -165,40 +165,39 @@ async fn refused(
 }
 
 /// Whole seconds only; dates and junk count as nothing said.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds: u32 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+fn retry_after(told: &HeaderValue) -> Option<Duration> {
+    let seconds: u32 = told.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds.into()))
 }
 
 async fn collect(
-    mut body: Incoming,
+    mut body: AnswerBody,
     deadline: Instant,
     bytes_max: usize,
 ) -> Result<Bytes, AttemptError> {
-    let mut collected = BytesMut::new();
+    let expected = body.expected().min(bytes_max);
+    let mut collected = Joined::default();
     loop {
-        let frame = timeout_at(deadline, body.frame()).await.map_err(|_| AttemptError::Silent)?;
-        let Some(frame) = frame else {
-            return Ok(collected.freeze());
+        let part = timeout_at(deadline, body.part()).await.map_err(|_| AttemptError::Silent)?;
+        let Some(part) = part else {
+            return Ok(collected.take());
         };
-        let Ok(data) = frame.map_err(|_| AttemptError::Unreachable)?.into_data() else {
-            continue;
-        };
-        if collected.len().saturating_add(data.len()) > bytes_max {
+        let part = part.map_err(|_| AttemptError::Unreachable)?;
+        if collected.len().saturating_add(part.len()) > bytes_max {
             return Err(AttemptError::Malformed);
         }
-        collected.extend_from_slice(&data);
+        collected.push(part, expected);
     }
 }
 
 async fn open_answer(
-    response: Response<Incoming>,
+    answer: Answer,
     content_type: HeaderValue,
     deadline: Instant,
     bytes_max: usize,
 ) -> Result<Opened, AttemptError> {
-    let status = response.status();
-    let body = collect(response.into_body(), deadline, bytes_max).await?;
+    let status = answer.head.status;
+    let body = collect(answer.body, deadline, bytes_max).await?;
     let text = std::str::from_utf8(&body).map_err(|_| AttemptError::Malformed)?;
     // Only whether it is an answer at all; what it says is read once it is the one that counts.
     if !text.trim_start().starts_with('{') {
@@ -214,13 +213,12 @@ async fn open_answer(
 
 /// Waits for the first event that is one: until then nothing was promised, and another upstream can still take over.
 async fn open_stream(
-    response: Response<Incoming>,
+    answer: Answer,
     content_type: HeaderValue,
     deadline: Instant,
     event_bytes_max: usize,
 ) -> Result<Opened, AttemptError> {
-    let status = response.status();
-    let mut body = response.into_body();
+    let Answer { head: Head { status, .. }, mut body } = answer;
     let mut reader = EventReader::default();
     let mut first = Vec::new();
     let mut kept_bytes = 0_usize;
@@ -245,11 +243,8 @@ async fn open_stream(
         if kept_bytes.saturating_add(reader.pending()) > event_bytes_max {
             return Err(AttemptError::Malformed);
         }
-        let frame = timeout_at(deadline, body.frame()).await.map_err(|_| AttemptError::Silent)?;
-        let frame = frame.ok_or(AttemptError::Malformed)?.map_err(|_| AttemptError::Unreachable)?;
-        if let Ok(data) = frame.into_data() {
-            reader.push(data);
-        }
+        let part = timeout_at(deadline, body.part()).await.map_err(|_| AttemptError::Silent)?;
+        reader.push(part.ok_or(AttemptError::Malformed)?.map_err(|_| AttemptError::Unreachable)?);
     }
 }
 

@@ -38,25 +38,33 @@ impl Cover {
         Self { counted: None, windows: 1, noted_bytes: 0, refused: None }
     }
 
-    /// Makes sure that everything heard so far is covered.
+    /// Whether everything heard so far is covered by what is held or lies at hand. If not, it must be fetched.
     ///
     /// # Errors
     /// What the client is told when it cannot be: what was heard last must not be delivered.
-    pub(crate) async fn secure(&mut self, admission: &mut Admission) -> Result<(), ApiError> {
+    pub(crate) fn is_at_hand(&mut self, admission: &mut Admission) -> Result<bool, ApiError> {
         if !admission.plan.is_windowed {
             self.note_now_and_then(admission);
-            return Ok(());
+            return Ok(true);
         }
         let margin = self.margin(admission);
         if self.missing(admission, margin) == Some(Nano::ZERO) {
-            return Ok(());
+            return Ok(true);
         }
         if self.top_up_at_hand(admission) || self.is_covered(admission) {
-            return Ok(());
+            return Ok(true);
         }
         if admission.is_withdrawn() {
             return Err(AuthenticateError::Disabled.into());
         }
+        Ok(false)
+    }
+
+    /// Has more held, so that everything heard so far is covered.
+    ///
+    /// # Errors
+    /// As above.
+    pub(crate) async fn fetch(&mut self, admission: &mut Admission) -> Result<(), ApiError> {
         self.secure_slowly(admission).await.map_err(unpaid)
     }
 

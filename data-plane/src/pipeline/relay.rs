@@ -5,6 +5,7 @@
 mod events;
 
 use crate::clock::now;
+use crate::dialect::openai::alike::{Chunk, ChunkReader};
 use crate::dialect::openai::{is_done, read, with_cost, without_usage};
 use crate::dialect::sse::Event;
 use crate::error::{ApiError, ErrorType};
@@ -16,6 +17,7 @@ use crate::pipeline::cover::Cover;
 use crate::pipeline::head::{head, offer};
 use crate::pipeline::relay::events::{Events, Next};
 use crate::pipeline::settle;
+use crate::joined::Joined;
 use crate::plane::Core;
 use crate::purse::HoldRefused;
 use crate::respond::Client;
@@ -114,6 +116,8 @@ pub(crate) async fn stream(
         cover: Cover::new(),
         is_bounded: admission.output_bound().is_some(),
         has_finished: false,
+        chunks: ChunkReader::new(finds_usage(&admission)),
+        outgoing: Joined::default(),
         client,
     };
     let events = Events::new(core, upstream);
@@ -139,14 +143,30 @@ struct Relay<'a> {
     is_bounded: bool,
     /// The upstream said why it stopped.
     has_finished: bool,
+    chunks: ChunkReader,
+    /// What may be shown and is not sent yet: events that come together go on together.
+    outgoing: Joined,
     client: &'a Client,
 }
 
+/// Bytes that are kept back, at most, while more events are there.
+const OUTGOING_BYTES_MAX: usize = 64 << 10;
+/// Room for events that come together.
+const JOINED_BYTES: usize = 8 << 10;
+
 impl Relay<'_> {
     async fn run(&mut self, mut events: Events<'_>, admission: &mut Admission) -> Ending {
-        loop {
-            let stops = admission.candidate().is_some_and(|c| c.upstream.stops_on_abort);
-            let ending = match events.next(self.client, stops).await {
+        let stops = admission.candidate().is_some_and(|c| c.upstream.stops_on_abort);
+        let ending = loop {
+            let ready = if self.is_full() { None } else { events.ready() };
+            let next = match ready {
+                Some(event) => Next::Event(event),
+                None => {
+                    self.flush().await;
+                    events.next(self.client, stops).await
+                }
+            };
+            let ending = match next {
                 Next::Event(event) => self.one(event, admission).await,
                 Next::End => Some(self.end(admission, Last::Nothing)),
                 Next::ClientGone => {
@@ -156,49 +176,75 @@ impl Relay<'_> {
                 Next::Stopping => Some(Ending::failed(stopping())),
             };
             if let Some(ending) = ending {
-                return ending;
+                break ending;
             }
+        };
+        self.flush().await;
+        ending
+    }
+
+    fn is_full(&self) -> bool {
+        self.outgoing.len() >= OUTGOING_BYTES_MAX
+    }
+
+    /// Sends what may be shown. A client that is gone is noticed where the next event is waited for.
+    async fn flush(&mut self) {
+        if !self.outgoing.is_empty() {
+            offer(self.client, self.outgoing.take()).await;
         }
+    }
+
+    fn show(&mut self, bytes: Bytes) {
+        self.outgoing.push(bytes, JOINED_BYTES);
     }
 
     /// One event: read, covered, and passed on. `Some` when it was the last.
     async fn one(&mut self, event: Event, admission: &mut Admission) -> Option<Ending> {
-        let Some(data) = event.data.clone() else {
-            offer(self.client, event.raw).await;
+        let Some(data) = &event.data else {
+            self.show(event.raw);
             return None;
         };
-        if is_done(&data) {
+        if is_done(data) {
             return Some(self.end(admission, Last::Bytes(event.raw)));
         }
         admission.meter.transcript.begin_event();
-        let text = std::str::from_utf8(&data).ok();
-        let read = text.and_then(|text| read::read(text, &mut admission.meter.transcript).ok());
-        let (Some(text), Some(facts)) = (text, read) else {
+        let Ok(chunk) = self.chunks.read(data, &mut admission.meter.transcript) else {
             return Some(Ending::failed(broken("sent something that is no event")));
         };
+        let facts = &chunk.facts;
         if facts.is_error {
             return Some(Ending::failed(broken("broke off with an error")));
         }
-        admission.meter.learn(&facts);
+        admission.meter.learn(facts);
         if admission.meter.first_token_us == 0 {
             admission.meter.first_token_us = now().0.saturating_sub(admission.record.admitted_us);
         }
-        if let Err(error) = self.cover.secure(admission).await {
+        if let Err(error) = self.secure(admission).await {
             admission.meter.transcript.forget_event();
             admission.meter.reported = None;
             return Some(Ending::unpaid(error));
         }
         if admission.meter.transcript.is_long() {
+            self.flush().await;
             admission.meter.transcript.forget().await;
         }
         self.has_finished |= facts.finish_reason.is_some();
-        let is_usage_alone = facts.is_bare && facts.usage.is_some();
-        if let Some(bytes) = shown(admission, &event, text, is_usage_alone)
-            && offer(self.client, bytes.clone()).await
-        {
-            admission.note_delivered(&bytes);
+        if let Some(bytes) = shown(admission, &event, data, &chunk) {
+            if !self.client.is_gone() {
+                admission.note_delivered(&bytes);
+            }
+            self.show(bytes);
         }
         None
+    }
+
+    /// Makes sure that everything heard is paid for. Where that takes time, what was paid for before goes out first.
+    async fn secure(&mut self, admission: &mut Admission) -> Result<(), ApiError> {
+        if self.cover.is_at_hand(admission)? {
+            return Ok(());
+        }
+        self.flush().await;
+        self.cover.fetch(admission).await
     }
 
     /// The upstream ended the stream: well, badly, or because our own bound made it.
@@ -216,31 +262,34 @@ impl Relay<'_> {
     }
 }
 
+/// Whether `usage` may have to be changed, and so must be found.
+fn finds_usage(admission: &Admission) -> bool {
+    !admission.request.wants_usage() || admission.request.wants_cost
+}
+
 /// The bytes of an event as the client should see it; `None` when it is not for the client.
-fn shown(admission: &Admission, event: &Event, text: &str, is_usage_alone: bool) -> Option<Bytes> {
-    if is_usage_alone && !admission.request.wants_usage() {
+fn shown(admission: &Admission, event: &Event, data: &Bytes, chunk: &Chunk) -> Option<Bytes> {
+    let wants_usage = admission.request.wants_usage();
+    let is_usage_alone = chunk.facts.is_bare && chunk.facts.usage.is_some();
+    if is_usage_alone && !wants_usage {
         return None;
     }
-    if !text.contains("\"usage\"") {
-        return Some(event.raw.clone());
-    }
-    let Some(place) = read::find_usage(text) else {
-        return Some(event.raw.clone());
-    };
+    let raw = &event.raw;
     // Only where the data is one line do its places hold in the raw event, too.
-    let offset = event.raw.windows(text.len().max(1)).position(|window| window == text.as_bytes());
-    let Some(offset) = offset else {
-        return Some(event.raw.clone());
+    let offset = || raw.windows(data.len().max(1)).position(|window| window == data);
+    let Some((place, offset)) = chunk.usage.as_ref().and_then(|place| Some((place, offset()?)))
+    else {
+        return Some(raw.clone());
     };
-    if !admission.request.wants_usage() {
-        let member = place.member.start + offset..place.member.end + offset;
-        return Some(without_usage(&event.raw, member));
+    if !wants_usage {
+        return Some(without_usage(raw, place.member.start + offset..place.member.end + offset));
     }
-    let is_object = text.get(place.value.clone()).is_some_and(|usage| usage.starts_with('{'));
-    if admission.request.wants_cost && is_object {
-        return Some(with_cost(&event.raw, place.value.start + offset, cost_so_far(admission)));
-    }
-    Some(event.raw.clone())
+    let is_object = data.get(place.value.start) == Some(&b'{');
+    Some(if is_object {
+        with_cost(raw, place.value.start + offset, cost_so_far(admission))
+    } else {
+        raw.clone()
+    })
 }
 
 fn broken(how: &str) -> ApiError {

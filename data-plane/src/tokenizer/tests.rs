@@ -138,7 +138,6 @@ fn text_that_the_pattern_cannot_take_whole_is_counted_in_pieces() {
 
 #[tokio::test]
 async fn counting_off_the_thread_gives_the_same() {
-    warm_up();
     assert_eq!(count_text_off_thread("hello world".to_owned()).await, text("hello world"));
     let body = json!({"messages": [{"role": "user", "content": "hello world"}]});
     let counted = count_prompt(Operation::Chat, Bytes::from(body.to_string())).await;

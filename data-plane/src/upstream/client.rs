@@ -1,24 +1,30 @@
-//! One core's way out: pooled connections that no other core shares, with prepared addresses and credentials.
+//! One core's way out: free connections that no other core shares, with prepared addresses and credentials.
 //!
 //! Follows no redirect, unpacks no compression, and sends only the headers named here.
 
 use crate::body::splice::Spliced;
 use crate::settings::DataPlaneSettings;
 use crate::upstream::resolver::Resolver;
+use crate::upstream::wire::{BrokenOff, ExchangeError, Head, Incoming, Wire};
+use bytes::{BufMut, Bytes, BytesMut};
 use domain::config::{Dialect, Upstream};
 use domain::network::Networks;
 use domain::operation::Operation;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderValue, Method, Request, Response, Uri};
-use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
+use http::{HeaderValue, Uri};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
 use thiserror::Error;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tower::Service;
+use zeroize::Zeroizing;
 
 const AGENT: &str = concat!("turnpike/", env!("CARGO_PKG_VERSION"));
 
@@ -40,16 +46,12 @@ pub(crate) enum SendError {
     Prepare(#[from] PrepareError),
     #[error("no connection")]
     Connect,
-    #[error("the connection broke before an answer")]
-    Broken,
+    #[error(transparent)]
+    Exchange(#[from] ExchangeError),
 }
 
-/// An upstream ready to be called.
-struct Prepared {
-    upstream: Arc<Upstream>,
-    addresses: HashMap<Operation, Uri>,
-    credential: Option<HeaderValue>,
-}
+type Connection = TokioIo<MaybeHttpsStream<TokioIo<TcpStream>>>;
+type Connector = HttpsConnector<HttpConnector<Resolver>>;
 
 /// What is sent, beside what the upstream's configuration says.
 pub(crate) struct Call<'a> {
@@ -61,12 +63,40 @@ pub(crate) struct Call<'a> {
     pub(crate) body: Spliced,
 }
 
-/// One core's clients.
+/// One core's connections.
 pub(crate) struct Upstreams {
-    client: Client<HttpsConnector<HttpConnector<Resolver>>, Spliced>,
+    connector: Connector,
     prepared: Mutex<HashMap<String, Arc<Prepared>>>,
     networks: Arc<Networks>,
     seal_key: [u8; 32],
+    idle_max: Duration,
+}
+
+/// An upstream ready to be called, with the connections to it that are free.
+struct Prepared {
+    upstream: Arc<Upstream>,
+    origin: Uri,
+    /// By operation: the head of every request, up to where they differ.
+    heads: HashMap<Operation, Zeroizing<Vec<u8>>>,
+    free: Mutex<Vec<Free>>,
+}
+
+/// Waits for the next request. The last one used is the first one taken, so that few are kept warm.
+struct Free {
+    wire: Wire<Connection>,
+    since: Instant,
+}
+
+/// What an upstream answered: its head, and a body that gives its connection back when it has been read.
+pub(crate) struct Answer {
+    pub(crate) head: Head,
+    pub(crate) body: AnswerBody,
+}
+
+/// The rest of an answer. Dropping it before its end closes the connection, which tells the upstream to stop.
+pub(crate) struct AnswerBody {
+    incoming: Option<Incoming<Connection>>,
+    home: Arc<Prepared>,
 }
 
 impl Upstreams {
@@ -79,16 +109,13 @@ impl Upstreams {
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(patience));
         connector.enforce_http(false);
-        let https = HttpsConnectorBuilder::new()
+        let connector = HttpsConnectorBuilder::new()
             .with_native_roots()?
             .https_or_http()
             .enable_http1()
             .wrap_connector(connector);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .timer(TokioTimer::new())
-            .build(https);
-        Ok(Self { client, prepared: Mutex::default(), networks, seal_key })
+        let idle_max = settings.pace.upstream_idle;
+        Ok(Self { connector, prepared: Mutex::default(), networks, seal_key, idle_max })
     }
 
     /// Sends a request and waits for the head of the answer.
@@ -96,32 +123,37 @@ impl Upstreams {
         &self,
         upstream: &Arc<Upstream>,
         call: Call<'_>,
-    ) -> Result<Response<Incoming>, SendError> {
-        let Call { operation, request_id, streams, traceparent, body } = call;
-        let prepared = self.prepare(upstream)?;
-        let accept = if streams { "text/event-stream" } else { "application/json" };
-        let mut request = Request::new(body);
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() =
-            prepared.addresses.get(&operation).cloned().ok_or(PrepareError::Address)?;
-        let length = request.body().length();
-        let headers = request.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-        headers.insert(ACCEPT, HeaderValue::from_static(accept));
-        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
-        if let Ok(id) = HeaderValue::from_str(request_id) {
-            headers.insert("x-request-id", id);
+    ) -> Result<Answer, SendError> {
+        let home = self.prepare(upstream)?;
+        let mut request = home.request(call)?;
+        while let Some(wire) = home.take_free() {
+            match wire.exchange(&mut request).await {
+                Ok((head, incoming)) => return Ok(home.answer(head, incoming)),
+                // It was closed before it could take a byte of this request: nobody has seen it.
+                Err(_) if request.is_untouched() => {}
+                Err(broken) => return Err(broken.into()),
+            }
         }
-        if let Some(traceparent) = traceparent {
-            headers.insert("traceparent", traceparent);
+        let (head, incoming) = self.dial(&home.origin).await?.exchange(&mut request).await?;
+        Ok(home.answer(head, incoming))
+    }
+
+    async fn dial(&self, origin: &Uri) -> Result<Wire<Connection>, SendError> {
+        let mut connector = self.connector.clone();
+        let failed = |_| SendError::Connect;
+        poll_fn(|context| connector.poll_ready(context)).await.map_err(failed)?;
+        let stream = connector.call(origin.clone()).await.map_err(failed)?;
+        Ok(Wire::new(TokioIo::new(stream)))
+    }
+
+    /// Closes the connections that were free for too long, or that the other end has closed. To be called now and then.
+    pub(crate) fn sweep(&self) {
+        let prepared: Vec<_> = self.prepared.lock().values().cloned().collect();
+        for home in prepared {
+            home.free.lock().retain_mut(|free| {
+                free.since.elapsed() < self.idle_max && free.wire.is_open()
+            });
         }
-        if let Some(credential) = &prepared.credential {
-            headers.insert(AUTHORIZATION, credential.clone());
-        }
-        self.client.request(request).await.map_err(|error| {
-            if error.is_connect() { SendError::Connect } else { SendError::Broken }
-        })
     }
 
     fn prepare(&self, upstream: &Arc<Upstream>) -> Result<Arc<Prepared>, PrepareError> {
@@ -136,38 +168,128 @@ impl Upstreams {
             tracing::warn!(upstream = upstream.name, %closed, "an upstream is not called");
             return Err(PrepareError::Closed);
         }
-        let fresh = Arc::new(Prepared {
-            upstream: upstream.clone(),
-            addresses: addresses(upstream)?,
-            credential: self.credential(upstream)?,
-        });
+        let fresh = Arc::new(Prepared::new(upstream, &self.seal_key)?);
         prepared.insert(upstream.name.clone(), fresh.clone());
         Ok(fresh)
     }
+}
 
-    fn credential(&self, upstream: &Upstream) -> Result<Option<HeaderValue>, PrepareError> {
-        if upstream.sealed_credential.is_empty() {
-            return Ok(None);
+impl Prepared {
+    fn new(upstream: &Arc<Upstream>, seal_key: &[u8; 32]) -> Result<Self, PrepareError> {
+        let credential = credential(upstream, seal_key)?;
+        let base = upstream.base_url.trim_end_matches('/');
+        let origin = base.parse().map_err(|_| PrepareError::Address)?;
+        let head = |operation: Operation| {
+            let path = match upstream.dialect {
+                Dialect::OpenAi => operation.path(),
+            };
+            let address = format!("{base}{path}").parse().map_err(|_| PrepareError::Address)?;
+            Ok((operation, head(&address, credential.as_ref().map(|it| it.as_slice()))?))
+        };
+        let heads = Operation::ALL.into_iter().map(head).collect::<Result<_, PrepareError>>()?;
+        Ok(Self { upstream: upstream.clone(), origin, heads, free: Mutex::default() })
+    }
+
+    /// The whole request.
+    fn request(&self, call: Call<'_>) -> Result<Spliced, PrepareError> {
+        let Call { operation, request_id, streams, traceparent, mut body } = call;
+        let prefix = self.heads.get(&operation).ok_or(PrepareError::Address)?;
+        let accept = if streams { "text/event-stream" } else { "application/json" };
+        let mut head = BytesMut::with_capacity(prefix.len() + 256);
+        head.extend_from_slice(prefix);
+        put(&mut head, "accept", accept.as_bytes());
+        put(&mut head, "x-request-id", request_id.as_bytes());
+        if let Some(traceparent) = traceparent {
+            put(&mut head, "traceparent", traceparent.as_bytes());
         }
-        let plain =
-            links::seal::unseal(&self.seal_key, &upstream.name, &upstream.sealed_credential)
-                .map_err(|_| PrepareError::Credential)?;
-        let plain = zeroize::Zeroizing::new(plain);
-        let bearer = zeroize::Zeroizing::new([b"Bearer ".as_slice(), &plain].concat());
-        let mut value = HeaderValue::from_bytes(&bearer).map_err(|_| PrepareError::Credential)?;
-        value.set_sensitive(true);
-        Ok(Some(value))
+        put(&mut head, "content-length", body.length().to_string().as_bytes());
+        head.put_slice(b"\r\n");
+        body.put_before(head.freeze());
+        Ok(body)
+    }
+
+    fn take_free(&self) -> Option<Wire<Connection>> {
+        loop {
+            let mut wire = self.free.lock().pop()?.wire;
+            if wire.is_open() {
+                return Some(wire);
+            }
+        }
+    }
+
+    fn answer(self: Arc<Self>, head: Head, incoming: Incoming<Connection>) -> Answer {
+        let mut body = AnswerBody { incoming: Some(incoming), home: self };
+        body.give_back();
+        Answer { head, body }
     }
 }
 
-fn addresses(upstream: &Upstream) -> Result<HashMap<Operation, Uri>, PrepareError> {
-    let base = upstream.base_url.trim_end_matches('/');
-    let path = |operation: Operation| match upstream.dialect {
-        Dialect::OpenAi => operation.path(),
-    };
-    let address = |operation: Operation| {
-        let address = format!("{base}{}", path(operation)).parse();
-        address.map(|address| (operation, address)).map_err(|_| PrepareError::Address)
-    };
-    Operation::ALL.into_iter().map(address).collect()
+impl AnswerBody {
+    /// The next part, whatever of it has come; `None` after the end.
+    pub(crate) async fn part(&mut self) -> Option<Result<Bytes, BrokenOff>> {
+        poll_fn(|context| self.poll_part(context)).await
+    }
+
+    fn poll_part(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
+        let Some(incoming) = self.incoming.as_mut() else { return Poll::Ready(None) };
+        let part = incoming.poll_part(context);
+        self.give_back();
+        part
+    }
+
+    /// Bytes that are still to come, as far as that is known.
+    pub(crate) fn expected(&self) -> usize {
+        self.incoming.as_ref().map_or(0, Incoming::expected)
+    }
+
+    /// Frees the connection once all was read, whoever holds on to the rest of this.
+    fn give_back(&mut self) {
+        if let Some(incoming) = self.incoming.take_if(|incoming| incoming.is_over())
+            && let Some(wire) = incoming.into_free()
+        {
+            self.home.free.lock().push(Free { wire, since: Instant::now() });
+        }
+    }
+}
+
+fn credential(
+    upstream: &Upstream,
+    seal_key: &[u8; 32],
+) -> Result<Option<Zeroizing<Vec<u8>>>, PrepareError> {
+    if upstream.sealed_credential.is_empty() {
+        return Ok(None);
+    }
+    let plain = links::seal::unseal(seal_key, &upstream.name, &upstream.sealed_credential);
+    let plain = Zeroizing::new(plain.map_err(|_| PrepareError::Credential)?);
+    // What is no header value could end the head, and begin another one.
+    HeaderValue::from_bytes(&plain).map_err(|_| PrepareError::Credential)?;
+    Ok(Some(plain))
+}
+
+/// The head of a request, up to where requests differ.
+fn head(address: &Uri, credential: Option<&[u8]>) -> Result<Zeroizing<Vec<u8>>, PrepareError> {
+    let path = address.path_and_query().ok_or(PrepareError::Address)?;
+    let host = address.host().ok_or(PrepareError::Address)?;
+    let usual = if address.scheme_str() == Some("https") { 443 } else { 80 };
+    let port = address.port_u16().filter(|port| *port != usual);
+    let host = port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+    // Room for all of it, so that no copy of the credential is left behind.
+    let room = path.as_str().len() + host.len() + credential.map_or(0, <[u8]>::len) + 256;
+    let mut head = Zeroizing::new(Vec::with_capacity(room));
+    head.put_slice(format!("POST {path} HTTP/1.1\r\n").as_bytes());
+    put(&mut *head, "host", host.as_bytes());
+    put(&mut *head, "user-agent", AGENT.as_bytes());
+    put(&mut *head, "content-type", b"application/json");
+    if let Some(credential) = credential {
+        let bearer = Zeroizing::new([b"Bearer ".as_slice(), credential].concat());
+        put(&mut *head, "authorization", &bearer);
+    }
+    Ok(head)
+}
+
+fn put(head: &mut impl BufMut, name: &str, value: &[u8]) {
+    head.put_slice(name.as_bytes());
+    head.put_slice(b": ");
+    head.put_slice(value);
+    head.put_slice(b"\r\n");
 }

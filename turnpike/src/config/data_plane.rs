@@ -172,6 +172,9 @@ pub(crate) struct Limits {
     /// A connection to an upstream to stand.
     #[serde(with = "human::duration")]
     pub(crate) connect_timeout: Duration,
+    /// A connection to an upstream to stay open without a request.
+    #[serde(with = "human::duration")]
+    pub(crate) upstream_idle_timeout: Duration,
     /// An upstream to begin its answer.
     #[serde(with = "human::duration")]
     pub(crate) first_token_timeout: Duration,
@@ -222,6 +225,7 @@ impl Default for Limits {
             body_timeout: Duration::from_secs(60),
             body_whole_timeout: Duration::from_secs(10 * 60),
             connect_timeout: Duration::from_secs(5),
+            upstream_idle_timeout: Duration::from_secs(90),
             first_token_timeout: Duration::from_secs(30),
             between_tokens_timeout: Duration::from_secs(60),
             stream_timeout: Duration::from_secs(30 * 60),

@@ -225,6 +225,7 @@ fn the_defaults_are_those_that_the_roles_have() {
     assert_eq!(plane.limits.head_timeout, pace.head);
     assert_eq!(plane.limits.body_timeout, pace.body);
     assert_eq!(plane.limits.connect_timeout, pace.connect);
+    assert_eq!(plane.limits.upstream_idle_timeout, pace.upstream_idle);
     assert_eq!(plane.limits.first_token_timeout, pace.first_token);
     assert_eq!(plane.limits.between_tokens_timeout, pace.between_tokens);
     assert_eq!(plane.limits.stream_timeout, pace.stream);

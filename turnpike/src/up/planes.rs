@@ -9,7 +9,7 @@ use data_plane::purse::{Purse, PurseSettings};
 use data_plane::{
     AccessLog, ContentSink, DataPlane, DataPlaneParts, DataPlaneSettings, Limits, Listener,
 };
-use data_plane::{Pace, TraceSettings, recovery, tokenizer};
+use data_plane::{Pace, TraceSettings, recovery};
 use domain::key::Pepper;
 use domain::network::Networks;
 use domain::time::Timestamp;
@@ -76,7 +76,6 @@ impl Planes {
         let account = AccountLink::new(channel.clone(), account_settings(config));
         let subscriber = FeedSubscriber::start_with(channel, hello, subscriber_settings(config));
         tokio::spawn(following.follow(subscriber, stop.clone()));
-        tokenizer::warm_up();
         let plane = DataPlane::new(DataPlaneParts {
             settings,
             configuration: configuration.clone(),
@@ -278,6 +277,7 @@ fn pace(config: &Config) -> Pace {
         body_whole: from.body_whole_timeout,
         idempotency_window: from.idempotency_window,
         connect: from.connect_timeout,
+        upstream_idle: from.upstream_idle_timeout,
         first_token: from.first_token_timeout,
         between_tokens: from.between_tokens_timeout,
         stream: from.stream_timeout,

@@ -8,6 +8,7 @@ use crate::transcript::Transcript;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::ops::Range;
 
 #[derive(Deserialize)]
@@ -69,11 +70,23 @@ struct Function<'a> {
     arguments: Option<Text<'a>>,
 }
 
+/// The choice and the place of words that are all that a chunk says.
+pub(crate) type OnlyWords = (u64, Range<usize>);
+
 /// Reads one chunk of a stream, or one whole answer: they differ only in `delta` being `message`.
 pub(crate) fn read(text: &str, transcript: &mut Transcript) -> Result<Facts, Malformed> {
+    read_noting_words(text, transcript).map(|(facts, _)| facts)
+}
+
+/// The same, and where its words stand if they are all that it says.
+pub(crate) fn read_noting_words(
+    text: &str,
+    transcript: &mut Transcript,
+) -> Result<(Facts, Option<OnlyWords>), Malformed> {
     let Ok(chunk) = serde_json::from_str::<Chunk<'_>>(text) else {
-        return opaque(text, transcript);
+        return opaque(text, transcript).map(|facts| (facts, None));
     };
+    let only_words = chunk.only_words(text);
     let choices = chunk.choices.unwrap_or_default();
     let mut facts = Facts {
         id: chunk.id.filter(|id| !id.is_empty()).map(|id| id.to_string()),
@@ -95,7 +108,31 @@ pub(crate) fn read(text: &str, transcript: &mut Transcript) -> Result<Facts, Mal
             hear(choice.index, &delta, transcript, &mut facts);
         }
     }
-    Ok(facts)
+    Ok((facts, only_words))
+}
+
+impl Chunk<'_> {
+    fn only_words(&self, text: &str) -> Option<OnlyWords> {
+        let [Choice { index, delta: Some(delta), text: None, finish_reason: None, usage: None }] =
+            self.choices.as_deref()?
+        else {
+            return None;
+        };
+        let Delta {
+            content: Some(Text(Cow::Borrowed(words))),
+            refusal: None,
+            reasoning_content: None,
+            reasoning: None,
+            tool_calls: None,
+            function_call: None,
+            audio: None,
+        } = delta
+        else {
+            return None;
+        };
+        let is_all = self.usage.is_none() && self.error.is_none();
+        is_all.then(|| (*index, place(text, words)))
+    }
 }
 
 fn hear(choice: u64, delta: &Delta<'_>, transcript: &mut Transcript, facts: &mut Facts) {

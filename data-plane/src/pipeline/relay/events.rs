@@ -6,10 +6,10 @@ use crate::error::{ApiError, ErrorType};
 use crate::pipeline::attempt::UpstreamStream;
 use crate::plane::Core;
 use crate::respond::Client;
+use crate::upstream::client::AnswerBody;
+use crate::upstream::wire::BrokenOff;
 use bytes::Bytes;
 use http::StatusCode;
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -32,13 +32,13 @@ pub(crate) enum Next {
 pub(crate) struct Events<'a> {
     waiting: VecDeque<Event>,
     reader: EventReader,
-    body: Incoming,
+    body: AnswerBody,
     core: &'a Core,
     ends_at: Instant,
 }
 
 enum Arrived {
-    Frame(Option<Result<Bytes, hyper::Error>>),
+    Part(Option<Result<Bytes, BrokenOff>>),
     /// Nothing came in time, as far as one can tell who may have slept through it.
     Late {
         overslept: bool,
@@ -57,23 +57,28 @@ impl<'a> Events<'a> {
         Self { waiting: first.into(), reader, body, core, ends_at }
     }
 
+    /// An event that is here already.
+    pub(crate) fn ready(&mut self) -> Option<Event> {
+        self.waiting.pop_front().or_else(|| self.reader.next())
+    }
+
     pub(crate) async fn next(&mut self, client: &Client, stops_on_abort: bool) -> Next {
         loop {
             if client.is_gone() && stops_on_abort {
                 return Next::ClientGone;
             }
-            if let Some(event) = self.waiting.pop_front().or_else(|| self.reader.next()) {
+            if let Some(event) = self.ready() {
                 return Next::Event(event);
             }
             if self.reader.pending() > self.core.plane.parts.settings.limits.event_bytes {
                 return Next::Failed(failed("sent an event that is too large"));
             }
             match self.arrival(client, stops_on_abort).await {
-                Arrived::Frame(Some(Ok(bytes))) => self.reader.push(bytes),
-                Arrived::Frame(None) => {
+                Arrived::Part(Some(Ok(bytes))) => self.reader.push(bytes),
+                Arrived::Part(None) => {
                     return self.reader.rest().map_or(Next::End, Next::Event);
                 }
-                Arrived::Frame(Some(Err(_))) => {
+                Arrived::Part(Some(Err(BrokenOff))) => {
                     return Next::Failed(failed("broke off its answer"));
                 }
                 Arrived::Late { overslept: true } if Instant::now() < self.ends_at => {}
@@ -90,10 +95,9 @@ impl<'a> Events<'a> {
         let ending: &CancellationToken = &self.core.plane.ending;
         tokio::select! {
             biased;
-            arrived = timeout_at(deadline, self.body.frame()) => match arrived {
+            arrived = timeout_at(deadline, self.body.part()) => match arrived {
                 Err(_) => Arrived::Late { overslept: deadline.elapsed() > OVERSLEPT },
-                // Trailers are no part of the stream.
-                Ok(frame) => Arrived::Frame(frame.map(|frame| frame.map(|f| f.into_data().unwrap_or_default()))),
+                Ok(part) => Arrived::Part(part),
             },
             () = client.gone(), if stops_on_abort && !client.is_gone() => Arrived::ClientGone,
             () = ending.cancelled() => Arrived::Stopping,
