@@ -270,7 +270,7 @@ impl Configuration {
     }
 
     fn put_of_key(&self, uid: KeyUid) -> Option<Change> {
-        self.0.keys.by_uid(uid).map(|entry| Change::Key(entry.key.clone()))
+        self.0.keys.by_uid(uid).map(Change::Key)
     }
 
     /// Into how many parts the whole state is divided, to be gone through one at a time.
@@ -282,10 +282,7 @@ impl Configuration {
     fn shelf(&self, shelf: usize) -> Vec<Change> {
         match shelf.checked_sub(1) {
             None => self.all_but_keys(),
-            Some(shelf) => {
-                let keys = self.0.keys.shelf(shelf);
-                keys.iter().map(|entry| Change::Key(entry.key.clone())).collect()
-            }
+            Some(shelf) => self.0.keys.shelf(shelf).into_iter().map(Change::Key).collect(),
         }
     }
 
@@ -300,7 +297,7 @@ impl Configuration {
     }
 
     fn has_key(&self, uid: KeyUid) -> bool {
-        self.0.keys.by_uid(uid).is_some()
+        self.0.keys.has(uid)
     }
 }
 

@@ -1,17 +1,24 @@
-//! API keys as a data plane keeps them: found by digest, updated in place, one shard at a time.
+//! API keys as a data plane keeps them: found by digest, updated in place, one shelf at a time.
 //!
-//! What a key may do is the snapshot's and the pipeline's business; which keys there are is told by `configuration`.
+//! There may be millions that rest, so each takes as few bytes as it can (`keys/shelf.rs`); one that is used is kept unfolded, with
+//! what is counted for it. What a key may do is the snapshot's and the pipeline's business; which keys there are is told by
+//! `configuration`.
+
+mod shelf;
 
 use crate::limits::KeyLimits;
 use domain::id::KeyUid;
 use domain::key::KeyDigest;
 use domain::snapshot::{Key, KeyChange};
+use hashbrown::HashTable;
 use parking_lot::{Mutex, RwLock};
-use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasherDefault, Hasher};
+use shelf::{Shelf, Slot};
+use std::collections::HashSet;
+use std::iter;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-const SHARDS: usize = 256;
+const SHELVES: usize = 256;
 
 /// A key with what is counted for it.
 #[derive(Debug)]
@@ -22,112 +29,174 @@ pub struct KeyEntry {
     pub limits: KeyLimits,
 }
 
-type Shard = RwLock<HashMap<KeyDigest, Arc<KeyEntry>, BuildHasherDefault<DigestHasher>>>;
-
 /// All keys. Many look up, one writes.
 pub(crate) struct KeyTable {
-    shards: Box<[Shard; SHARDS]>,
-    by_uid: Mutex<HashMap<KeyUid, Arc<KeyEntry>>>,
+    /// Where the key of a digest is.
+    places: Box<[RwLock<HashTable<Place>>; SHELVES]>,
+    /// The keys themselves, by their uid. Taken after `places` where both are held.
+    shelves: Box<[RwLock<Shelf>; SHELVES]>,
+    writer: Mutex<()>,
+    count: AtomicUsize,
+}
+
+/// A place, with as much of the digest that leads there as the index needs when it grows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Place {
+    mark: u32,
+    shelf: u8,
+    slot: Slot,
 }
 
 impl KeyTable {
     pub(crate) fn new() -> Self {
-        let shards = std::array::from_fn(|_| Shard::default());
-        Self { shards: Box::new(shards), by_uid: Mutex::default() }
+        Self {
+            places: Box::new(std::array::from_fn(|_| RwLock::default())),
+            shelves: Box::new(std::array::from_fn(|_| RwLock::default())),
+            writer: Mutex::new(()),
+            count: AtomicUsize::new(0),
+        }
     }
 
+    /// The key that a digest stands for.
     pub(crate) fn get(&self, digest: &KeyDigest) -> Option<Arc<KeyEntry>> {
-        self.shard(digest).read().get(digest).cloned()
+        let place = {
+            let places = self.places(digest).read();
+            let leads_here = |place: &Place| {
+                place.mark == mark(digest) && self.shelf_at(*place).read().has(place.slot, digest)
+            };
+            *places.find(hash(mark(digest)), leads_here)?
+        };
+        let shelf = self.shelf_at(place);
+        if let Some(entry) = shelf.read().unfolded(place.slot, digest) {
+            return Some(entry);
+        }
+        shelf.write().unfold(place.slot, digest)
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.by_uid.lock().len()
+        self.count.load(Ordering::Relaxed)
     }
 
     /// How many parts there are, to be gone through one at a time.
     pub(crate) const fn shelves() -> usize {
-        SHARDS
+        SHELVES
     }
 
     /// The keys of one part.
-    pub(crate) fn shelf(&self, shelf: usize) -> Vec<Arc<KeyEntry>> {
-        self.shards
-            .get(shelf)
-            .map_or_else(Vec::new, |shard| shard.read().values().cloned().collect())
+    pub(crate) fn shelf(&self, shelf: usize) -> Vec<Key> {
+        self.shelves.get(shelf).map_or_else(Vec::new, |shelf| shelf.read().keys())
     }
 
-    pub(crate) fn by_uid(&self, uid: KeyUid) -> Option<Arc<KeyEntry>> {
-        self.by_uid.lock().get(&uid).cloned()
+    pub(crate) fn by_uid(&self, uid: KeyUid) -> Option<Key> {
+        self.shelf_of(uid).1.read().by_uid(uid)
+    }
+
+    pub(crate) fn has(&self, uid: KeyUid) -> bool {
+        self.shelf_of(uid).1.read().slot_of(uid).is_some()
     }
 
     /// Applies changes one by one.
     pub(crate) fn apply(&self, changes: Vec<KeyChange>) {
-        let mut by_uid = self.by_uid.lock();
+        let _one_at_a_time = self.writer.lock();
         for change in changes {
             match change {
-                KeyChange::Put(key) => self.put(&mut by_uid, key),
-                KeyChange::Gone(uid) => self.forget(by_uid.remove(&uid)),
+                KeyChange::Put(key) => self.put(&key),
+                KeyChange::Gone(uid) => self.remove(uid),
             }
         }
     }
 
     /// Puts a whole state in the place of all there is: a key that is not in it is gone.
     pub(crate) fn replace(&self, state: Vec<KeyChange>) {
-        let named = |change: &KeyChange| match change {
-            KeyChange::Put(key) => Some(key.uid),
-            KeyChange::Gone(_) => None,
-        };
-        let kept: HashSet<KeyUid> = state.iter().filter_map(named).collect();
-        let gone = |uid: &KeyUid| !kept.contains(uid);
-        let gone: Vec<KeyUid> = self.by_uid.lock().keys().copied().filter(gone).collect();
-        self.apply(gone.into_iter().map(KeyChange::Gone).chain(state).collect());
+        if self.len() > 0 {
+            let named = |change: &KeyChange| match change {
+                KeyChange::Put(key) => Some(key.uid),
+                KeyChange::Gone(_) => None,
+            };
+            let kept: HashSet<KeyUid> = state.iter().filter_map(named).collect();
+            let all = self.shelves.iter().flat_map(|shelf| shelf.read().uids());
+            let gone: Vec<_> = all.filter(|uid| !kept.contains(uid)).map(KeyChange::Gone).collect();
+            self.apply(gone);
+        }
+        self.apply(state);
     }
 
-    fn put(&self, by_uid: &mut HashMap<KeyUid, Arc<KeyEntry>>, key: Key) {
-        let (uid, digest) = (key.uid, key.digest);
-        let before = by_uid.get(&uid).cloned();
-        let limits = before.as_ref().map(|entry| entry.limits.clone()).unwrap_or_default();
-        let entry = Arc::new(KeyEntry { key, limits });
-        by_uid.insert(uid, entry.clone());
-        self.shard(&digest).write().insert(digest, entry);
-        if before.as_ref().is_some_and(|before| before.key.digest != digest) {
-            self.forget(before);
+    fn put(&self, key: &Key) {
+        let (number, shelf) = self.shelf_of(key.uid);
+        let (slot, before) = shelf.write().put(key);
+        let place = |digest: &KeyDigest| Place { mark: mark(digest), shelf: number, slot };
+        match before {
+            Some(before) => {
+                let stays = |digest: &KeyDigest| digests(key).any(|new| new == *digest);
+                digests(&before).filter(|old| !stays(old)).for_each(|old| self.unlink(&old, place(&old)));
+            }
+            None => drop(self.count.fetch_add(1, Ordering::Relaxed)),
+        }
+        digests(key).for_each(|digest| self.link(&digest, place(&digest)));
+    }
+
+    fn remove(&self, uid: KeyUid) {
+        let (number, shelf) = self.shelf_of(uid);
+        let Some((slot, key)) = shelf.read().slot_and_key(uid) else { return };
+        for digest in digests(&key) {
+            self.unlink(&digest, Place { mark: mark(&digest), shelf: number, slot });
+        }
+        shelf.write().remove(uid);
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// A digest leads to one key: whoever had it before is not found by it any more.
+    fn link(&self, digest: &KeyDigest, to: Place) {
+        let mut places = self.places(digest).write();
+        let is_here = |place: &Place| {
+            *place == to
+                || (place.mark == to.mark && self.shelf_at(*place).read().has(place.slot, digest))
+        };
+        let entry = places.entry(hash(to.mark), is_here, |place| hash(place.mark));
+        match entry {
+            hashbrown::hash_table::Entry::Occupied(mut there) => *there.get_mut() = to,
+            hashbrown::hash_table::Entry::Vacant(free) => drop(free.insert(to)),
         }
     }
 
-    /// Takes an entry out of its shard, unless another key has taken its place there.
-    fn forget(&self, entry: Option<Arc<KeyEntry>>) {
-        let Some(entry) = entry else {
-            return;
-        };
-        let mut shard = self.shard(&entry.key.digest).write();
-        if shard.get(&entry.key.digest).is_some_and(|found| found.key.uid == entry.key.uid) {
-            shard.remove(&entry.key.digest);
+    fn unlink(&self, digest: &KeyDigest, from: Place) {
+        let mut places = self.places(digest).write();
+        if let Ok(there) = places.find_entry(hash(from.mark), |place| *place == from) {
+            there.remove();
         }
     }
 
-    /// By the last byte; inside a shard the first ones count.
-    fn shard(&self, digest: &KeyDigest) -> &Shard {
+    /// By the last byte; the first ones are the mark.
+    fn places(&self, digest: &KeyDigest) -> &RwLock<HashTable<Place>> {
         let [.., last] = digest.0;
-        &self.shards[usize::from(last) % SHARDS]
+        &self.places[usize::from(last)]
+    }
+
+    fn shelf_at(&self, place: Place) -> &RwLock<Shelf> {
+        &self.shelves[usize::from(place.shelf)]
+    }
+
+    fn shelf_of(&self, uid: KeyUid) -> (u8, &RwLock<Shelf>) {
+        let [number, ..] = uid.0.to_le_bytes();
+        (number, &self.shelves[usize::from(number)])
     }
 }
 
-/// A digest is a keyed hash already: its first bytes are as good as any hash of it, and nobody can choose them.
-#[derive(Default)]
-struct DigestHasher(u64);
-
-impl Hasher for DigestHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(first) = bytes.first_chunk::<8>() {
-            self.0 = u64::from_le_bytes(*first);
-        }
-    }
-
-    /// The length, which is the same for all.
-    fn write_usize(&mut self, _length: usize) {}
+/// All that a key is found by.
+fn digests(key: &Key) -> impl Iterator<Item = KeyDigest> {
+    iter::once(key.digest)
 }
+
+/// A digest is a keyed hash already: nobody can choose its first bytes.
+fn mark(digest: &KeyDigest) -> u32 {
+    let [a, b, c, d, ..] = digest.0;
+    u32::from_le_bytes([a, b, c, d])
+}
+
+/// The table takes the place from the low bits and a check from the high ones.
+fn hash(mark: u32) -> u64 {
+    u64::from(mark).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
+#[cfg(test)]
+mod tests;

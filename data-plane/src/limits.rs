@@ -162,6 +162,12 @@ impl KeyLimits {
         self.0.running.load(Ordering::Relaxed)
     }
 
+    /// Whether nothing runs, and nothing counts any more at this moment.
+    pub(crate) fn is_at_rest(&self, now: Timestamp) -> bool {
+        let is_unused = |window: &Window| window.load(now).0.used(now) == 0;
+        self.running() == 0 && is_unused(&self.0.requests) && is_unused(&self.0.tokens)
+    }
+
     /// How the windows stand now.
     #[must_use]
     pub fn standing(&self, plan: &Plan, now: Timestamp) -> RateStanding {
