@@ -128,7 +128,7 @@ pub(crate) fn unpaid(refused: HoldRefused) -> ApiError {
 pub(crate) async fn admit(
     plane: &Arc<Shared>,
     mut order: AdmitOrder,
-) -> Result<Admission, AdmitError> {
+) -> Result<Box<Admission>, AdmitError> {
     let admitted_at = now();
     let estimate = tokens_estimate(&order.plan);
     let limit = limits::admit(&order.caller.key, &order.caller.plan, admitted_at, estimate)
@@ -144,7 +144,7 @@ pub(crate) async fn admit(
     match plane.parts.spool.admit(&record) {
         Ok(ticket) => {
             order.claim.take().into_iter().for_each(Claim::keep);
-            Ok(Admission::new(plane.clone(), record, order, Money { hold, ticket, limit }))
+            Ok(Box::new(Admission::new(plane.clone(), record, order, Money { hold, ticket, limit })))
         }
         Err(error) => {
             hold.release();

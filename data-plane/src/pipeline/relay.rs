@@ -29,7 +29,7 @@ use http::response::Parts;
 use http::{HeaderValue, StatusCode};
 
 /// Relays a whole answer.
-pub(crate) async fn answer(mut admission: Admission, answer: UpstreamAnswer, client: &Client) {
+pub(crate) async fn answer(mut admission: Box<Admission>, answer: UpstreamAnswer, client: &Client) {
     let bound = admission.output_bound();
     let UpstreamAnswer { status, content_type, body } = answer;
     let text = std::str::from_utf8(&body).unwrap_or_default();
@@ -106,7 +106,7 @@ impl Ending {
 /// Relays a stream.
 pub(crate) async fn stream(
     core: &Core,
-    mut admission: Admission,
+    mut admission: Box<Admission>,
     upstream: UpstreamStream,
     client: &Client,
 ) {

@@ -17,7 +17,7 @@ use proto::convert::usage as convert;
 use proto::usage::v1 as usage;
 
 /// Ends an admission: counts what nobody counted, charges, and writes the event before it returns.
-pub(crate) async fn settle(mut admission: Admission, outcome: Outcome, status: StatusCode) {
+pub(crate) async fn settle(mut admission: Box<Admission>, outcome: Outcome, status: StatusCode) {
     count(&mut admission).await;
     conclude(&mut admission, outcome, status);
 }
