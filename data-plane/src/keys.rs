@@ -128,7 +128,9 @@ impl KeyTable {
         match before {
             Some(before) => {
                 let stays = |digest: &KeyDigest| digests(key).any(|new| new == *digest);
-                digests(&before).filter(|old| !stays(old)).for_each(|old| self.unlink(&old, place(&old)));
+                digests(&before)
+                    .filter(|old| !stays(old))
+                    .for_each(|old| self.unlink(&old, place(&old)));
             }
             None => drop(self.count.fetch_add(1, Ordering::Relaxed)),
         }

@@ -60,7 +60,10 @@ fn agree(table: &KeyTable, known: &HashMap<KeyUid, Key>) {
         assert_eq!(found.as_ref(), expected, "digest {number}");
     }
     for uid in (1..600).map(KeyUid) {
-        assert_eq!((table.by_uid(uid).as_ref(), table.has(uid)), (known.get(&uid), known.contains_key(&uid)));
+        assert_eq!(
+            (table.by_uid(uid).as_ref(), table.has(uid)),
+            (known.get(&uid), known.contains_key(&uid))
+        );
     }
     let mut all: Vec<Key> = (0..KeyTable::shelves()).flat_map(|shelf| table.shelf(shelf)).collect();
     all.sort_by_key(|key| key.uid);

@@ -144,7 +144,12 @@ pub(crate) async fn admit(
     match plane.parts.spool.admit(&record) {
         Ok(ticket) => {
             order.claim.take().into_iter().for_each(Claim::keep);
-            Ok(Box::new(Admission::new(plane.clone(), record, order, Money { hold, ticket, limit })))
+            Ok(Box::new(Admission::new(
+                plane.clone(),
+                record,
+                order,
+                Money { hold, ticket, limit },
+            )))
         }
         Err(error) => {
             hold.release();

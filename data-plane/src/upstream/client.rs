@@ -5,7 +5,7 @@
 use crate::body::splice::Spliced;
 use crate::settings::DataPlaneSettings;
 use crate::upstream::resolver::Resolver;
-use crate::upstream::wire::{BrokenOff, ExchangeError, Head, Incoming, Wire};
+use crate::upstream::wire::{BrokenOff, ExchangeError, Head, Incoming, Stream, Wire};
 use bytes::{BufMut, Bytes, BytesMut};
 use domain::config::{Dialect, Upstream};
 use domain::network::Networks;
@@ -13,7 +13,6 @@ use domain::operation::Operation;
 use http::{HeaderValue, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -21,7 +20,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use thiserror::Error;
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tower::Service;
 use zeroize::Zeroizing;
@@ -50,7 +48,8 @@ pub(crate) enum SendError {
     Exchange(#[from] ExchangeError),
 }
 
-type Connection = TokioIo<MaybeHttpsStream<TokioIo<TcpStream>>>;
+/// Plain or encrypted, which differ much in size.
+type Connection = Box<dyn Stream>;
 type Connector = HttpsConnector<HttpConnector<Resolver>>;
 
 /// What is sent, beside what the upstream's configuration says.
@@ -143,16 +142,19 @@ impl Upstreams {
         let failed = |_| SendError::Connect;
         poll_fn(|context| connector.poll_ready(context)).await.map_err(failed)?;
         let stream = connector.call(origin.clone()).await.map_err(failed)?;
-        Ok(Wire::new(TokioIo::new(stream)))
+        Ok(Wire::new(match stream {
+            MaybeHttpsStream::Http(stream) => Box::new(stream.into_inner()),
+            MaybeHttpsStream::Https(stream) => Box::new(stream.into_inner()),
+        }))
     }
 
     /// Closes the connections that were free for too long, or that the other end has closed. To be called now and then.
     pub(crate) fn sweep(&self) {
         let prepared: Vec<_> = self.prepared.lock().values().cloned().collect();
         for home in prepared {
-            home.free.lock().retain_mut(|free| {
-                free.since.elapsed() < self.idle_max && free.wire.is_open()
-            });
+            home.free
+                .lock()
+                .retain_mut(|free| free.since.elapsed() < self.idle_max && free.wire.is_open());
         }
     }
 

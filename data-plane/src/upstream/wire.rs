@@ -129,8 +129,7 @@ impl<S: Stream> Wire<S> {
             let mut slices = [IoSlice::new(&[]); SLICES];
             let filled = request.slices(&mut slices);
             let slices = slices.get(..filled).unwrap_or_default();
-            let written =
-                ready!(Pin::new(&mut self.stream).poll_write_vectored(context, slices))?;
+            let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(context, slices))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -185,7 +184,9 @@ impl<S: Stream> Wire<S> {
 impl<S: Stream> Incoming<S> {
     /// Bytes that are still to come, as far as that is known.
     pub(crate) fn expected(&self) -> usize {
-        usize::try_from(self.framing.expected()).unwrap_or(usize::MAX).saturating_add(self.ahead.len())
+        usize::try_from(self.framing.expected())
+            .unwrap_or(usize::MAX)
+            .saturating_add(self.ahead.len())
     }
 
     /// The next part of the body, whatever of it has come; `None` after its end.
@@ -204,7 +205,10 @@ impl<S: Stream> Incoming<S> {
         Poll::Ready(part)
     }
 
-    fn poll_new_part(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
+    fn poll_new_part(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, BrokenOff>>> {
         let Self { wire, framing, stays_open, .. } = self;
         while !framing.is_done() {
             let read = wire.poll_read(context, |bytes| {

@@ -40,7 +40,8 @@ impl ChunkReader {
         data: &Bytes,
         transcript: &mut Transcript,
     ) -> Result<Chunk, Malformed> {
-        if let Some((pattern, words)) = self.pattern.as_ref().and_then(|it| Some((it, it.words(data)?)))
+        if let Some((pattern, words)) =
+            self.pattern.as_ref().and_then(|it| Some((it, it.words(data)?)))
         {
             transcript.hear(pattern.choice, Voice::Answer, words);
             let usage = pattern.usage.as_ref().map(|place| pattern.moved(place, words.len()));
@@ -50,7 +51,8 @@ impl ChunkReader {
         let (facts, only_words) = read::read_noting_words(text, transcript)?;
         let may_have_usage = self.finds_usage && text.contains("\"usage\"");
         let usage = if may_have_usage { read::find_usage(text) } else { None };
-        let pattern = |(choice, words)| Pattern { text: data.clone(), choice, words, usage: usage.clone() };
+        let pattern =
+            |(choice, words)| Pattern { text: data.clone(), choice, words, usage: usage.clone() };
         self.pattern = only_words.map(pattern);
         Ok(Chunk { facts, usage })
     }
@@ -84,7 +86,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn chunk(words: &str, tail: &str) -> String {
-        format!(r#"{{"id":"c","choices":[{{"index":1,"delta":{{"content":{words}}}{tail}}}],"usage":null}}"#)
+        format!(
+            r#"{{"id":"c","choices":[{{"index":1,"delta":{{"content":{words}}}{tail}}}],"usage":null}}"#
+        )
     }
 
     /// Each chunk as this reader reads it, and as it reads when it stands alone.
@@ -110,7 +114,8 @@ mod tests {
 
     #[test]
     fn chunks_that_differ_in_their_words_alone_read_as_they_would_one_by_one() {
-        let words = ["\"a\"", "\" bc\"", "\"\"", "\"日本\"", "\"usage\"", "\"x\\\"y\"", "\"\\n\"", "\"d\""];
+        let words =
+            ["\"a\"", "\" bc\"", "\"\"", "\"日本\"", "\"usage\"", "\"x\\\"y\"", "\"\\n\"", "\"d\""];
         same(&words.map(|words| chunk(words, "")));
     }
 

@@ -78,7 +78,11 @@ impl Framing {
     }
 
     /// Adds the body's part of `bytes` to `body`, and tells how many bytes belong to this answer.
-    pub(super) fn decode(&mut self, bytes: &[u8], body: &mut BytesMut) -> Result<usize, BadFraming> {
+    pub(super) fn decode(
+        &mut self,
+        bytes: &[u8],
+        body: &mut BytesMut,
+    ) -> Result<usize, BadFraming> {
         match self {
             Self::Length(left) => Ok(take(left, bytes, body)),
             Self::Chunked(chunked) => chunked.decode(bytes, body),

@@ -57,7 +57,11 @@ async fn an_answer_is_read_whole_however_it_is_cut_and_leaves_the_connection_fre
     for answer in rows {
         for piece in 1..=answer.len() {
             let (status, body, is_free) = exchange(answer, piece, true).await.unwrap();
-            assert_eq!((status, body.unwrap().as_str(), is_free), (200, "hello", true), "{answer} by {piece}");
+            assert_eq!(
+                (status, body.unwrap().as_str(), is_free),
+                (200, "hello", true),
+                "{answer} by {piece}"
+            );
         }
     }
 }

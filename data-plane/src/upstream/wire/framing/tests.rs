@@ -4,7 +4,11 @@ use super::{BadFraming, Chunked, Framing, UNREAD_BYTES_MAX};
 use bytes::BytesMut;
 
 /// What is read of a body in pieces of a size, and how many of its bytes were its own.
-fn read(mut framing: Framing, bytes: &[u8], size: usize) -> Result<(String, usize, bool), BadFraming> {
+fn read(
+    mut framing: Framing,
+    bytes: &[u8],
+    size: usize,
+) -> Result<(String, usize, bool), BadFraming> {
     let (mut body, mut taken) = (BytesMut::new(), 0);
     for piece in bytes.chunks(size) {
         taken += framing.decode(piece, &mut body)?;
@@ -31,7 +35,11 @@ fn every_cut_of_a_chunked_body_reads_the_same() {
             assert_eq!(found, Ok((expected.to_owned(), bytes.len(), true)), "{bytes:?} by {size}");
             let more = format!("{bytes}HTTP/1.1 200");
             let found = read(chunked(), more.as_bytes(), more.len());
-            assert_eq!(found, Ok((expected.to_owned(), bytes.len(), true)), "what follows is not its own");
+            assert_eq!(
+                found,
+                Ok((expected.to_owned(), bytes.len(), true)),
+                "what follows is not its own"
+            );
         }
         for length in 0..bytes.len() {
             let cut = bytes.get(..length).unwrap();
@@ -45,12 +53,29 @@ fn chunks_that_two_readers_could_read_in_two_ways_are_refused() {
     let endless = format!("1;{}", "x".repeat(UNREAD_BYTES_MAX + 1));
     let trailers = format!("0\r\n{}", "a: b\r\n".repeat(UNREAD_BYTES_MAX));
     let rows = [
-        "\r\nabc", "x\r\n", "-1\r\n", "+5\r\nhello\r\n", "0x5\r\nhello\r\n", "5\nhello\r\n", "5\r\rhello",
-        "5\r\nhelloX", "5\r\nhello\n0\r\n", "1000000000000000\r\n", " 5\r\nhello", "0\r\n\rX", "0\r\na\rb", &endless, &trailers,
+        "\r\nabc",
+        "x\r\n",
+        "-1\r\n",
+        "+5\r\nhello\r\n",
+        "0x5\r\nhello\r\n",
+        "5\nhello\r\n",
+        "5\r\rhello",
+        "5\r\nhelloX",
+        "5\r\nhello\n0\r\n",
+        "1000000000000000\r\n",
+        " 5\r\nhello",
+        "0\r\n\rX",
+        "0\r\na\rb",
+        &endless,
+        &trailers,
     ];
     for bytes in rows {
         for size in [1, bytes.len()] {
-            assert_eq!(read(chunked(), bytes.as_bytes(), size), Err(BadFraming), "{bytes:?} by {size}");
+            assert_eq!(
+                read(chunked(), bytes.as_bytes(), size),
+                Err(BadFraming),
+                "{bytes:?} by {size}"
+            );
         }
     }
 }
