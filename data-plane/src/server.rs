@@ -3,6 +3,7 @@
 //! An accept loop of our own, because the ready-made one sets neither head time-outs nor `TCP_NODELAY`.
 
 mod gate;
+mod impatience;
 
 use crate::api;
 use crate::client_address::{Peer, WithPeer};
@@ -13,6 +14,7 @@ use crate::upstream::client::Upstreams;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use impatience::Impatient;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
@@ -168,12 +170,13 @@ async fn serve(core: Arc<Core>, service: WithPeer<axum::Router>, stream: TcpStre
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
+    let socket = Impatient::new(stream, settings.pace.write, core.plane.ending.clone());
     let service = service_fn(|request| gate::serve(service.clone(), request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(settings.pace.head)
         .max_buf_size(settings.limits.head_bytes.max(8 << 10))
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(socket), service);
     let mut connection = std::pin::pin!(connection);
     let served = tokio::select! {
         served = connection.as_mut() => served,

@@ -79,9 +79,11 @@ pub struct Pace {
     pub body: Duration,
     /// A client to send its whole body.
     pub body_whole: Duration,
+    /// A client to take any next part of what is written to it.
+    pub write: Duration,
     /// An idempotency key to stay used.
     pub idempotency_window: Duration,
-    /// A connection to an upstream to stand.
+    /// A connection to an upstream to stand: its name, the connection, and then TLS, each.
     pub connect: Duration,
     /// A connection to an upstream to stay open without a request.
     pub upstream_idle: Duration,
@@ -107,6 +109,7 @@ impl Default for Pace {
             head: Duration::from_secs(10),
             body: Duration::from_secs(60),
             body_whole: Duration::from_secs(10 * 60),
+            write: Duration::from_secs(60),
             idempotency_window: Duration::from_secs(24 * 3600),
             connect: Duration::from_secs(5),
             upstream_idle: Duration::from_secs(90),

@@ -6,4 +6,5 @@ pub(crate) mod words;
 pub(crate) mod refusal;
 pub(crate) mod health;
 pub(crate) mod wire;
+pub(crate) mod connector;
 mod resolver;

@@ -1,7 +1,7 @@
 //! How a gateway is to be started: settings, data directory, which simulator.
 
 use crate::client::Client;
-use crate::demo_env::{self, DemoEnv};
+use crate::demo_env::{self, DemoEnv, Edition};
 use crate::gateway::Gateway;
 use crate::http::Request;
 use crate::patience::{PATIENCE, eventually};
@@ -113,6 +113,16 @@ impl Setup {
     pub(crate) async fn launch(&self) -> Result<(Process, DemoEnv), Exited> {
         let before = demo_env::edition(&self.data_dir);
         let mut process = self.spawn();
+        let face = self.ready(&mut process, before).await?;
+        Ok((process, face))
+    }
+
+    /// What a process tells of itself once it is ready, or how it ended before it was.
+    pub(crate) async fn ready(
+        &self,
+        process: &mut Process,
+        before: Option<Edition>,
+    ) -> Result<DemoEnv, Exited> {
         let face = eventually("turnpike up is ready", async || {
             if let Some(exited) = process.has_ended() {
                 return Some(Err(exited));
@@ -122,8 +132,7 @@ impl Setup {
             is_ready(face.get("TURNPIKE_OPS_ADDR")).await.then_some(Ok(face))
         });
         let face = tokio::time::timeout(PATIENCE, face).await;
-        let face = face.unwrap_or_else(|_| panic!("not ready; it said:\n{}", process.stderr()));
-        face.map(|face| (process, face))
+        face.unwrap_or_else(|_| panic!("not ready; it said:\n{}", process.stderr()))
     }
 }
 

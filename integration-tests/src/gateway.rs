@@ -3,12 +3,13 @@
 use crate::builder::{GatewayBuilder, Setup};
 use crate::cli::Cli;
 use crate::client::Client;
-use crate::demo_env::DemoEnv;
+use crate::demo_env::{self, DemoEnv};
 use crate::events::EventStream;
 use crate::http::{Reply, Request};
 use crate::patience::eventually;
 use crate::process::{Exited, Process};
 use crate::simulator::SimulatorClient;
+use crate::strace::Tripwire;
 use rustix::process::Signal;
 use serde_json::Value;
 use std::path::Path;
@@ -160,6 +161,21 @@ impl Gateway {
         self.process = self.setup.spawn();
         sleep(after).await;
         self.kill9().await;
+    }
+
+    /// Begins another life that ends at once when one of its threads makes a system call for the so-manieth time, or when
+    /// it is ready. Whether it came to that call.
+    pub async fn restart_and_kill9_at(&mut self, call: &str, nth: u64) -> bool {
+        assert!(self.process.has_ended().is_some(), "kill or stop it first");
+        let before = demo_env::edition(&self.setup.data_dir);
+        self.process = self.setup.spawn();
+        let tripwire = Tripwire::set(self.process_id(), call, nth).await;
+        let is_ready = self.setup.ready(&mut self.process, before).await.is_ok();
+        drop(tripwire);
+        if is_ready {
+            self.kill9().await;
+        }
+        !is_ready
     }
 
     /// SIGTERM; it must end well and in time.

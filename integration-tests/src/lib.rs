@@ -17,6 +17,7 @@ mod demo_env;
 mod gateway;
 mod split;
 mod builder;
+mod strace;
 
 mod cli;
 mod money;
@@ -45,6 +46,7 @@ pub use process::Exited;
 pub use demo_env::DemoEnv;
 pub use gateway::Gateway;
 pub use split::SplitGateway;
+pub use strace::Tripwire;
 
 pub use account::{Account, Bill};
 pub use books::Balance;

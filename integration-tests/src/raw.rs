@@ -3,7 +3,7 @@
 use crate::patience::PATIENCE;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 /// An open connection; dropping it hangs up.
@@ -17,9 +17,20 @@ pub struct Transcript(pub String);
 impl RawConnection {
     /// Connects to a URL such as `http://127.0.0.1:8080/v1`; its path does not matter.
     pub async fn open(url: &str) -> Self {
+        Self::over(TcpSocket::new_v4().unwrap(), url).await
+    }
+
+    /// The same with room for so few bytes that were not read yet.
+    pub async fn open_narrow(url: &str, bytes: u32) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(bytes).unwrap();
+        Self::over(socket, url).await
+    }
+
+    async fn over(socket: TcpSocket, url: &str) -> Self {
         let address = url.strip_prefix("http://").unwrap_or(url);
         let address = address.split_once('/').map_or(address, |(address, _)| address);
-        let stream = TcpStream::connect(address).await.unwrap();
+        let stream = socket.connect(address.parse().unwrap()).await.unwrap();
         stream.set_nodelay(true).unwrap();
         Self(stream)
     }
@@ -42,6 +53,14 @@ impl RawConnection {
     /// Says that nothing more will be sent, and goes on reading.
     pub async fn half_close(&mut self) {
         self.0.shutdown().await.unwrap();
+    }
+
+    /// The next bytes, at most so many; none once the other side has closed the connection, well or not.
+    pub async fn some(&mut self, most: usize) -> Vec<u8> {
+        let mut read = vec![0; most];
+        let length = timeout(PATIENCE, self.0.read(&mut read)).await.unwrap().unwrap_or(0);
+        read.truncate(length);
+        read
     }
 
     /// What comes up to and including a text.

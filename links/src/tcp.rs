@@ -1,22 +1,61 @@
-//! gRPC between roles of different processes: channels and servers that notice a dead peer.
+//! gRPC over TCP: channels and servers that notice a dead peer, and servers that one peer cannot take for itself.
 //!
 //! Both sides send HTTP/2 pings, so that a connection whose other end vanished is given up within
 //! `heartbeat_interval + heartbeat_timeout`, whoever of the two is still alive.
 
+mod guest;
+
+pub use guest::Guest;
+
+use futures::Stream;
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tonic::transport::server::TcpIncoming;
+use tokio::sync::Semaphore;
 use tonic::transport::{Channel, Endpoint, Server};
 
+/// Pause after the system could not give a connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
 /// How a connection over TCP is kept.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TcpSettings {
     /// How often each side pings the other.
     pub heartbeat_interval: Duration,
     /// How long it waits for the answer.
     pub heartbeat_timeout: Duration,
-    /// How long a connection attempt may take.
+    /// How long a connection attempt may take, and a client's greeting once it is connected.
     pub connect_timeout: Duration,
+    /// What one client may ask of a server.
+    pub limits: TcpLimits,
+}
+
+/// What one client may ask of a server, beyond which it waits or its connection is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpLimits {
+    /// Most connections; more wait until one ends.
+    pub connections: usize,
+    /// Most calls at once on one of them. A client that was told waits; one that does not wait is refused the call.
+    pub calls: u32,
+    /// Most bytes of a call's head.
+    pub head_bytes: u32,
+    /// Most calls that a client has begun and given up before we came to look at them. More close the connection.
+    pub given_up_calls: usize,
+    /// Most calls that we had to break off since they broke the rules, over a connection's life. More close it.
+    pub broken_calls: usize,
+}
+
+impl Default for TcpLimits {
+    fn default() -> Self {
+        Self {
+            connections: 1024,
+            calls: 256,
+            head_bytes: 16 << 10,
+            given_up_calls: 20,
+            broken_calls: 1024,
+        }
+    }
 }
 
 impl Default for TcpSettings {
@@ -25,6 +64,7 @@ impl Default for TcpSettings {
             heartbeat_interval: Duration::from_secs(5),
             heartbeat_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(5),
+            limits: TcpLimits::default(),
         }
     }
 }
@@ -47,13 +87,35 @@ pub fn channel(address: &str, settings: TcpSettings) -> Result<Channel, tonic::t
 /// A server without services yet, to be run over `incoming`.
 #[must_use]
 pub fn server(settings: TcpSettings) -> Server {
+    let limits = settings.limits;
     Server::builder()
         .http2_keepalive_interval(Some(settings.heartbeat_interval))
         .http2_keepalive_timeout(Some(settings.heartbeat_timeout))
+        .max_concurrent_streams(limits.calls)
+        .http2_max_header_list_size(limits.head_bytes)
+        .http2_max_pending_accept_reset_streams(Some(limits.given_up_calls))
+        .http2_max_local_error_reset_streams(Some(limits.broken_calls))
 }
 
-/// The connections of a listener, for `serve_with_incoming`: that one would ignore what a `Server` says of TCP.
-#[must_use]
-pub fn incoming(listener: TcpListener) -> TcpIncoming {
-    TcpIncoming::from(listener).with_nodelay(Some(true))
+/// The connections of a listener, for `serve_with_incoming`: each has a place of its own, and must greet in time.
+pub fn incoming(
+    listener: TcpListener,
+    settings: TcpSettings,
+) -> impl Stream<Item = io::Result<Guest>> {
+    let places = Arc::new(Semaphore::new(settings.limits.connections));
+    futures::stream::unfold((listener, places), move |(listener, places)| async move {
+        // A full house leaves new clients in the backlog. The semaphore is never closed.
+        let place = places.clone().acquire_owned().await.ok()?;
+        let guest = listener.accept().await.map(|(socket, _)| {
+            if let Err(error) = socket.set_nodelay(true) {
+                tracing::debug!(%error, "TCP_NODELAY could not be set");
+            }
+            Guest::new(socket, place, settings.connect_timeout)
+        });
+        if guest.is_err() {
+            // The system has none to give, and would say so again at once.
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+        }
+        Some((guest, (listener, places)))
+    })
 }

@@ -12,8 +12,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 /// How an attempt or a request can go wrong, as a label. What is not named here counts as the last.
-const ERRORS: [&str; 12] = [
+const ERRORS: [&str; 14] = [
     "unreachable",
+    "unresolved",
+    "tls",
     "misconfigured",
     "overloaded",
     "failed",

@@ -9,6 +9,7 @@ use crate::plane::Core;
 use crate::trace;
 use crate::transcript::Transcript;
 use crate::upstream::client::{Answer, AnswerBody, Call, SendError};
+use crate::upstream::connector::ConnectError;
 use crate::upstream::refusal::Refusal;
 use crate::upstream::wire::{ExchangeError, Head};
 use bytes::Bytes;
@@ -45,6 +46,10 @@ pub(crate) struct UpstreamAnswer {
 pub(crate) enum AttemptError {
     /// No connection, or it broke before an answer.
     Unreachable,
+    /// Its name leads to no address, or to one that may not be dialled.
+    Unresolved,
+    /// Its certificate is not trusted, or what it speaks is no TLS that we speak. It got neither request nor credential.
+    Tls,
     /// It cannot be called as configured.
     Misconfigured,
     /// It asks for fewer requests.
@@ -69,6 +74,8 @@ impl AttemptError {
     pub(crate) fn reason(&self) -> &'static str {
         match self {
             Self::Unreachable => "unreachable",
+            Self::Unresolved => "unresolved",
+            Self::Tls => "tls",
             Self::Misconfigured => "misconfigured",
             Self::Overloaded { .. } => "overloaded",
             Self::Failed { .. } => "failed",
@@ -84,7 +91,12 @@ impl AttemptError {
             Self::Overloaded { status, .. }
             | Self::Failed { status }
             | Self::Refused { status, .. } => status.as_u16(),
-            Self::Unreachable | Self::Misconfigured | Self::Silent | Self::Malformed => 0,
+            Self::Unreachable
+            | Self::Unresolved
+            | Self::Tls
+            | Self::Misconfigured
+            | Self::Silent
+            | Self::Malformed => 0,
         }
     }
 }
@@ -93,8 +105,12 @@ impl From<SendError> for AttemptError {
     fn from(error: SendError) -> Self {
         match error {
             SendError::Prepare(_) => Self::Misconfigured,
+            SendError::Connect(ConnectError::Unresolved) => Self::Unresolved,
+            SendError::Connect(ConnectError::Tls(_)) => Self::Tls,
             SendError::Exchange(ExchangeError::Malformed) => Self::Malformed,
-            SendError::Connect | SendError::Exchange(_) => Self::Unreachable,
+            SendError::Connect(ConnectError::Unreachable) | SendError::Exchange(_) => {
+                Self::Unreachable
+            }
         }
     }
 }

@@ -70,7 +70,10 @@ fn upstream_error(last: &AttemptError) -> ApiError {
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, ErrorType::ProviderOverloaded, message)
     };
     match last {
-        AttemptError::Unreachable | AttemptError::Misconfigured => unavailable(
+        AttemptError::Unreachable
+        | AttemptError::Unresolved
+        | AttemptError::Tls
+        | AttemptError::Misconfigured => unavailable(
             "all upstreams of this model are down: try again later or choose another model",
         ),
         AttemptError::Overloaded { retry_after, .. } => {

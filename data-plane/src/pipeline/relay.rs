@@ -101,6 +101,10 @@ impl Ending {
     fn unpaid(error: ApiError) -> Self {
         Self { outcome: Outcome::OutOfMoney, last: Last::Error(error) }
     }
+
+    fn left(error: ApiError) -> Self {
+        Self { outcome: Outcome::ClientGone, last: Last::Error(error) }
+    }
 }
 
 /// Relays a stream.
@@ -173,6 +177,7 @@ impl Relay<'_> {
                     Some(Ending { outcome: Outcome::ClientGone, last: Last::Nothing })
                 }
                 Next::Failed(error) => Some(Ending::failed(error)),
+                Next::TooLong => Some(Ending::left(too_long())),
                 Next::Stopping => Some(Ending::failed(stopping())),
             };
             if let Some(ending) = ending {
@@ -295,6 +300,11 @@ fn shown(admission: &Admission, event: &Event, data: &Bytes, chunk: &Chunk) -> O
 fn broken(how: &str) -> ApiError {
     let message = format!("the upstream of this model {how}: the answer is not complete");
     ApiError::new(StatusCode::BAD_GATEWAY, ErrorType::ProviderUnavailable, message)
+}
+
+fn too_long() -> ApiError {
+    let message = "the stream took longer than one may: the answer is not complete, read faster";
+    ApiError::new(StatusCode::GATEWAY_TIMEOUT, ErrorType::Timeout, message)
 }
 
 fn stopping() -> ApiError {

@@ -4,15 +4,13 @@
 
 use crate::body::splice::Spliced;
 use crate::settings::DataPlaneSettings;
-use crate::upstream::resolver::Resolver;
-use crate::upstream::wire::{BrokenOff, ExchangeError, Head, Incoming, Stream, Wire};
+use crate::upstream::connector::{ConnectError, Connection, Connector};
+use crate::upstream::wire::{BrokenOff, ExchangeError, Head, Incoming, Wire};
 use bytes::{BufMut, Bytes, BytesMut};
 use domain::config::{Dialect, Upstream};
 use domain::network::Networks;
 use domain::operation::Operation;
 use http::{HeaderValue, Uri};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
-use hyper_util::client::legacy::connect::HttpConnector;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -21,7 +19,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use thiserror::Error;
 use tokio::time::Instant;
-use tower::Service;
 use zeroize::Zeroizing;
 
 const AGENT: &str = concat!("turnpike/", env!("CARGO_PKG_VERSION"));
@@ -42,15 +39,11 @@ pub(crate) enum PrepareError {
 pub(crate) enum SendError {
     #[error(transparent)]
     Prepare(#[from] PrepareError),
-    #[error("no connection")]
-    Connect,
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
     #[error(transparent)]
     Exchange(#[from] ExchangeError),
 }
-
-/// Plain or encrypted, which differ much in size.
-type Connection = Box<dyn Stream>;
-type Connector = HttpsConnector<HttpConnector<Resolver>>;
 
 /// What is sent, beside what the upstream's configuration says.
 pub(crate) struct Call<'a> {
@@ -102,17 +95,7 @@ impl Upstreams {
     /// Must be called on the core's own runtime.
     pub(crate) fn new(settings: &DataPlaneSettings, seal_key: [u8; 32]) -> std::io::Result<Self> {
         let networks = Arc::new(settings.networks.clone());
-        let patience = settings.pace.connect;
-        let mut connector =
-            HttpConnector::new_with_resolver(Resolver::new(networks.clone(), patience));
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(patience));
-        connector.enforce_http(false);
-        let connector = HttpsConnectorBuilder::new()
-            .with_native_roots()?
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(connector);
+        let connector = Connector::new(networks.clone(), settings.pace.connect)?;
         let idle_max = settings.pace.upstream_idle;
         Ok(Self { connector, prepared: Mutex::default(), networks, seal_key, idle_max })
     }
@@ -133,19 +116,9 @@ impl Upstreams {
                 Err(broken) => return Err(broken.into()),
             }
         }
-        let (head, incoming) = self.dial(&home.origin).await?.exchange(&mut request).await?;
+        let wire = Wire::new(self.connector.connect(&home.origin).await?);
+        let (head, incoming) = wire.exchange(&mut request).await?;
         Ok(home.answer(head, incoming))
-    }
-
-    async fn dial(&self, origin: &Uri) -> Result<Wire<Connection>, SendError> {
-        let mut connector = self.connector.clone();
-        let failed = |_| SendError::Connect;
-        poll_fn(|context| connector.poll_ready(context)).await.map_err(failed)?;
-        let stream = connector.call(origin.clone()).await.map_err(failed)?;
-        Ok(Wire::new(match stream {
-            MaybeHttpsStream::Http(stream) => Box::new(stream.into_inner()),
-            MaybeHttpsStream::Https(stream) => Box::new(stream.into_inner()),
-        }))
     }
 
     /// Closes the connections that were free for too long, or that the other end has closed. To be called now and then.

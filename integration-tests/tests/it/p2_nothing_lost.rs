@@ -2,6 +2,7 @@
 //! `kill -9` at any moment. What reached the upstream is what the simulator's own log says, in a process that survives.
 
 mod load;
+mod any_call;
 
 use integration_tests::{Chance, Cli, Gateway, LogReader, SimulatorProcess, eventually, nano, say};
 use load::Load;

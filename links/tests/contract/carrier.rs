@@ -75,7 +75,7 @@ impl Site {
                     Some(listener) => listener,
                     None => TcpListener::bind(*address).await.unwrap(),
                 };
-                let incoming = tcp::incoming(listener);
+                let incoming = tcp::incoming(listener, TcpSettings::default());
                 tokio::spawn(async move {
                     server.serve_with_incoming_shutdown(incoming, stopped).await.unwrap();
                     None

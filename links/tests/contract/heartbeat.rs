@@ -59,7 +59,7 @@ async fn serve(publisher: &FeedPublisher) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let router = tcp::server(quick()).add_service(publisher.service());
-    tokio::spawn(router.serve_with_incoming(tcp::incoming(listener)));
+    tokio::spawn(router.serve_with_incoming(tcp::incoming(listener, quick())));
     address
 }
 

@@ -1,7 +1,8 @@
-//! Settings of the admin API: what one call may ask.
+//! Settings of the admin API: what one call may ask, and one connection.
 
 use super::human;
 use control_plane::AdminLimits;
+use links::tcp::{TcpLimits, TcpSettings};
 use serde::{Deserialize, Serialize};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
@@ -80,6 +81,65 @@ impl From<&Limits> for AdminLimits {
             request_id_sweep: limits.request_id_sweep,
             request_id_length_max: limits.request_id_length.get(),
             denied_records_per_minute: limits.denied_records_per_minute,
+        }
+    }
+}
+
+/// Sizes, counts and times beyond which an operator's connection is closed, or waits.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Connections {
+    /// Most of them.
+    pub(crate) most: NonZeroUsize,
+    /// A client to say that it speaks HTTP/2.
+    #[serde(with = "human::duration")]
+    pub(crate) greeting_timeout: Duration,
+    /// How often a client is asked whether it is still there.
+    #[serde(with = "human::duration")]
+    pub(crate) ping_interval: Duration,
+    /// How long it may take to say so.
+    #[serde(with = "human::duration")]
+    pub(crate) ping_timeout: Duration,
+    /// Most calls at once on one connection.
+    pub(crate) calls: NonZeroU32,
+    /// Most bytes of a call's head.
+    #[serde(with = "human::bytes")]
+    pub(crate) head_bytes: u64,
+    /// Most calls that were given up before they were looked at.
+    pub(crate) given_up_calls: NonZeroUsize,
+    /// Most calls that break the rules of HTTP/2.
+    pub(crate) broken_calls: NonZeroUsize,
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        let count = |count: usize| NonZeroUsize::MIN.saturating_add(count.saturating_sub(1));
+        Self {
+            most: count(1024),
+            greeting_timeout: Duration::from_secs(5),
+            ping_interval: Duration::from_secs(5),
+            ping_timeout: Duration::from_secs(10),
+            calls: NonZeroU32::MIN.saturating_add(255),
+            head_bytes: 16 * KIB,
+            given_up_calls: count(20),
+            broken_calls: count(1024),
+        }
+    }
+}
+
+impl From<&Connections> for TcpSettings {
+    fn from(connections: &Connections) -> Self {
+        Self {
+            heartbeat_interval: connections.ping_interval,
+            heartbeat_timeout: connections.ping_timeout,
+            connect_timeout: connections.greeting_timeout,
+            limits: TcpLimits {
+                connections: connections.most.get(),
+                calls: connections.calls.get(),
+                head_bytes: u32::try_from(connections.head_bytes).unwrap_or(u32::MAX),
+                given_up_calls: connections.given_up_calls.get(),
+                broken_calls: connections.broken_calls.get(),
+            },
         }
     }
 }

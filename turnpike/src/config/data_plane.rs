@@ -169,7 +169,10 @@ pub(crate) struct Limits {
     /// A client to send its whole body.
     #[serde(with = "human::duration")]
     pub(crate) body_whole_timeout: Duration,
-    /// A connection to an upstream to stand.
+    /// A client to take any next part of what is written to it.
+    #[serde(with = "human::duration")]
+    pub(crate) write_timeout: Duration,
+    /// A connection to an upstream to stand: its name, the connection, and then TLS, each.
     #[serde(with = "human::duration")]
     pub(crate) connect_timeout: Duration,
     /// A connection to an upstream to stay open without a request.
@@ -224,6 +227,7 @@ impl Default for Limits {
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(60),
             body_whole_timeout: Duration::from_secs(10 * 60),
+            write_timeout: Duration::from_secs(60),
             connect_timeout: Duration::from_secs(5),
             upstream_idle_timeout: Duration::from_secs(90),
             first_token_timeout: Duration::from_secs(30),

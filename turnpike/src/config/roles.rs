@@ -1,6 +1,6 @@
 //! Settings of what is not the data plane: log, database, control plane, billing, ops, simulator.
 
-use super::admin::Limits as AdminLimits;
+use super::admin::{Connections as AdminConnections, Limits as AdminLimits};
 use super::human;
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -89,6 +89,8 @@ pub(crate) struct ControlPlane {
     pub(crate) pepper_file: Option<PathBuf>,
     /// What one call of the admin API may ask.
     pub(crate) limits: AdminLimits,
+    /// What one connection to the admin API may ask.
+    pub(crate) connections: AdminConnections,
     /// Prompts and completions of orgs that want them kept.
     pub(crate) content: Content,
 }
@@ -103,6 +105,7 @@ impl Default for ControlPlane {
             seal_key_file: None,
             pepper_file: None,
             limits: AdminLimits::default(),
+            connections: AdminConnections::default(),
             content: Content::default(),
         }
     }

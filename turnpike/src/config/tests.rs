@@ -224,6 +224,7 @@ fn the_defaults_are_those_that_the_roles_have() {
     assert_eq!(plane.limits.connections.get(), limits.connections);
     assert_eq!(plane.limits.head_timeout, pace.head);
     assert_eq!(plane.limits.body_timeout, pace.body);
+    assert_eq!(plane.limits.write_timeout, pace.write);
     assert_eq!(plane.limits.connect_timeout, pace.connect);
     assert_eq!(plane.limits.upstream_idle_timeout, pace.upstream_idle);
     assert_eq!(plane.limits.first_token_timeout, pace.first_token);
@@ -242,6 +243,8 @@ fn the_defaults_are_those_that_the_roles_have() {
     assert_eq!(plane.spool.high_water_percent, spool.high_water_percent);
     let admin = control_plane::AdminLimits::default();
     assert_eq!(control_plane::AdminLimits::from(&ControlPlane::default().limits), admin);
+    let connections = links::tcp::TcpSettings::default();
+    assert_eq!(links::tcp::TcpSettings::from(&ControlPlane::default().connections), connections);
     let consumer = billing::consumer::ConsumerSettings::default();
     assert_eq!(Billing::default().batch_events.get(), consumer.batch);
 }

@@ -47,11 +47,13 @@ pub(super) fn serve(control: &ControlPlane, carrier: Carrier, stop: &Cancellatio
         .add_service(account_service);
     let stopped = stop.clone().cancelled_owned();
     let task = tokio::spawn(async move {
-        let server = tcp::server(TcpSettings::default()).add_routes(routes);
+        let settings = TcpSettings::default();
+        let server = tcp::server(settings).add_routes(routes);
         let served = match carrier {
             Carrier::Pipe(listener) => server.serve_with_incoming_shutdown(listener, stopped).await,
             Carrier::Tcp(listener) => {
-                server.serve_with_incoming_shutdown(tcp::incoming(listener), stopped).await
+                let incoming = tcp::incoming(listener, settings);
+                server.serve_with_incoming_shutdown(incoming, stopped).await
             }
         };
         if let Err(error) = served {

@@ -153,10 +153,11 @@ async fn serve_admin(
     })?;
     let address = listener.local_addr()?;
     let routes = control.admin_router();
+    let settings = TcpSettings::from(&config.control_plane.connections);
     let stopped = stop.clone().cancelled_owned();
     let task = tokio::spawn(async move {
-        let incoming = links::tcp::incoming(listener);
-        let server = links::tcp::server(TcpSettings::default()).add_routes(routes);
+        let incoming = links::tcp::incoming(listener, settings);
+        let server = links::tcp::server(settings).add_routes(routes);
         if let Err(error) = server.serve_with_incoming_shutdown(incoming, stopped).await {
             tracing::error!(%error, "the admin API stopped");
         }

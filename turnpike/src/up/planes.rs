@@ -275,6 +275,7 @@ fn pace(config: &Config) -> Pace {
         head: from.head_timeout,
         body: from.body_timeout,
         body_whole: from.body_whole_timeout,
+        write: from.write_timeout,
         idempotency_window: from.idempotency_window,
         connect: from.connect_timeout,
         upstream_idle: from.upstream_idle_timeout,

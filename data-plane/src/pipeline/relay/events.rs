@@ -24,6 +24,8 @@ pub(crate) enum Next {
     ClientGone,
     /// The upstream broke the stream or fell silent.
     Failed(ApiError),
+    /// It has taken as long as a stream may, most of it not in waiting for the upstream.
+    TooLong,
     /// The process is ending.
     Stopping,
 }
@@ -35,6 +37,8 @@ pub(crate) struct Events<'a> {
     body: AnswerBody,
     core: &'a Core,
     ends_at: Instant,
+    /// In all, for the upstream.
+    waited: Duration,
 }
 
 enum Arrived {
@@ -54,7 +58,7 @@ impl<'a> Events<'a> {
     pub(crate) fn new(core: &'a Core, upstream: UpstreamStream) -> Self {
         let UpstreamStream { reader, body, first, .. } = upstream;
         let ends_at = Instant::now() + core.plane.parts.settings.pace.stream;
-        Self { waiting: first.into(), reader, body, core, ends_at }
+        Self { waiting: first.into(), reader, body, core, ends_at, waited: Duration::ZERO }
     }
 
     /// An event that is here already.
@@ -73,7 +77,10 @@ impl<'a> Events<'a> {
             if self.reader.pending() > self.core.plane.parts.settings.limits.event_bytes {
                 return Next::Failed(failed("sent an event that is too large"));
             }
-            match self.arrival(client, stops_on_abort).await {
+            let began = Instant::now();
+            let arrived = self.arrival(client, stops_on_abort, began).await;
+            self.waited += began.elapsed();
+            match arrived {
                 Arrived::Part(Some(Ok(bytes))) => self.reader.push(bytes),
                 Arrived::Part(None) => {
                     return self.reader.rest().map_or(Next::End, Next::Event);
@@ -82,16 +89,27 @@ impl<'a> Events<'a> {
                     return Next::Failed(failed("broke off its answer"));
                 }
                 Arrived::Late { overslept: true } if Instant::now() < self.ends_at => {}
-                Arrived::Late { .. } => return Next::Failed(late()),
+                Arrived::Late { .. } => return self.late(),
                 Arrived::ClientGone => return Next::ClientGone,
                 Arrived::Stopping => return Next::Stopping,
             }
         }
     }
 
-    async fn arrival(&mut self, client: &Client, stops_on_abort: bool) -> Arrived {
+    /// A client that reads slowly holds back its upstream, too: then the upstream is not to blame for the end.
+    fn late(&self) -> Next {
+        let is_over = Instant::now() >= self.ends_at;
+        let was_held_back = self.waited < self.core.plane.parts.settings.pace.stream / 2;
+        if is_over && was_held_back { Next::TooLong } else { Next::Failed(late()) }
+    }
+
+    async fn arrival(&mut self, client: &Client, stops_on_abort: bool, now: Instant) -> Arrived {
+        // What has long arrived would be taken whatever the time.
+        if now >= self.ends_at {
+            return Arrived::Late { overslept: false };
+        }
         let silence = self.core.plane.parts.settings.pace.between_tokens;
-        let deadline = (Instant::now() + silence).min(self.ends_at);
+        let deadline = (now + silence).min(self.ends_at);
         let ending: &CancellationToken = &self.core.plane.ending;
         tokio::select! {
             biased;

@@ -28,3 +28,12 @@ async fn a_name_that_cannot_be_resolved_any_more_leads_where_it_led_last() {
     resolver.0.known.lock().insert(name.to_owned(), vec![last]);
     assert_eq!(resolver.resolve(name).await.unwrap(), [last]);
 }
+
+#[tokio::test]
+async fn a_name_server_that_is_slow_is_waited_for_no_longer_than_the_patience() {
+    // No name server is as quick as that.
+    let resolver = Resolver::new(Arc::default(), Duration::ZERO);
+    let slow = resolver.resolve("slow.invalid").await;
+    let is_late = |error: &io::Error| error.kind() == io::ErrorKind::TimedOut;
+    assert!(matches!(&slow, Err(ResolveError::Unresolved(error)) if is_late(error)), "{slow:?}");
+}

@@ -1,6 +1,6 @@
 //! The load of one life of the gateway: long requests that the kill will meet, and quick ones at every stage of theirs.
 
-use integration_tests::{Client, End, say};
+use integration_tests::{Client, End, Event, say};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -33,6 +33,18 @@ impl Load {
         }
         for _ in 0..QUICK {
             load.quick.spawn(quick(client.clone(), key.to_owned()));
+        }
+        load
+    }
+
+    /// A few of each, so that the process is at every step of some request and rests in between.
+    pub(super) fn light(client: &Client, key: &str) -> Self {
+        let mut load =
+            Self { quick: JoinSet::new(), long: JoinSet::new(), talking: Arc::default() };
+        load.long.spawn(stream(client.clone(), key.to_owned(), load.talking.clone()));
+        for _ in 0..2 {
+            load.quick.spawn(quick(client.clone(), key.to_owned()));
+            load.quick.spawn(short_streams(client.clone(), key.to_owned()));
         }
         load
     }
@@ -73,6 +85,22 @@ async fn quick(client: Client, key: String) -> BTreeSet<String> {
     while let Ok(reply) = client.chat(&key, say(3)).await {
         assert_eq!(reply.status, 200, "{}", reply.text());
         answered.insert(reply.request_id().to_owned());
+    }
+    answered
+}
+
+/// The same with streams; answered is what was heard to its end.
+async fn short_streams(client: Client, key: String) -> BTreeSet<String> {
+    let mut answered = BTreeSet::new();
+    while let Ok(stream) = client.stream(&key, with(json!({"tokens": 30, "pace_ms": 1}))).await {
+        assert_eq!(stream.status(), 200);
+        let request_id = stream.request_id().to_owned();
+        let (events, end) = stream.rest().await;
+        if !events.last().is_some_and(Event::is_done) {
+            assert_ne!(end, End::Whole, "half a stream looks whole: {events:?}");
+            break;
+        }
+        answered.insert(request_id);
     }
     answered
 }
