@@ -5,7 +5,9 @@
 
 pub mod say;
 pub mod listen;
+pub mod http;
 pub mod procfs;
 pub mod work;
 pub mod load;
 pub mod mock;
+pub mod driver;
