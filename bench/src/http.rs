@@ -51,7 +51,8 @@ pub async fn send(
         let mut stream = TcpStream::connect(address).await?;
         stream.write_all(request.as_bytes()).await?;
         let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes).await?;
+        // Not every proxy closes a connection because it is asked to.
+        while !is_whole(&bytes) && stream.read_buf(&mut bytes).await? > 0 {}
         Ok::<_, std::io::Error>(bytes)
     };
     let bytes = timeout(PATIENCE, exchange).await.context("no answer in time")??;
@@ -59,6 +60,17 @@ pub async fn send(
     let status = text.split(' ').nth(1).and_then(|status| status.parse().ok());
     let status = status.with_context(|| format!("no HTTP: {text:.100}"))?;
     Ok(Answer { status, text })
+}
+
+/// Whether all is there that the head promises. One that promises nothing ends with the connection.
+fn is_whole(bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    let Some((head, _)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
+    });
+    length.is_some_and(|length| bytes.len() >= head.len() + 4 + length)
 }
 
 /// The value of a metric that has no labels.

@@ -94,6 +94,12 @@ struct Window {
     until: Instant,
 }
 
+impl Window {
+    fn contains(&self, at: Instant) -> bool {
+        (self.from..self.until).contains(&at)
+    }
+}
+
 /// What all requests of a measurement share.
 struct Run {
     call: Call,

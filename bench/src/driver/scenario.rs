@@ -13,10 +13,11 @@ use clap::ValueEnum;
 use std::fmt;
 
 /// Forms of answers; each is a model.
-pub(super) const SHAPES: [&str; 8] =
-    ["s512", "l500-s512", "c100", "c100-d20", "c20-d5", "c20-d500", "c10-d100", LONG];
+pub(super) const SHAPES: [&str; 9] =
+    ["s512", "l500-s512", "c100", "c100-d20", "c20-d5", "c20-d500", "c10-d100", LONG, LONG_SHORT];
 /// A stream of 650 000 tokens.
 const LONG: &str = "c650000";
+const LONG_SHORT: &str = "c60000";
 const LONG_TOKENS: &str = "1000000";
 
 /// What is measured.
@@ -72,28 +73,29 @@ impl Scenario {
         let model = |shape| target.model(shape);
         let load = match self {
             Self::Closed64 | Self::Billing => {
-                Load::new(model("s512"), pick("2", "0.5"), pick("6", "1")).with("connections", "64")
+                Load::new(model("s512"), pick("2", "0.3"), pick("6", "0.8"))
+                    .with("connections", "64")
             }
-            Self::Open => Load::new(model("s512"), pick("2", "0.5"), pick("8", "1.5"))
+            Self::Open => Load::new(model("s512"), pick("2", "0.3"), pick("8", "1"))
                 .open(&target.open_rate().to_string()),
-            Self::Big64k => Load::new(model("s512"), pick("1", "0.5"), pick("5", "1"))
+            Self::Big64k => Load::new(model("s512"), pick("1", "0.3"), pick("5", "0.7"))
                 .with("connections", "16")
                 .with("prompt-bytes", "65536"),
-            Self::SseBurst => Load::new(model("c100"), pick("1", "0.5"), pick("5", "1"))
+            Self::SseBurst => Load::new(model("c100"), pick("1", "0.3"), pick("5", "0.7"))
                 .streams()
                 .with("connections", "16"),
-            Self::SsePaced => Load::new(model("c100-d20"), pick("3", "1"), pick("8", "1.5"))
+            Self::SsePaced => Load::new(model("c100-d20"), pick("3", "0.5"), pick("8", "1"))
                 .streams()
                 .with("connections", &target.paced_streams().to_string())
-                .with("ramp", pick("2", "0.5")),
-            Self::SseTtfb => Load::new(model("c20-d5"), pick("2", "0.5"), pick("8", "1.5"))
+                .with("ramp", pick("2", "0.3")),
+            Self::SseTtfb => Load::new(model("c20-d5"), pick("2", "0.3"), pick("8", "1"))
                 .streams()
                 .open(&target.stream_rate().to_string()),
-            Self::Sse1000 => Load::new(model(pick("c20-d500", "c10-d100")), "0", pick("12", "2.5"))
+            Self::Sse1000 => Load::new(model(pick("c20-d500", "c10-d100")), "0", pick("12", "2"))
                 .streams()
                 .once("1000")
-                .with("ramp", pick("3", "0.7")),
-            Self::Steps => Load::new(model("c20-d5"), "0", pick("50", "3"))
+                .with("ramp", pick("3", "0.5")),
+            Self::Steps => Load::new(model("c20-d5"), "0", pick("50", "2"))
                 .streams()
                 .open("200")
                 .with("every", "5")
@@ -101,11 +103,11 @@ impl Scenario {
             Self::Crowd => Load::new(model("l500-s512"), "0", pick("5", "2.5"))
                 .once("1500")
                 .with("prompt-bytes", "150000"),
-            Self::LongStream => Load::new(model(LONG), "0", pick("18", "3"))
+            Self::LongStream => Load::new(model(pick(LONG, LONG_SHORT)), "0", pick("18", "1.5"))
                 .streams()
                 .once("1")
                 .with("max-tokens", LONG_TOKENS)
-                .with("read-rate", pick("8000000", "40000000"))
+                .with("read-rate", "8000000")
                 .with("memory-after", pick("2", "0.5"))
                 .with("timeout", "300"),
             Self::Rest | Self::Office | Self::Keys => return None,
@@ -169,7 +171,7 @@ pub(super) async fn measure(
 
 /// So that code, pools and compilers are warm.
 pub(super) async fn warm_up(rig: &Rig, running: &Running) -> anyhow::Result<()> {
-    let duration = if rig.is_short() { "0.7" } else { "3" };
+    let duration = if rig.is_short() { "0.5" } else { "3" };
     let load = Load::new(running.target.model("s512"), "0", duration).with("connections", "32");
     run(rig, running, &load).await?;
     if let Some(face) = &running.face {

@@ -1,7 +1,7 @@
 //! One connection that is kept: sends the request, reads the answer, knows its framing and nothing of its content.
 
-use super::Call;
 use super::events::EventCounter;
+use super::{Call, Window};
 use std::io;
 use std::time::Duration;
 use thiserror::Error;
@@ -84,14 +84,14 @@ impl Connection {
         self.received
     }
 
-    pub(super) async fn exchange(&mut self, call: &Call) -> Result<Answer, Failed> {
+    pub(super) async fn exchange(&mut self, call: &Call, window: Window) -> Result<Answer, Failed> {
         let sent = self.tcp.write_all(&call.request).await;
         sent.map_err(|error| Failed::Write(error.kind()))?;
         let head = self.head().await?;
         let is_stream = call.streams && head.status == 200;
         let mut answer = Answer {
             first_byte: head.first_byte,
-            body: EventCounter::new(is_stream),
+            body: EventCounter::new(is_stream, window),
             bytes: 0,
             keeps_alive: head.keeps_alive,
         };

@@ -1,11 +1,13 @@
 //! Counts the events of a stream across the edges of what is read, and times them.
 
+use super::Window;
 use tokio::time::Instant;
 
 /// What was seen of an answer's body.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct EventCounter {
     streams: bool,
+    window: Window,
     /// A line whose end has not come.
     tail: Vec<u8>,
     last: Option<Instant>,
@@ -13,13 +15,26 @@ pub(super) struct EventCounter {
     /// Microseconds between two events; those that are read together show none.
     pub(super) gaps: Vec<u32>,
     pub(super) events: u64,
+    /// Those that came inside the window, whenever their request was due.
+    pub(super) in_window: u64,
     pub(super) has_usage: bool,
     pub(super) is_done: bool,
 }
 
 impl EventCounter {
-    pub(super) fn new(streams: bool) -> Self {
-        Self { streams, ..Self::default() }
+    pub(super) fn new(streams: bool, window: Window) -> Self {
+        Self {
+            streams,
+            window,
+            tail: Vec::new(),
+            last: None,
+            first: None,
+            gaps: Vec::new(),
+            events: 0,
+            in_window: 0,
+            has_usage: false,
+            is_done: false,
+        }
     }
 
     /// The next bytes of the body.
@@ -65,6 +80,7 @@ impl EventCounter {
         }
         self.last = Some(now);
         self.events += 1;
+        self.in_window += u64::from(self.window.contains(now));
         self.has_usage |= memchr::memmem::find(data, b"\"usage\":{").is_some();
     }
 }
@@ -72,14 +88,21 @@ impl EventCounter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn events_count_the_same_however_the_stream_is_cut() {
         let stream = b"data: {\"a\":1}\n\n: ping\n\ndata: {\"usage\":{}}\n\ndata: [DONE]\n\n";
+        let now = Instant::now();
+        let window = Window { from: now, until: now + Duration::from_secs(60) };
         for size in 1..=stream.len() {
-            let mut counter = EventCounter::new(true);
+            let mut counter = EventCounter::new(true, window);
             stream.chunks(size).for_each(|piece| counter.feed(piece));
-            assert_eq!((counter.events, counter.gaps.len()), (2, 1), "{size}");
+            assert_eq!(
+                (counter.events, counter.in_window, counter.gaps.len()),
+                (2, 2, 1),
+                "{size}"
+            );
             assert!(counter.has_usage && counter.is_done && counter.first.is_some());
         }
     }

@@ -126,7 +126,7 @@ async fn one(run: &Run, connection: &mut Option<Connection>, due: Instant) -> bo
 async fn ask(run: &Run, place: &mut Option<Connection>) -> Result<Answer, Failed> {
     if let Some(mut kept) = place.take() {
         let before = kept.received();
-        match kept.exchange(&run.call).await {
+        match kept.exchange(&run.call, run.window).await {
             Err(failed) if kept.received() != before || matches!(failed, Failed::Status(_)) => {
                 return finish(place, kept, Err(failed));
             }
@@ -136,7 +136,7 @@ async fn ask(run: &Run, place: &mut Option<Connection>) -> Result<Answer, Failed
     }
     let mut fresh = Connection::open(&run.call).await?;
     run.stats.borrow_mut().connects += 1;
-    let answered = fresh.exchange(&run.call).await;
+    let answered = fresh.exchange(&run.call, run.window).await;
     finish(place, fresh, answered)
 }
 
@@ -165,12 +165,15 @@ impl Run {
         self.live.set(self.live.get() - 1);
     }
 
-    /// Only what was due inside the window counts.
+    /// Only what was due inside the window counts, but for what CPU time is divided by: that is what was done in it.
     fn record(&self, due: Instant, answered: Result<Answer, Failed>) {
-        if due < self.window.from || due >= self.window.until {
+        let mut stats = self.stats.borrow_mut();
+        if let Ok(answer) = &answered {
+            stats.done_in_window(self.window.contains(Instant::now()), answer);
+        }
+        if !self.window.contains(due) {
             return;
         }
-        let mut stats = self.stats.borrow_mut();
         match answered {
             Ok(answer) => stats.answered(due, &answer, self.call.rhythm),
             Err(failed) => stats.failed(&failed),

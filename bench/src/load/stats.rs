@@ -52,8 +52,12 @@ pub struct LoadResult {
     pub errors: BTreeMap<String, u64>,
     /// Answers a second.
     pub rps: f64,
-    /// Events of streams.
+    /// Events of their streams.
     pub events: u64,
+    /// Answers that ended inside the window, whenever they were due.
+    pub ok_in_window: u64,
+    /// Events that came inside the window.
+    pub events_in_window: u64,
     /// Answers that told what was used.
     pub with_usage: u64,
     /// Bytes of their bodies.
@@ -88,6 +92,8 @@ pub(super) struct Stats {
     ok: u64,
     errors: BTreeMap<String, u64>,
     events: u64,
+    ok_in_window: u64,
+    events_in_window: u64,
     with_usage: u64,
     bytes: u64,
     sent_late_max_us: u64,
@@ -107,6 +113,8 @@ impl Stats {
             ok: 0,
             errors: BTreeMap::new(),
             events: 0,
+            ok_in_window: 0,
+            events_in_window: 0,
             with_usage: 0,
             bytes: 0,
             sent_late_max_us: 0,
@@ -118,6 +126,11 @@ impl Stats {
 
     pub(super) fn sent_late(&mut self, late: Duration) {
         self.sent_late_max_us = self.sent_late_max_us.max(microseconds(late));
+    }
+
+    pub(super) fn done_in_window(&mut self, has_ended: bool, answer: &Answer) {
+        self.ok_in_window += u64::from(has_ended);
+        self.events_in_window += answer.body.in_window;
     }
 
     pub(super) fn failed(&mut self, failed: &Failed) {
@@ -168,6 +181,8 @@ impl Stats {
             errors: self.errors.clone(),
             rps: self.ok as f64 / duration.as_secs_f64(),
             events: self.events,
+            ok_in_window: self.ok_in_window,
+            events_in_window: self.events_in_window,
             with_usage: self.with_usage,
             bytes: self.bytes,
             connects: self.connects,

@@ -36,10 +36,10 @@ pub(super) enum Per {
 }
 
 impl Per {
-    fn count(self, load: &LoadResult) -> Option<f64> {
+    pub(super) fn count(self, load: &LoadResult) -> Option<f64> {
         let count = match self {
-            Self::Request => load.ok,
-            Self::Event => load.events,
+            Self::Request => load.ok_in_window,
+            Self::Event => load.events_in_window,
         };
         (count > 0).then_some(count as f64)
     }

@@ -258,9 +258,10 @@ fn office(measured: Measured<'_>) -> Vec<Row> {
     let beside = measured.0.least(Target::TurnpikeDisk, S::Closed64, |load| {
         let cpu = &load.target.as_ref()?.cpu;
         let of = |name: &str| cpu.get(name).map_or(0.0, |cpu| cpu.total_s);
-        (load.ok > 0).then(|| {
-            (of(crate::procfs::WHOLE) - of("core") - of("spool-sync")) * 1e6 / load.ok as f64
-        })
+        Some(
+            (of(crate::procfs::WHOLE) - of("core") - of("spool-sync")) * 1e6
+                / Per::Request.count(load)?,
+        )
     });
     let pair = |what: &str, kind: &str, must: f64, aim: Option<f64>| {
         let p50 = figure(S::Office, &format!("{kind}_p50_ms"));

@@ -92,8 +92,7 @@ fn threads_of(
 ) {
     let Some(least) = measured.whole_cpu(target, scenario, per) else { return };
     for load in measured.0.loads(target, scenario) {
-        let count = if per == Per::Request { load.ok } else { load.events } as f64;
-        let Some(probed) = load.target.as_ref() else { continue };
+        let (Some(count), Some(probed)) = (per.count(load), &load.target) else { continue };
         if probed.whole().total_s * 1e6 / count > least {
             continue;
         }
