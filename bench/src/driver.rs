@@ -33,8 +33,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let mut terminated = signal(SignalKind::terminate())?;
     tokio::select! {
         done = work(&options) => done,
-        _ = interrupted.recv() => anyhow::bail!("interrupted: nothing is written"),
-        _ = terminated.recv() => anyhow::bail!("terminated: nothing is written"),
+        _ = interrupted.recv() => anyhow::bail!("interrupted: no report is written"),
+        _ = terminated.recv() => anyhow::bail!("terminated: no report is written"),
     }
 }
 
