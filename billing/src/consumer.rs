@@ -4,17 +4,22 @@
 //! is written down, and the loop round it all. A batch is one transaction; what was not committed is delivered again.
 
 mod marks;
+mod error;
 mod billable;
 mod settle;
 mod key_usage;
 mod record;
 mod poison;
 mod apply;
+mod retry;
 mod audit;
 mod backlog;
 mod run;
 
-pub use apply::{Applied, ApplyError, BilledMark, apply};
+pub use apply::{Applied, BilledMark, apply};
 pub(crate) use billable::Billable;
-pub use poison::retry_poison;
+pub use error::ApplyError;
+pub use marks::WrittenOff;
+pub(crate) use marks::written_off;
+pub use retry::retry_poison;
 pub use run::{Consumer, ConsumerSettings};

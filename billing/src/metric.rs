@@ -1,5 +1,6 @@
 //! Billing's metrics, in one place. `docs/metrics.md` says what each means and what to do when it moves.
 
+use crate::gaps::Missing;
 use metrics::{Counter, Histogram, counter, describe_counter, describe_gauge, describe_histogram};
 use metrics::{gauge, histogram};
 use std::sync::LazyLock;
@@ -16,6 +17,7 @@ const LAG: &str = "turnpike_billing_lag_seconds";
 const ROLLED_UP: &str = "turnpike_billing_records_rolled_up_total";
 const POISON: &str = "turnpike_billing_poison_events";
 const MISSING: &str = "turnpike_billing_missing_events";
+const WRITTEN_OFF: &str = "turnpike_billing_written_off_events";
 
 /// Registered once: events and wants are counted in the path of money.
 struct Handles {
@@ -58,6 +60,7 @@ pub fn describe() {
     );
     describe_gauge!(POISON, "Usage events that are kept because they cannot be applied.");
     describe_gauge!(MISSING, "Usage events that are known to be missing.");
+    describe_gauge!(WRITTEN_OFF, "Missing usage events that operators gave up.");
     for name in [UNBACKED, SHORTFALL, DIFFERENCES, GAPS, PAUSES, ROLLED_UP] {
         counter!(name).increment(0);
     }
@@ -87,10 +90,11 @@ pub(crate) fn paused() {
 }
 
 /// How many events are kept, and how many are missing.
-pub(crate) fn backlog(poison: u64, missing: u64) {
+pub(crate) fn backlog(poison: u64, missing: Missing) {
     let shown = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
     gauge!(POISON).set(shown(poison));
-    gauge!(MISSING).set(shown(missing));
+    gauge!(MISSING).set(shown(missing.awaited));
+    gauge!(WRITTEN_OFF).set(shown(missing.written_off));
 }
 
 /// A charge is not what billing computes from the same quantities and prices.

@@ -13,6 +13,7 @@ mod accounts;
 mod slices;
 mod marks;
 
+use crate::gaps::{self, Missing};
 use domain::time::Timestamp;
 use report::Report;
 use storage::{Database, StorageError};
@@ -37,6 +38,8 @@ pub struct Reconciliation {
     pub events: u64,
     /// Records that were rolled up and so cannot be recomputed; their sums were taken instead.
     pub rolled_up: u64,
+    /// Events that are known to be missing: they were charged to nobody.
+    pub missing: Missing,
     /// Nothing, if all is well.
     pub differences: Vec<Difference>,
 }
@@ -62,11 +65,13 @@ pub async fn reconcile(
     accounts::check(&mut read, &mut report).await?;
     slices::check(&mut read, &mut report).await?;
     marks::check(&mut read, &mut report).await?;
+    let missing = gaps::missing(&mut read).await?;
     prices.finish().await?;
     read.finish().await?;
     Ok(Reconciliation {
         events: counted.events,
         rolled_up: counted.rolled_up,
+        missing,
         differences: report.into_differences(),
     })
 }

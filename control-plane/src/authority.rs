@@ -13,12 +13,14 @@ mod accounts;
 
 mod call;
 mod wallets;
+mod write_offs;
 mod operators;
 
 pub(crate) use call::{Answer, Call};
 pub(crate) use operators::{OperatorChange, OperatorFate, OperatorStep};
 pub(crate) use plan::{Fate, Step};
 pub(crate) use wallets::balance;
+pub(crate) use write_offs::shown as usage_gap;
 
 use crate::audit::{Auditor, Denied, Entry};
 use crate::errors::{AdminError, Failure, OperatorRefusal, Refusal};
@@ -86,7 +88,7 @@ impl Authority {
         }
         let puts = state.puts(&mut write).await?;
         write.rollback().await?;
-        let publisher = FeedPublisher::new(state.at, puts);
+        let publisher = FeedPublisher::with_settings(state.at, puts, settings.feed);
         let answers = Answers::new(&settings);
         let state = Mutex::new(state);
         Ok(Self { db, settings, masks, answers, auditor, publisher, state, shutdown })

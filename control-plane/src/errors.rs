@@ -111,6 +111,14 @@ pub enum Refusal {
         /// Which id.
         id: String,
     },
+    /// Missing usage events that are not given up.
+    #[error("usage events {gap}: {reason}")]
+    UsageGap {
+        /// Which, for people.
+        gap: String,
+        /// Why not, and the remedy.
+        reason: String,
+    },
     /// Something about operators.
     #[error(transparent)]
     Operator(#[from] OperatorRefusal),

@@ -4,6 +4,7 @@
 mod config;
 mod apply;
 mod money;
+mod gaps;
 mod operators;
 mod audit;
 mod content;
@@ -13,6 +14,7 @@ mod health;
 pub use account::AccountDesk;
 pub(crate) use config::with_secret;
 pub(crate) use health::Health;
+pub(crate) use money::rfc3339;
 
 use crate::admin::Admin;
 use crate::errors::explain_bare;

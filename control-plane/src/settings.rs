@@ -2,6 +2,7 @@
 
 use domain::key::Pepper;
 use domain::network::Networks;
+use links::feed::PublisherSettings;
 use std::fmt;
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ pub struct ControlPlaneSettings {
     pub networks: Networks,
     /// Bounds on what one call may ask.
     pub limits: AdminLimits,
+    /// How data planes are told.
+    pub feed: PublisherSettings,
 }
 
 impl fmt::Debug for ControlPlaneSettings {
@@ -56,6 +59,10 @@ pub struct AdminLimits {
     pub request_id_length_max: usize,
     /// Most attempts at what an operator may not do that are recorded in a minute.
     pub denied_records_per_minute: u32,
+    /// How long usage events must be missing before they can be written off.
+    pub write_off_after: Duration,
+    /// Most bytes of the reason for it.
+    pub reason_bytes_max: usize,
 }
 
 impl Default for AdminLimits {
@@ -73,6 +80,8 @@ impl Default for AdminLimits {
             request_id_sweep: Duration::from_mins(10),
             request_id_length_max: 128,
             denied_records_per_minute: 20,
+            write_off_after: Duration::from_mins(10),
+            reason_bytes_max: 512,
         }
     }
 }

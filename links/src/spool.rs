@@ -216,6 +216,12 @@ impl Spool {
         SpoolStatus { sync_failures, ..self.core.shared.with(|log| log.status()) }
     }
 
+    /// Whose it is.
+    #[must_use]
+    pub fn data_plane(&self) -> &str {
+        &self.core.data_plane
+    }
+
     /// The life of this spool.
     #[must_use]
     pub fn incarnation(&self) -> u64 {

@@ -6,7 +6,9 @@
 mod listener;
 mod shipper;
 
-pub use listener::{UsageConnection, UsageDoor, UsageListener, usage_listener};
+pub use listener::{
+    UsageConnection, UsageDoor, UsageListener, UsageListenerSettings, usage_listener,
+};
 pub use shipper::{ShipperSettings, ship_usage};
 
 use crate::spool::{Spool, SpoolError, SpoolReader};
@@ -45,6 +47,15 @@ impl UsageSource {
     pub fn spool(spool: Spool) -> Self {
         let reader = spool.reader();
         Self::Spool { spool, reader }
+    }
+
+    /// Whose events they are.
+    #[must_use]
+    pub fn data_plane(&self) -> &str {
+        match self {
+            Self::Spool { spool, .. } => spool.data_plane(),
+            Self::Link(connection) => connection.data_plane(),
+        }
     }
 
     /// The incarnation whose marks it can be told.

@@ -8,6 +8,7 @@ mod audit;
 mod key;
 mod import;
 mod money;
+mod gaps;
 mod operator;
 mod content;
 mod resources;

@@ -5,6 +5,7 @@
 
 mod human;
 mod load;
+mod links;
 mod data_plane;
 mod roles;
 mod admin;
@@ -12,6 +13,7 @@ mod traces;
 mod secrets;
 
 pub(crate) use data_plane::DataPlane;
+pub(crate) use links::Links;
 pub(crate) use load::ConfigError;
 pub(crate) use roles::{
     Billing, ControlPlane, Database, Egress, Log, LogFormat, LoggedRequests, Ops, Simulator,
@@ -41,6 +43,8 @@ pub(crate) struct Config {
     pub(crate) control_plane: ControlPlane,
     /// The ledger's side.
     pub(crate) billing: Billing,
+    /// What crosses between the roles.
+    pub(crate) links: Links,
     /// Health and metrics.
     pub(crate) ops: Ops,
     /// Spans.
@@ -59,6 +63,7 @@ impl Default for Config {
             data_plane: DataPlane::default(),
             control_plane: ControlPlane::default(),
             billing: Billing::default(),
+            links: Links::default(),
             ops: Ops::default(),
             traces: Traces::default(),
             simulator: Simulator::default(),
@@ -143,6 +148,11 @@ impl Config {
                 self.data_plane.configuration.deleted_percent <= 100,
                 "data_plane.configuration.deleted_percent",
                 "must be from 0 to 100",
+            ),
+            (
+                self.links.message_bytes >= 2 << 20,
+                "links.message_bytes",
+                "must be at least 2 MiB: a usage event may be that long",
             ),
             (!self.data_plane.name.is_empty(), "data_plane.name", "must not be empty"),
             (

@@ -1,20 +1,20 @@
 //! One batch, one transaction.
 
 use super::billable::{Billable, Unbillable};
+use super::error::ApplyError;
 use super::key_usage::KeyUsage;
 use super::marks::{Arrival, Marks};
 use super::settle::{self, Charges};
 use super::{poison, record};
 use crate::{accounts, metric, retention, rows};
 use domain::id::{Account, Partition};
-use domain::money::{AmountOutOfRange, Currency};
+use domain::money::Currency;
 use domain::time::Timestamp;
 use proto::usage::v1::UsageEnvelope;
 use sqlx::AssertSqlSafe;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use storage::{Database, Statement, StorageError, Write};
-use thiserror::Error;
 
 /// What became of a batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,31 +44,6 @@ pub struct BilledMark {
     pub next_seq: u64,
 }
 
-/// A batch that was not applied, not even in part.
-#[derive(Debug, Error)]
-pub enum ApplyError {
-    /// The database.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-    /// A sum of charges is beyond any balance.
-    #[error(transparent)]
-    OutOfRange(#[from] AmountOutOfRange),
-    /// An account's row contradicts its slices. Nothing that the program does leads there.
-    #[error("{0:?} holds less than its slices; run reconcile")]
-    Unsound(Account),
-}
-
-impl ApplyError {
-    /// Whether the same batch may be applied later.
-    #[must_use]
-    pub const fn is_transient(&self) -> bool {
-        match self {
-            Self::Storage(error) => error.is_transient(),
-            Self::OutOfRange(_) | Self::Unsound(_) => false,
-        }
-    }
-}
-
 /// Applies a batch of usage events: each counts once, whatever is repeated or out of order.
 ///
 /// # Errors
@@ -89,7 +64,7 @@ pub(crate) async fn apply_with(
     now: Timestamp,
 ) -> Result<Applied, ApplyError> {
     let mut write = database.write().await?;
-    let mut marks = Marks::lock(&mut write, batch).await?;
+    let mut marks = Marks::lock(&mut write, batch, now).await?;
     let Arrived { fresh, mut refused, duplicates } = arrive(&mut marks, batch);
     let mut billables = Vec::with_capacity(fresh.len());
     for envelope in fresh {

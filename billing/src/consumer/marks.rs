@@ -1,19 +1,34 @@
-//! Which events of a stream have been seen: a mark, and the gaps below it.
+//! Which events of the streams of a batch have been seen: marks, and the gaps below them, locked, read and written.
+
+mod progress;
+
+pub(crate) use progress::Arrival;
+pub use progress::WrittenOff;
 
 use crate::rows;
 use crate::slices::Holder;
 use domain::id::Partition;
+use domain::time::Timestamp;
+use progress::{Gap, Progress};
 use proto::usage::v1::UsageEnvelope;
 use std::collections::{BTreeMap, BTreeSet};
-use storage::{Insert, StorageError, Write};
-
-/// Sequence numbers beyond this are garbage, not a gap.
-const SEQ_MAX: u64 = 1 << 62;
+use storage::{Database, Insert, StorageError, Write};
 
 const MARK: Insert =
     Insert::into("usage_mark", &["data_plane", "incarnation", "partition_no", "next_seq"]);
-const GAP: Insert =
-    Insert::into("usage_gap", &["data_plane", "incarnation", "partition_no", "from_seq", "to_seq"]);
+const GAP: Insert = Insert::into(
+    "usage_gap",
+    &[
+        "data_plane",
+        "incarnation",
+        "partition_no",
+        "from_seq",
+        "to_seq",
+        "since_us",
+        "written_off_us",
+        "reason",
+    ],
+);
 
 /// Events of one life of a data plane in one partition, numbered from 1 without gaps.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,71 +46,13 @@ impl Stream {
     }
 }
 
-/// What is known of a sequence number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Arrival {
-    /// Not seen before: to be applied.
-    Fresh,
-    /// Applied, or kept as poison, before.
-    Duplicate,
-    /// No event can have it.
-    Impossible,
-}
-
-/// How far one stream has come.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Progress {
-    next: u64,
-    gaps: BTreeMap<u64, u64>,
-}
-
-impl Default for Progress {
-    fn default() -> Self {
-        Self { next: 1, gaps: BTreeMap::new() }
-    }
-}
-
-impl Progress {
-    /// Counts an event in.
-    pub(crate) fn arrive(&mut self, seq: u64) -> Arrival {
-        if seq == 0 || seq > SEQ_MAX {
-            return Arrival::Impossible;
-        }
-        if seq >= self.next {
-            if seq > self.next {
-                self.gaps.insert(self.next, seq.saturating_sub(1));
-            }
-            self.next = seq.saturating_add(1);
-            return Arrival::Fresh;
-        }
-        if self.close(seq) { Arrival::Fresh } else { Arrival::Duplicate }
-    }
-
-    /// Takes a number out of the gap that it is in.
-    fn close(&mut self, seq: u64) -> bool {
-        let found = self.gaps.range(..=seq).next_back().map(|(from, to)| (*from, *to));
-        let Some((from, to)) = found.filter(|(_, to)| *to >= seq) else { return false };
-        self.gaps.remove(&from);
-        if from < seq {
-            self.gaps.insert(from, seq.saturating_sub(1));
-        }
-        if seq < to {
-            self.gaps.insert(seq.saturating_add(1), to);
-        }
-        true
-    }
-
-    /// The end of the contiguous prefix: everything below may be forgotten by whoever sent it.
-    pub(crate) fn billed(&self) -> u64 {
-        self.gaps.keys().next().copied().unwrap_or(self.next)
-    }
-}
-
 /// The streams of a batch, locked until its transaction ends.
 #[derive(Debug)]
 pub(crate) struct Marks {
     streams: BTreeMap<Stream, Progress>,
     saved: BTreeMap<Stream, Progress>,
+    /// Since when gaps that this batch opens are known.
+    now: Timestamp,
 }
 
 impl Marks {
@@ -103,6 +60,7 @@ impl Marks {
     pub(crate) async fn lock(
         write: &mut Write,
         batch: &[UsageEnvelope],
+        now: Timestamp,
     ) -> Result<Self, StorageError> {
         let names: BTreeSet<Stream> = batch.iter().map(Stream::of).collect();
         let names: Vec<Stream> = names.into_iter().collect();
@@ -125,19 +83,19 @@ impl Marks {
             read_marks(write, holder, &mut saved).await?;
             read_gaps(write, holder, &mut saved).await?;
         }
-        Ok(Self { streams: saved.clone(), saved })
+        Ok(Self { streams: saved.clone(), saved, now })
     }
 
     /// Counts an event in.
     pub(crate) fn arrive(&mut self, envelope: &UsageEnvelope) -> Arrival {
-        self.streams.entry(Stream::of(envelope)).or_default().arrive(envelope.seq)
+        self.streams.entry(Stream::of(envelope)).or_default().arrive(envelope.seq, self.now)
     }
 
     /// How many gaps are new.
     pub(crate) fn gaps_opened(&self) -> u64 {
         let opened = self.streams.iter().flat_map(|(stream, progress)| {
-            let before = self.saved.get(stream).map_or(1, |saved| saved.next);
-            progress.gaps.keys().filter(move |from| **from >= before)
+            let before = self.saved.get(stream).map_or(1, Progress::next);
+            progress.gaps().filter(move |(from, _)| *from >= before)
         });
         rows::length(opened.count())
     }
@@ -163,17 +121,41 @@ impl Marks {
                 .bind(stream.holder.data_plane.clone())
                 .bind(stream.holder.incarnation_column())
                 .bind(i64::from(stream.partition.0))
-                .bind(rows::stored(progress.next))
+                .bind(rows::stored(progress.next()))
         })
         .await?;
         for (stream, progress) in changed {
-            let before = self.saved.get(stream).map(|saved| &saved.gaps);
-            if before != Some(&progress.gaps) {
+            let before = self.saved.get(stream);
+            if !before.is_some_and(|before| before.gaps().eq(progress.gaps())) {
                 save_gaps(write, stream, progress).await?;
             }
         }
         Ok(())
     }
+}
+
+/// How far each stream of a holder may be forgotten.
+pub(crate) async fn billed_of(
+    database: &Database,
+    holder: &Holder,
+) -> Result<Vec<(Partition, u64)>, StorageError> {
+    let mut read = database.read().await?;
+    let found = sqlx::query(
+        "SELECT partition_no, CAST(COALESCE(
+             (SELECT MIN(from_seq) FROM usage_gap
+              WHERE usage_gap.data_plane = usage_mark.data_plane
+              AND usage_gap.incarnation = usage_mark.incarnation
+              AND usage_gap.partition_no = usage_mark.partition_no
+              AND usage_gap.written_off_us = 0), next_seq) AS BIGINT) AS billed
+         FROM usage_mark WHERE data_plane = $1 AND incarnation = $2",
+    )
+    .bind(holder.data_plane.as_str())
+    .bind(holder.incarnation_column())
+    .fetch_all(&mut *read)
+    .await?;
+    read.finish().await?;
+    let mark = |row| Ok((stream(holder, row)?.partition, rows::count(row, "billed")?));
+    found.iter().map(mark).collect()
 }
 
 async fn read_marks(
@@ -190,7 +172,7 @@ async fn read_marks(
     .await?;
     for row in found {
         if let Some(progress) = streams.get_mut(&stream(holder, &row)?) {
-            progress.next = rows::count(&row, "next_seq")?;
+            progress.begin_at(rows::count(&row, "next_seq")?);
         }
     }
     Ok(())
@@ -202,7 +184,7 @@ async fn read_gaps(
     streams: &mut BTreeMap<Stream, Progress>,
 ) -> Result<(), StorageError> {
     let found = sqlx::query(
-        "SELECT partition_no, from_seq, to_seq FROM usage_gap
+        "SELECT partition_no, from_seq, to_seq, since_us, written_off_us, reason FROM usage_gap
          WHERE data_plane = $1 AND incarnation = $2",
     )
     .bind(holder.data_plane.as_str())
@@ -211,10 +193,25 @@ async fn read_gaps(
     .await?;
     for row in found {
         if let Some(progress) = streams.get_mut(&stream(holder, &row)?) {
-            progress.gaps.insert(rows::count(&row, "from_seq")?, rows::count(&row, "to_seq")?);
+            progress.keep(rows::count(&row, "from_seq")?, gap(&row)?);
         }
     }
     Ok(())
+}
+
+fn gap(row: &sqlx::any::AnyRow) -> Result<Gap, StorageError> {
+    Ok(Gap {
+        to: rows::count(row, "to_seq")?,
+        since: rows::moment(row, "since_us")?,
+        written_off: written_off(row)?,
+    })
+}
+
+/// When and why a gap was given up, from the columns that say so.
+pub(crate) fn written_off(row: &sqlx::any::AnyRow) -> Result<Option<WrittenOff>, StorageError> {
+    let at = rows::moment(row, "written_off_us")?;
+    let reason = rows::text(row, "reason")?;
+    Ok((at > Timestamp(0)).then_some(WrittenOff { at, reason }))
 }
 
 fn stream(holder: &Holder, row: &sqlx::any::AnyRow) -> Result<Stream, StorageError> {
@@ -235,62 +232,18 @@ async fn save_gaps(
     .bind(i64::from(stream.partition.0))
     .execute(&mut **write)
     .await?;
-    let gaps: Vec<(u64, u64)> = progress.gaps.iter().map(|(from, to)| (*from, *to)).collect();
-    GAP.rows(write, &gaps, |statement, (from, to)| {
+    let gaps: Vec<(u64, &Gap)> = progress.gaps().collect();
+    GAP.rows(write, &gaps, |statement, (from, gap)| {
+        let given_up = gap.written_off.as_ref();
         statement
             .bind(stream.holder.data_plane.clone())
             .bind(stream.holder.incarnation_column())
             .bind(i64::from(stream.partition.0))
             .bind(rows::stored(*from))
-            .bind(rows::stored(*to))
+            .bind(rows::stored(gap.to))
+            .bind(rows::stored(gap.since.0))
+            .bind(given_up.map_or(0, |given_up| rows::stored(given_up.at.0)))
+            .bind(given_up.map_or(String::new(), |given_up| given_up.reason.clone()))
     })
     .await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Arrival, Progress};
-    use proptest::prelude::proptest;
-    use std::collections::BTreeSet;
-
-    #[test]
-    fn a_gap_is_kept_until_every_number_in_it_has_come() {
-        let mut progress = Progress::default();
-        let table = [
-            // arrives, is, billed below
-            (1, Arrival::Fresh, 2),
-            (5, Arrival::Fresh, 2),
-            (5, Arrival::Duplicate, 2),
-            (3, Arrival::Fresh, 2),
-            (3, Arrival::Duplicate, 2),
-            (2, Arrival::Fresh, 4),
-            (1, Arrival::Duplicate, 4),
-            (4, Arrival::Fresh, 6),
-            (6, Arrival::Fresh, 7),
-            (0, Arrival::Impossible, 7),
-            (u64::MAX, Arrival::Impossible, 7),
-        ];
-        for (seq, arrival, billed) in table {
-            assert_eq!((progress.arrive(seq), progress.billed()), (arrival, billed), "{seq}");
-        }
-        assert!(progress.gaps.is_empty());
-    }
-
-    proptest! {
-        /// A set says the same, whatever the order.
-        #[test]
-        fn each_number_is_fresh_once(order in proptest::collection::vec(1..40_u64, 0..200)) {
-            let mut progress = Progress::default();
-            let mut seen = BTreeSet::new();
-            for seq in order {
-                let fresh = if seen.insert(seq) { Arrival::Fresh } else { Arrival::Duplicate };
-                assert_eq!(progress.arrive(seq), fresh);
-                let prefix = (1..).find(|seq| !seen.contains(seq)).unwrap();
-                assert_eq!(progress.billed(), prefix);
-                let highest = seen.last().copied().unwrap();
-                let missing: u64 = progress.gaps.iter().map(|(from, to)| to - from + 1).sum();
-                assert_eq!(u64::try_from(seen.len()).unwrap() + missing, highest);
-            }
-        }
-    }
 }

@@ -2,11 +2,13 @@
 //!
 //! An outage of the database pauses it and loses nothing: what is not told as billed is kept by whoever sent it.
 
-use super::apply::{Applied, ApplyError, KnownAccounts, apply_with};
-use super::{audit, backlog, poison};
+use super::apply::{Applied, KnownAccounts, apply_with};
+use super::error::ApplyError;
+use super::{audit, backlog, marks, poison, retry};
 use crate::metric;
 use crate::now;
 use crate::rating::PriceHistory;
+use crate::slices::Holder;
 use domain::id::Partition;
 use links::usage::{UsageSource, UsageSourceError};
 use proto::usage::v1::UsageEnvelope;
@@ -28,8 +30,8 @@ pub struct ConsumerSettings {
     pub retry_after: Duration,
     /// The longest wait after a failure.
     pub retry_after_max: Duration,
-    /// How often events that could not be applied are tried again.
-    pub poison_interval: Duration,
+    /// How often it is looked again: for events that could not be applied, and for what operators wrote off.
+    pub look_again: Duration,
 }
 
 impl Default for ConsumerSettings {
@@ -39,7 +41,7 @@ impl Default for ConsumerSettings {
             linger: Duration::from_millis(10),
             retry_after: Duration::from_millis(50),
             retry_after_max: Duration::from_secs(5),
-            poison_interval: Duration::from_secs(60),
+            look_again: Duration::from_secs(60),
         }
     }
 }
@@ -81,14 +83,15 @@ impl Consumer {
 
     async fn run(mut self) {
         let token = self.token.clone();
-        let mut poison = interval_at(Instant::now(), self.settings.poison_interval);
-        poison.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut look_again = interval_at(Instant::now(), self.settings.look_again);
+        look_again.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut failures = 0;
         while !token.is_cancelled() {
             let taken = tokio::select! {
                 () = token.cancelled() => return,
-                _ = poison.tick() => {
+                _ = look_again.tick() => {
                     self.retry_poison().await;
+                    self.tell_marks().await;
                     continue;
                 }
                 taken = self.source.next_batch(self.settings.batch.max(1)) => taken,
@@ -194,6 +197,22 @@ impl Consumer {
         }
     }
 
+    /// Tells how far it is billed, though no batch came: a gap may have been written off meanwhile.
+    async fn tell_marks(&mut self) {
+        let data_plane = self.source.data_plane().to_owned();
+        let holder = Holder { data_plane, incarnation: self.source.incarnation() };
+        let billed = match marks::billed_of(&self.database, &holder).await {
+            Ok(billed) => billed,
+            Err(error) => {
+                tracing::warn!(%error, "how far it is billed cannot be read; it is looked again");
+                return;
+            }
+        };
+        if let Err(error) = self.source.billed(&billed).await {
+            tracing::debug!(%error, "the billed marks could not be told; they are told again");
+        }
+    }
+
     async fn show_backlog(&self) {
         if let Err(error) = backlog::show(&self.database).await {
             tracing::warn!(%error, "what billing could not apply cannot be counted");
@@ -201,7 +220,7 @@ impl Consumer {
     }
 
     async fn retry_poison(&self) {
-        match poison::retry_poison(&self.database, now()).await {
+        match retry::retry_poison(&self.database, now()).await {
             Ok(0) => {}
             Ok(applied) => tracing::info!(applied, "events that were kept are applied now"),
             Err(error) => tracing::warn!(%error, "events that are kept could not be tried again"),

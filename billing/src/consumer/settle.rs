@@ -3,8 +3,8 @@
 //! Accounts come first, by a statement that assumes what nearly always holds: that each slice covers its charges. Where
 //! one does not, the account is put right at the end: what is free pays, the rest falls short.
 
-use super::apply::ApplyError;
 use super::billable::Billable;
+use super::error::ApplyError;
 use crate::slices::{self, Holder, SliceCharge};
 use crate::{accounts, metric};
 use domain::id::Account;

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn spool(folder: &Path) -> Spool {
+pub(crate) fn spool(folder: &Path) -> Spool {
     let settings = SpoolSettings {
         segment_bytes: 64 * 1024,
         capacity_bytes: 4 * 1024 * 1024,
@@ -30,7 +30,7 @@ fn spool(folder: &Path) -> Spool {
 }
 
 /// Writes a request of an org through the spool.
-fn end(spool: &Spool, number: u64, org: i64, cost: u64) {
+pub(crate) fn end(spool: &Spool, number: u64, org: i64, cost: u64) {
     let mut event = Shape::new("dp", number, org, cost).event();
     event.request_id = format!("req-{number}");
     let admitted =
@@ -38,7 +38,7 @@ fn end(spool: &Spool, number: u64, org: i64, cost: u64) {
     spool.admit(&admitted).unwrap().finish(event).unwrap();
 }
 
-fn settings() -> ConsumerSettings {
+pub(crate) fn settings() -> ConsumerSettings {
     ConsumerSettings {
         batch: 50,
         linger: Duration::from_millis(1),
@@ -48,7 +48,7 @@ fn settings() -> ConsumerSettings {
     }
 }
 
-async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let poll = async {
         while !is_so().await {
             sleep(Duration::from_millis(2)).await;
@@ -57,12 +57,12 @@ async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     timeout(PATIENCE, poll).await.unwrap_or_else(|_| panic!("{what}"));
 }
 
-async fn records(world: &World) -> i64 {
+pub(crate) async fn records(world: &World) -> i64 {
     world.number("SELECT COUNT(*) FROM usage_record").await
 }
 
 /// A wallet that pays, with a slice for this life of the spool.
-async fn pay(world: &World, spool: &Spool, org: i64, amount: i64) {
+pub(crate) async fn pay(world: &World, spool: &Spool, org: i64, amount: i64) {
     world.credit(org, amount, &format!("for-{org}")).await;
     world.grant("dp", wallet(org), amount).await;
     let mut write = world.database.write().await.unwrap();
@@ -199,7 +199,7 @@ async fn poison_is_tried_again_by_itself() {
     end(&spool, 1, 4, 10);
     let token = CancellationToken::new();
     let source = UsageSource::spool(spool.clone());
-    let often = ConsumerSettings { poison_interval: Duration::from_millis(5), ..settings() };
+    let often = ConsumerSettings { look_again: Duration::from_millis(5), ..settings() };
     let consumer = Consumer::start_with(often, world.database.clone(), source, token.clone());
     until("it is kept", async || world.number("SELECT COUNT(*) FROM usage_poison").await == 1)
         .await;

@@ -9,6 +9,8 @@ mod credit;
 mod usage;
 mod permutations;
 mod poison;
+mod write_off;
+mod damaged;
 mod desk;
 mod lives;
 mod consumer;

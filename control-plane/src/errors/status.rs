@@ -60,6 +60,9 @@ impl From<Refusal> for Status {
                 let subject = cut(&format!("{kind} {name:?}"));
                 details.add_precondition_failure_violation(reason, subject, cut(why));
             }
+            Refusal::UsageGap { gap, reason: why } => {
+                details.add_precondition_failure_violation(reason, cut(gap), cut(why));
+            }
             Refusal::NotFound { kind, name }
             | Refusal::AlreadyExists { kind, name }
             | Refusal::Stale { kind, name, .. } => {
@@ -112,6 +115,7 @@ const fn classify(refusal: &Refusal) -> (Code, &'static str) {
         Refusal::Stale { .. } => (Code::Aborted, "ETAG_MISMATCH"),
         Refusal::InUse { .. } => (Code::FailedPrecondition, "IN_USE"),
         Refusal::Money { .. } => (Code::FailedPrecondition, "MONEY_IN_THE_WAY"),
+        Refusal::UsageGap { .. } => (Code::FailedPrecondition, "USAGE_GAP"),
         Refusal::UnknownRequest { .. } => (Code::NotFound, "REQUEST_NOT_FOUND"),
         Refusal::Denied { .. } => (Code::PermissionDenied, "PERMISSION_DENIED"),
         Refusal::RequestIdReused { .. } => (Code::InvalidArgument, "REQUEST_ID_REUSED"),
@@ -156,6 +160,7 @@ fn metadata(refusal: &Refusal) -> HashMap<String, String> {
         | Refusal::RolledUp { id }
         | Refusal::NoContent { id }
         | Refusal::RequestIdReused { id } => HashMap::from([("requestId".to_owned(), cut(id))]),
+        Refusal::UsageGap { gap, .. } => HashMap::from([("gap".to_owned(), cut(gap))]),
         Refusal::Denied { .. } => HashMap::new(),
         Refusal::Operator(refusal) => match refusal {
             OperatorRefusal::NotFound { name }

@@ -88,6 +88,8 @@ table! {
     reads("MoneyService/Explain", ALL, Binding::Usage),
     reads("MoneyService/ListUsage", ALL, Binding::Usage),
     reads("MoneyService/Reconcile", INSPECT, Binding::Zone),
+    reads("MoneyService/ListUsageGaps", INSPECT, Binding::Zone),
+    writes("MoneyService/WriteOffUsage", PAY, Binding::Zone),
 
     writes("ContentService/GetContent", CONFIGURE, Binding::Usage),
 

@@ -1,5 +1,6 @@
 //! Balances, top-ups and bills: billing's answers, as the wire has them.
 
+use super::gaps;
 use crate::admin::Admin;
 use crate::authority::balance;
 use crate::errors::{AdminError, Refusal};
@@ -73,6 +74,23 @@ impl MoneyService for Admin {
         let found =
             billing::reconcile(self.authority.database(), since).await.map_err(AdminError::from)?;
         Ok(Response::new(reconciliation(found)))
+    }
+
+    async fn list_usage_gaps(
+        &self,
+        request: Request<v1::ListUsageGapsRequest>,
+    ) -> Result<Response<v1::ListUsageGapsResponse>, Status> {
+        Ok(Response::new(gaps::list(self, &request.into_inner()).await?))
+    }
+
+    async fn write_off_usage(
+        &self,
+        request: Request<v1::WriteOffUsageRequest>,
+    ) -> Result<Response<v1::UsageGap>, Status> {
+        let (caller, request) = (Caller::of(&request)?, request.into_inner());
+        let is_trial = request.validate_only;
+        let call = self.authority.call(caller, &request.request_id, is_trial, &request)?;
+        Ok(Response::new(self.authority.write_off(call, request).await?))
     }
 }
 
@@ -227,6 +245,8 @@ fn reconciliation(found: Reconciliation) -> v1::Reconciliation {
         events: found.events,
         differences,
         rolled_up: found.rolled_up,
+        missing_events: found.missing.awaited,
+        written_off_events: found.missing.written_off,
     }
 }
 
@@ -248,7 +268,7 @@ fn read_since(text: &str) -> Result<Option<Timestamp>, Refusal> {
 }
 
 /// Rows hold moments that were read from a clock; one that no calendar has is shown as it is.
-pub(super) fn rfc3339(at: Timestamp) -> String {
+pub(crate) fn rfc3339(at: Timestamp) -> String {
     i64::try_from(at.0)
         .ok()
         .and_then(|micros| jiff::Timestamp::from_microsecond(micros).ok())

@@ -3,6 +3,7 @@
 use control_plane::{AdminLimits, ControlPlane, ControlPlaneSettings, Secret};
 use domain::key::Pepper;
 use domain::network::Networks;
+use links::feed::PublisherSettings;
 use proto::admin::v1::apply_service_client::ApplyServiceClient;
 use proto::admin::v1::entity_service_client::EntityServiceClient;
 use proto::admin::v1::fx_rate_service_client::FxRateServiceClient;
@@ -170,6 +171,7 @@ pub(crate) fn settings(limits: AdminLimits) -> ControlPlaneSettings {
         seal_key: SEAL_KEY,
         networks: Networks::default(),
         limits,
+        feed: PublisherSettings::default(),
     }
 }
 

@@ -2,110 +2,29 @@
 //! else: not in logs at the finest level, metrics, spans, answers of the command line, errors, files or the process.
 
 mod needle;
+mod places;
+mod planted;
 mod stored;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use integration_tests::{
-    Client, Collector, Gateway, OrgHandle, Request, SimulatorProcess, eventually,
+    Collector, Gateway, OrgHandle, Reply, Request, SimulatorProcess, eventually,
 };
 use needle::Needle;
-use serde_json::{Value, json};
-use std::fs;
+use places::files;
+use planted::{
+    BODY_BYTES, CREDENTIAL, Case, NAMED, SAID, SENT, TOLD, admitted, ask, planted, refused,
+};
+use serde_json::Value;
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
 
-/// What only the upstream may see.
-const SAID: [&str; 4] =
-    ["plantedprompt4711", "plantedtool4711", "plantedargument4711", "plantedimage4711"];
-const CREDENTIAL: &str = "sk-plantedcredential4711";
-/// What an upstream says of itself and of others in an error.
-const TOLD: [&str; 3] = ["org-plantedaccount4711", "plantedother4711", "198.18.47.11"];
-/// What only we may see, for as long as the request runs.
-const SENT: [&str; 5] = [
-    "plantedheader4711",
-    "plantedcookie4711",
-    "plantedreferer4711",
-    "plantedquery4711",
-    "sk-plantedwrongkey4711",
-];
-/// Where clients come from: a proxy that is trusted names one, the other one connects itself.
-const NAMED: &str = "203.0.113.47";
+/// Where a client connects from that no proxy names.
 const CONNECTED: Ipv4Addr = Ipv4Addr::new(127, 45, 67, 89);
 
 const CHAT: &str = "/v1/chat/completions";
-
-fn planted(stream: bool) -> Value {
-    let image = format!("data:image/png;base64,{}", STANDARD.encode(SAID[3]));
-    json!({
-        "model": "demo/vision",
-        "stream": stream,
-        "messages": [
-            {"role": "user", "content": [
-                {"type": "text", "text": SAID[0]},
-                {"type": "image_url", "image_url": {"url": image}},
-            ]},
-            {"role": "assistant", "content": null, "tool_calls": [
-                {"id": "call_1", "type": "function", "function": {
-                    "name": "look", "arguments": json!({"at": SAID[2]}).to_string(),
-                }},
-            ]},
-            {"role": "tool", "tool_call_id": "call_1", "content": SAID[1]},
-        ],
-        "tools": [{"type": "function", "function": {"name": SAID[1], "parameters": {}}}],
-        "x_simulator": {"tokens": 5},
-    })
-}
-
-/// A refusal that quotes all that an upstream should not tell.
-fn refused() -> Value {
-    let said = format!(
-        "Invalid value: the key {CREDENTIAL} of {} at {} did send {} before.",
-        TOLD[0], TOLD[2], TOLD[1]
-    );
-    let error =
-        json!({"error": {"message": said, "code": "invalid_value", "param": "temperature"}});
-    let mut body = planted(false);
-    body["x_simulator"] = json!({"raw": {
-        "status": 400,
-        "headers": {"content-type": "application/json"},
-        "body": [{"base64": STANDARD.encode(error.to_string())}],
-    }});
-    body
-}
-
-/// An answer whose id and ending quote the prompt.
-fn echoing() -> Value {
-    let answer = json!({
-        "id": format!("the prompt was {}", SAID[0]),
-        "object": "chat.completion",
-        "model": "sim",
-        "choices": [{
-            "index": 0,
-            "message": {"role": "assistant", "content": SAID[0]},
-            "finish_reason": format!("because of {}", SAID[1]),
-        }],
-        "usage": {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14},
-    });
-    let mut body = planted(false);
-    body["x_simulator"] = json!({"raw": {
-        "status": 200,
-        "headers": {"content-type": "application/json"},
-        "body": [answer.to_string()],
-    }});
-    body
-}
-
-fn ask(key: &str, body: &Value) -> Request {
-    Request::post(CHAT, body.to_string())
-        .bearer(key)
-        .header("x-planted", SENT[0])
-        .header("cookie", SENT[1])
-        .header("http-referer", &format!("https://app.example/page?q={}", SENT[2]))
-        .header("x-forwarded-for", NAMED)
-}
 
 async fn start(simulator: &SimulatorProcess, collector: &Collector) -> Gateway {
     let gateway = Gateway::demo()
@@ -116,8 +35,16 @@ async fn start(simulator: &SimulatorProcess, collector: &Collector) -> Gateway {
         .env("TURNPIKE__TRACES__SAMPLE_RATIO", 1)
         .env("TURNPIKE__TRACES__EXPORT_INTERVAL", "20ms")
         .env("TURNPIKE__DATA_PLANE__TRUSTED_PROXIES", "[127.0.0.1]")
+        .env("TURNPIKE__DATA_PLANE__LIMITS__BODY_BYTES", BODY_BYTES)
+        .env("TURNPIKE__DATA_PLANE__LIMITS__COOLDOWN", "1ms")
+        .env("TURNPIKE__DATA_PLANE__LIMITS__COOLDOWN_MAX", "1ms")
         .start()
         .await;
+    lend_the_credential(&gateway, simulator).await;
+    gateway
+}
+
+async fn lend_the_credential(gateway: &Gateway, simulator: &SimulatorProcess) {
     for name in ["demo-a", "demo-b"] {
         let url = simulator.url();
         let spec = format!(
@@ -126,30 +53,54 @@ async fn start(simulator: &SimulatorProcess, collector: &Collector) -> Gateway {
         );
         gateway.admin().apply(&format!("kind: Upstream\nname: {name}\nspec: {spec}\n")).await;
     }
-    gateway
 }
 
-/// All kinds of requests; returns the ids of those that were admitted.
+async fn send(gateway: &Gateway, key: &str, case: &Case) -> Reply {
+    let reply = gateway.send(&ask(key, case.path, &case.body)).await;
+    assert_eq!(reply.status, case.status, "{}: {}", case.name, reply.text());
+    reply
+}
+
+/// All kinds of requests that reach an upstream; returns their ids.
 async fn talk(gateway: &Gateway, key: &str) -> Vec<String> {
-    let mut admitted = Vec::new();
-    for (body, status) in
-        [(planted(false), 200), (planted(true), 200), (echoing(), 200), (refused(), 400)]
-    {
-        let reply = gateway.send(&ask(key, &body)).await;
-        assert_eq!(reply.status, status, "{}", reply.text());
-        admitted.push(reply.request_id().to_owned());
-        if status == 400 {
+    let mut ids = Vec::new();
+    for case in admitted() {
+        let reply = send(gateway, key, &case).await;
+        if case.status == 400 {
             refusal_tells_no_more_than_it_may(&reply.json());
+        } else if case.status > 400 {
+            is_in_our_own_words(&case, &reply);
         }
+        ids.push(reply.request_id().to_owned());
     }
-    let strangers = [
-        ask(SENT[4], &planted(false)),
-        Request::get(&format!("/v1/{}?q={}", SENT[3], SENT[3])).bearer(key),
-    ];
-    for stranger in strangers {
-        assert!(gateway.send(&stranger).await.status >= 400);
+    ids
+}
+
+/// All kinds of requests that do not.
+async fn talk_in_vain(gateway: &Gateway, key: &str) {
+    let poor = gateway.new_org("poor", "").await;
+    let chat = |name, status| {
+        let body = planted(false).to_string();
+        Case { name, path: CHAT, body, status }
+    };
+    for case in refused() {
+        is_in_our_own_words(&case, &send(gateway, key, &case).await);
     }
-    admitted
+    for (key, case) in
+        [(poor.key.as_str(), chat("without money", 402)), (SENT[6], chat("a wrong key", 401))]
+    {
+        is_in_our_own_words(&case, &send(gateway, key, &case).await);
+    }
+    let nowhere = Request::get(&format!("/v1/{}?q={}", SENT[3], SENT[3])).bearer(key);
+    assert_eq!(gateway.send(&nowhere).await.status, 404);
+}
+
+/// An error of ours quotes neither the request nor the upstream.
+fn is_in_our_own_words(case: &Case, reply: &Reply) {
+    let text = reply.text();
+    for planted in SAID.iter().chain(&TOLD).chain([&CREDENTIAL, &SENT[5]]) {
+        assert!(!text.contains(planted), "{}: {planted} in {text}", case.name);
+    }
 }
 
 fn refusal_tells_no_more_than_it_may(error: &Value) {
@@ -184,70 +135,16 @@ async fn talk_from(gateway: &Gateway, address: Ipv4Addr, key: &str) -> String {
     id.unwrap_or_else(|| panic!("{answer}")).to_owned()
 }
 
-/// All that the command line answers in its machine form.
-async fn told_by_the_command_line(gateway: &Gateway, requests: &[String]) -> String {
-    let admin = gateway.admin();
-    let mut told = String::new();
-    let kinds = ["Entity", "Plan", "Upstream", "Model", "PriceBook", "Org", "Key"];
-    let lists = kinds.map(|kind| vec!["get", kind, "-o", "json"]);
-    let rest = [vec!["usage", "-o", "json"], vec!["balance", "quiet", "-o", "json"]];
-    let more = [vec!["reconcile", "-o", "json"], vec!["describe", "Upstream", "demo-a"]];
-    for command in lists.iter().chain(&rest).chain(&more) {
-        let output = admin.run(command).await;
-        assert_eq!(output.status, 0, "{command:?}: {}", output.stderr);
-        told.push_str(&output.stdout);
-        told.push_str(&output.stderr);
-    }
-    for request in requests {
-        told.push_str(&admin.bill(request).await.to_string());
-    }
-    told
-}
-
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut all = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            all.extend(files(&path));
-        } else {
-            all.push(path);
-        }
-    }
-    all
-}
-
-/// The secrets that an operator must be able to read are files of their own.
-fn is_meant_for_operators(path: &Path) -> bool {
-    let name = path.file_name().unwrap().to_str().unwrap();
-    ["operator.token", "demo.env", "demo.json"].contains(&name)
-}
-
-fn assert_files_are_clean(gateway: &Gateway, needles: &[Needle]) {
-    let all = files(gateway.data_dir());
-    let names: Vec<String> = all.iter().map(|path| path.display().to_string()).collect();
-    for expected in ["turnpike.db", "turnpike.db-wal", "spool"] {
-        assert!(names.iter().any(|name| name.contains(expected)), "{expected} in {names:?}");
-    }
-    for path in all.iter().filter(|path| !is_meant_for_operators(path)) {
-        // One that is gone by now was deleted; what it held is in another.
-        let bytes = fs::read(path).unwrap_or_default();
-        for needle in needles {
-            needle.assert_absent(&path.display().to_string(), &bytes);
-        }
-    }
-}
-
-fn assert_process_is_clean(gateway: &Gateway, needles: &[Needle]) {
-    for file in ["environ", "cmdline"] {
-        let path = format!("/proc/{}/{file}", gateway.process_id());
-        // Who is not root cannot even read them: the process may not be looked into.
-        let bytes = fs::read(&path).unwrap_or_default();
-        needles.iter().for_each(|needle| needle.assert_absent(&path, &bytes));
-    }
-    let limits = fs::read_to_string(format!("/proc/{}/limits", gateway.process_id())).unwrap();
-    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
-    assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
+/// A stream that is running when the process dies. Returns the request's id.
+async fn talk_until_death(gateway: &mut Gateway, key: &str) -> String {
+    let mut body = planted(true);
+    body["x_simulator"] = serde_json::json!({"tokens": 100_000, "pace_ms": 20});
+    let mut stream = gateway.stream(key, body).await;
+    stream.next().await.unwrap();
+    let id = stream.request_id().to_owned();
+    gateway.kill9().await;
+    drop(stream);
+    id
 }
 
 /// The positive control: the upstream got what was said, and told what it should not.
@@ -261,11 +158,12 @@ fn assert_the_upstream_saw_it(simulator: &SimulatorProcess, key: &str) {
         seen.push_str(&line["request_headers"].to_string());
     }
     let image = STANDARD.encode(SAID[3]);
-    for planted in [SAID[0], SAID[1], SAID[2], &image, CREDENTIAL, TOLD[0], TOLD[1], TOLD[2]] {
+    let bare = SAID.iter().chain(&TOLD).chain([&CREDENTIAL]).filter(|text| **text != SAID[3]);
+    for planted in bare.copied().chain([image.as_str()]) {
         assert!(seen.contains(planted), "{planted} reached the upstream");
     }
-    let ours = [SENT[0], SENT[1], SENT[2], NAMED, key];
-    for ours in ours.iter().chain([&CONNECTED.to_string().as_str()]) {
+    let connected = CONNECTED.to_string();
+    for ours in SENT.iter().chain([&NAMED, &key, &connected.as_str()]) {
         assert!(!seen.contains(ours), "{ours} is none of the upstream's business");
     }
 }
@@ -289,13 +187,7 @@ async fn what_is_planted_is_found_where_it_belongs_and_nowhere_else() {
     let org = gateway.new_org("quiet", "1.00 USD").await;
     let mut requests = talk(&gateway, &org.key).await;
     requests.push(talk_from(&gateway, CONNECTED, &org.key).await);
-    let told = told_by_the_command_line(&gateway, &requests).await;
-    let metrics = Client::new(gateway.ops_url())
-        .try_send(&Request::get("/metrics"))
-        .await
-        .unwrap()
-        .text()
-        .to_owned();
+    talk_in_vain(&gateway, &org.key).await;
     let needles = all_needles(&gateway, &org);
     eventually("the spans of all requests are sent", async || {
         let spans = format!("{:?}", collector.spans());
@@ -303,29 +195,26 @@ async fn what_is_planted_is_found_where_it_belongs_and_nowhere_else() {
     })
     .await;
     assert_the_upstream_saw_it(&simulator, &org.key);
-    let places = [
-        ("the command line", told),
-        ("metrics", metrics),
-        ("spans", format!("{:?}", collector.spans())),
-        ("stdout", gateway.stdout()),
-        ("stderr", gateway.stderr()),
-    ];
-    for (place, text) in &places {
-        assert!(text.len() > 100 || *place == "stdout", "{place} says something: {text}");
-        needles.iter().for_each(|needle| needle.assert_absent(place, text.as_bytes()));
+    places::assert_no_core_is_written(&gateway);
+    for place in places::of_process(&gateway, &collector, &requests).await {
+        place.assert_clean(&needles);
     }
-    assert_process_is_clean(&gateway, &needles);
-    assert_files_are_clean(&gateway, &needles);
-    gateway.kill9().await;
+    for place in places::of_disk(&gateway, &requests) {
+        place.assert_clean(&needles);
+    }
+
+    // A process that dies with a request at work writes no more, nor does the one that ends it.
+    let died = talk_until_death(&mut gateway, &org.key).await;
     gateway.restart().await;
+    lend_the_credential(&gateway, &simulator).await;
+    assert_eq!(gateway.admin().bill(&died).await["outcome"], "interrupted");
+    requests.push(died);
     gateway.admin().reconciled().await;
     gateway.stop().await;
-    let all = files(gateway.data_dir());
-    assert!(all.len() > 4, "{all:?}");
-    for path in all.iter().filter(|path| !is_meant_for_operators(path)) {
-        let bytes = fs::read(path).unwrap();
-        needles.iter().for_each(|needle| needle.assert_absent(&path.display().to_string(), &bytes));
+    for place in places::of_disk(&gateway, &requests) {
+        place.assert_clean(&needles);
     }
+    needles.iter().for_each(|needle| needle.assert_absent("the log", gateway.stderr().as_bytes()));
 }
 
 #[tokio::test]

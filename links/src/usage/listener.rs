@@ -17,18 +17,34 @@ use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-/// Connections that may wait to be taken.
-const BACKLOG: usize = 64;
-/// Marks that may wait to be sent to one data plane.
-const WAITING_MARKS: usize = 16;
-/// How long a data plane may take to say who it is, or to take a mark.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Bytes of one batch.
-const MESSAGE_BYTES: usize = 64 * 1024 * 1024;
+/// Limits of billing's end.
+#[derive(Clone, Copy, Debug)]
+pub struct UsageListenerSettings {
+    /// Connections that may wait to be taken.
+    pub waiting_connections: usize,
+    /// Marks that may wait to be sent to one data plane.
+    pub waiting_marks: usize,
+    /// How long a data plane may take to say who it is, or to take a mark.
+    pub hello_timeout: Duration,
+    /// Bytes of one batch.
+    pub message_bytes: usize,
+}
+
+impl Default for UsageListenerSettings {
+    fn default() -> Self {
+        Self {
+            waiting_connections: 64,
+            waiting_marks: 16,
+            hello_timeout: Duration::from_secs(10),
+            message_bytes: 64 * 1024 * 1024,
+        }
+    }
+}
 
 /// The gRPC service: lets data planes in.
 #[derive(Debug)]
 pub struct UsageDoor {
+    settings: UsageListenerSettings,
     accepted: mpsc::Sender<UsageConnection>,
 }
 
@@ -46,14 +62,18 @@ pub struct UsageConnection {
     responses: mpsc::Sender<Result<ShipResponse, Status>>,
     /// Came and not taken yet.
     waiting: VecDeque<UsageEnvelope>,
+    /// How long it may take for a mark.
+    patience: Duration,
 }
 
 /// A service and its listener.
 #[must_use]
-pub fn usage_listener() -> (UsageServiceServer<UsageDoor>, UsageListener) {
-    let (sender, accepted) = mpsc::channel(BACKLOG);
-    let service = UsageServiceServer::new(UsageDoor { accepted: sender });
-    (service.max_decoding_message_size(MESSAGE_BYTES), UsageListener { accepted })
+pub fn usage_listener(
+    settings: UsageListenerSettings,
+) -> (UsageServiceServer<UsageDoor>, UsageListener) {
+    let (sender, accepted) = mpsc::channel(settings.waiting_connections.max(1));
+    let service = UsageServiceServer::new(UsageDoor { settings, accepted: sender });
+    (service.max_decoding_message_size(settings.message_bytes), UsageListener { accepted })
 }
 
 impl UsageListener {
@@ -103,7 +123,7 @@ impl UsageConnection {
             })
             .collect();
         let billed = ship_response::Message::Billed(BilledMarks { partitions });
-        let sent = timeout(PATIENCE, self.responses.send(response(billed))).await;
+        let sent = timeout(self.patience, self.responses.send(response(billed))).await;
         sent.ok().and_then(Result::ok).ok_or(UsageSourceError::Closed)
     }
 
@@ -143,14 +163,15 @@ impl UsageService for UsageDoor {
         request: Request<Streaming<ShipRequest>>,
     ) -> Result<Response<Self::ShipStream>, Status> {
         let mut requests = request.into_inner();
-        let first = timeout(PATIENCE, requests.message()).await;
+        let first = timeout(self.settings.hello_timeout, requests.message()).await;
         let first = first.map_err(|_| Status::deadline_exceeded("no hello came"))??;
         let Some(ship_request::Message::Hello(hello)) = first.and_then(|it| it.message) else {
             return Err(Status::invalid_argument("the first message must be a hello"));
         };
-        let (responses, waiting) = mpsc::channel(WAITING_MARKS);
-        let waiting_events = VecDeque::new();
-        let connection = UsageConnection { hello, requests, responses, waiting: waiting_events };
+        let (responses, waiting) = mpsc::channel(self.settings.waiting_marks.max(1));
+        let patience = self.settings.hello_timeout;
+        let come = VecDeque::new();
+        let connection = UsageConnection { hello, requests, responses, waiting: come, patience };
         let closed = |_| Status::unavailable("billing is not open");
         self.accepted.send(connection).await.map_err(closed)?;
         Ok(Response::new(ReceiverStream::new(waiting).boxed()))

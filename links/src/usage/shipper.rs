@@ -7,9 +7,11 @@ use crate::reconnect::{self, Ended, Link};
 use crate::spool::{Spool, SpoolError};
 use domain::id::Partition;
 use futures::{StreamExt, stream};
+use prost::Message;
 use proto::usage::v1::usage_service_client::UsageServiceClient;
 use proto::usage::v1::{
-    BilledPartition, ShipHello, ShipRequest, ShipResponse, UsageBatch, ship_request, ship_response,
+    BilledPartition, ShipHello, ShipRequest, ShipResponse, UsageBatch, UsageEnvelope, ship_request,
+    ship_response,
 };
 use std::convert::Infallible;
 use thiserror::Error;
@@ -28,11 +30,18 @@ pub struct ShipperSettings {
     pub batch_events: usize,
     /// Messages that may wait to be sent before the spool is read on.
     pub waiting_batches: usize,
+    /// Bytes of one message: a longer batch is sent in parts, so that it always arrives.
+    pub message_bytes: usize,
 }
 
 impl Default for ShipperSettings {
     fn default() -> Self {
-        Self { reconnect: ReconnectSettings::default(), batch_events: 500, waiting_batches: 4 }
+        Self {
+            reconnect: ReconnectSettings::default(),
+            batch_events: 500,
+            waiting_batches: 4,
+            message_bytes: 64 * 1024 * 1024,
+        }
     }
 }
 
@@ -113,8 +122,10 @@ impl Shipper {
                 Err(SpoolError::Closed) => return Err(Ended::Dropped),
                 events => events.map_err(|error| Ended::Here(error.into()))?,
             };
-            let batch = ship_request::Message::Batch(UsageBatch { events });
-            queue.send(request(batch)).await.map_err(|_| Ended::ByControlPlane)?;
+            for events in parts(events, self.settings.message_bytes) {
+                let batch = ship_request::Message::Batch(UsageBatch { events });
+                queue.send(request(batch)).await.map_err(|_| Ended::ByControlPlane)?;
+            }
         }
     }
 
@@ -135,6 +146,27 @@ impl Shipper {
             }
         }
     }
+}
+
+/// Bytes that an event takes of a message beside its own, at most, and the message beside its events.
+const AROUND_BYTES: usize = 16;
+
+/// Splits a batch so that each message is short enough; an event that is longer alone goes alone.
+fn parts(events: Vec<UsageEnvelope>, message_bytes: usize) -> Vec<Vec<UsageEnvelope>> {
+    let mut parts: Vec<Vec<UsageEnvelope>> = Vec::new();
+    let mut left = 0;
+    for event in events {
+        let bytes = event.encoded_len().saturating_add(AROUND_BYTES);
+        match parts.last_mut() {
+            Some(part) if bytes <= left => part.push(event),
+            _ => {
+                left = message_bytes.saturating_sub(AROUND_BYTES);
+                parts.push(vec![event]);
+            }
+        }
+        left = left.saturating_sub(bytes);
+    }
+    parts
 }
 
 fn mark(billed: &BilledPartition) -> (Partition, u64) {

@@ -23,6 +23,8 @@ mod escrow;
 #[cfg(test)]
 mod scripted_escrow;
 #[cfg(test)]
+mod usage;
+#[cfg(test)]
 mod account;
 #[cfg(test)]
 mod heartbeat;

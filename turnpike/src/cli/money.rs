@@ -1,6 +1,7 @@
-//! `turnpike org credit`, `balance`, `usage`, `explain` and `reconcile`.
+//! `turnpike org credit`, `balance`, `usage`, `explain` and `reconcile`. Missing usage is `gaps`' business.
 
 use super::OutputArgs;
+use super::gaps::{self, UsageCommand};
 use crate::client::{Client, Remote};
 use crate::failure::{Exit, Failure};
 use crate::objects::answer_json;
@@ -74,7 +75,10 @@ pub(super) struct BalanceArgs {
 }
 
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct UsageArgs {
+    #[command(subcommand)]
+    command: Option<UsageCommand>,
     /// Of one org only
     #[arg(long)]
     org: Option<String>,
@@ -170,6 +174,9 @@ fn print_balance(format: Format, balance: &Balance) -> Result<(), Failure> {
 }
 
 pub(super) async fn usage(args: UsageArgs) -> Result<(), Failure> {
+    if let Some(command) = args.command {
+        return gaps::run(command).await;
+    }
     let client = Client::connect(&args.remote).await?;
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
     let mut usage = ListUsageResponse::default();
@@ -320,9 +327,19 @@ pub(super) async fn reconcile(args: ReconcileArgs) -> Result<(), Failure> {
     )))
 }
 
+/// What the ledger cannot know: events that never came.
+fn missing(reconciled: &Reconciliation) -> String {
+    match (reconciled.missing_events, reconciled.written_off_events) {
+        (0, 0) => String::new(),
+        (awaited, given_up) => format!(
+            "; {awaited} events are missing and {given_up} are written off: see `turnpike usage gaps --written-off`"
+        ),
+    }
+}
+
 fn differences(reconciled: &Reconciliation) -> String {
     if reconciled.differences.is_empty() {
-        return format!("{} events, no difference", reconciled.events);
+        return format!("{} events, no difference{}", reconciled.events, missing(reconciled));
     }
     let mut table = Table::new(&["ROW", "FIELD", "EXPECTED>", "FOUND>"]);
     for difference in &reconciled.differences {

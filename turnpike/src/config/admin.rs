@@ -2,7 +2,7 @@
 
 use super::human;
 use control_plane::AdminLimits;
-use links::tcp::{TcpLimits, TcpSettings};
+use ::links::tcp::{TcpLimits, TcpSettings};
 use serde::{Deserialize, Serialize};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
@@ -43,6 +43,12 @@ pub(crate) struct Limits {
     pub(crate) request_id_length: NonZeroUsize,
     /// Most attempts at what an operator may not do that are recorded in a minute.
     pub(crate) denied_records_per_minute: u32,
+    /// How long usage events must be missing before they can be written off.
+    #[serde(with = "human::duration")]
+    pub(crate) write_off_after: Duration,
+    /// Most bytes of the reason for it.
+    #[serde(with = "human::bytes")]
+    pub(crate) reason_bytes: u64,
 }
 
 impl Default for Limits {
@@ -61,6 +67,8 @@ impl Default for Limits {
             request_id_sweep: Duration::from_mins(10),
             request_id_length: NonZeroUsize::MIN.saturating_add(127),
             denied_records_per_minute: 20,
+            write_off_after: Duration::from_mins(10),
+            reason_bytes: 512,
         }
     }
 }
@@ -81,6 +89,8 @@ impl From<&Limits> for AdminLimits {
             request_id_sweep: limits.request_id_sweep,
             request_id_length_max: limits.request_id_length.get(),
             denied_records_per_minute: limits.denied_records_per_minute,
+            write_off_after: limits.write_off_after,
+            reason_bytes_max: size(limits.reason_bytes),
         }
     }
 }

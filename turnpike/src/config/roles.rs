@@ -138,6 +138,18 @@ impl Default for Content {
 pub(crate) struct Billing {
     /// Most usage events in one transaction.
     pub(crate) batch_events: NonZeroUsize,
+    /// How long events may gather after a batch that was not full, so that many share a commit.
+    #[serde(with = "human::duration")]
+    pub(crate) linger: Duration,
+    /// The first wait after the database failed; doubles with each failure in a row.
+    #[serde(with = "human::duration")]
+    pub(crate) retry_after: Duration,
+    /// The longest of these waits.
+    #[serde(with = "human::duration")]
+    pub(crate) retry_after_max: Duration,
+    /// How often it is looked again for events that could not be applied, and for what operators wrote off.
+    #[serde(with = "human::duration")]
+    pub(crate) look_again: Duration,
     /// How long the record of each request is kept, then only sums; absent: for ever.
     #[serde(with = "human::optional_duration")]
     pub(crate) usage_retention: Option<Duration>,
@@ -150,6 +162,10 @@ impl Default for Billing {
     fn default() -> Self {
         Self {
             batch_events: NonZeroUsize::MIN.saturating_add(499),
+            linger: Duration::from_millis(10),
+            retry_after: Duration::from_millis(50),
+            retry_after_max: Duration::from_secs(5),
+            look_again: Duration::from_secs(60),
             usage_retention: None,
             retention_sweep: Duration::from_secs(60 * 60),
         }

@@ -5,9 +5,9 @@ use crate::config::Config;
 use anyhow::{Context, bail};
 use control_plane::ControlPlane;
 use links::content::{ContentListener, content_listener};
-use links::escrow::{EscrowListener, escrow_listener};
+use links::escrow::{EscrowListener, escrow_listener_with};
 use links::pipe::PipeListener;
-use links::tcp::{self, TcpSettings};
+use links::tcp;
 use links::usage::{UsageListener, usage_listener};
 use std::net::SocketAddr;
 use tokio::net::TcpListener;
@@ -34,9 +34,14 @@ pub(super) struct Fleet {
 }
 
 /// Serves data planes until told to stop.
-pub(super) fn serve(control: &ControlPlane, carrier: Carrier, stop: &CancellationToken) -> Fleet {
-    let (escrow_service, escrow) = escrow_listener();
-    let (usage_service, usage) = usage_listener();
+pub(super) fn serve(
+    config: &Config,
+    control: &ControlPlane,
+    carrier: Carrier,
+    stop: &CancellationToken,
+) -> Fleet {
+    let (escrow_service, escrow) = escrow_listener_with(config.links.escrow_listener());
+    let (usage_service, usage) = usage_listener(config.links.usage_listener());
     let (content_service, contents) = content_listener();
     let feed_service = control.publisher().service();
     let account_service = control.account_service();
@@ -46,8 +51,8 @@ pub(super) fn serve(control: &ControlPlane, carrier: Carrier, stop: &Cancellatio
         .add_service(content_service)
         .add_service(account_service);
     let stopped = stop.clone().cancelled_owned();
+    let settings = config.links.tcp();
     let task = tokio::spawn(async move {
-        let settings = TcpSettings::default();
         let server = tcp::server(settings).add_routes(routes);
         let served = match carrier {
             Carrier::Pipe(listener) => server.serve_with_incoming_shutdown(listener, stopped).await,
@@ -96,5 +101,5 @@ pub(super) fn channel(config: &Config) -> anyhow::Result<Channel> {
              version does not have yet: use http://127.0.0.1 and a port"
         );
     }
-    tcp::channel(address, TcpSettings::default()).with_context(wrong)
+    tcp::channel(address, config.links.tcp()).with_context(wrong)
 }

@@ -46,17 +46,16 @@ impl Office {
         let (admin, serving) = serve_admin(config, &control, stop).await?;
         let observed = control.clone();
         ops.observe(move || observed.observe());
-        let fleet = fleet::serve(&control, carrier, stop);
+        let fleet = fleet::serve(config, &control, carrier, stop);
         let desk = Desk::start(database.clone(), fleet.escrow, stop.clone());
         let contents = keep_contents(config, secrets, &control, fleet.contents, stop).await?;
         let retention =
             retention::start(retention_settings(config), database.clone(), stop.clone());
-        let batch = config.billing.batch_events.get();
         let mut office = Self {
             admin,
             control,
             database,
-            usage: ConsumerSettings { batch, ..ConsumerSettings::default() },
+            usage: consumer_settings(config),
             stop: stop.clone(),
             tasks: vec![
                 ("escrow", desk),
@@ -134,6 +133,7 @@ async fn start_control_plane(
         seal_key: secrets.seal_key,
         networks,
         limits: AdminLimits::from(&config.control_plane.limits),
+        feed: config.links.publisher(),
     };
     ControlPlane::start(settings, database.clone(), stop.clone())
         .await
@@ -182,6 +182,17 @@ async fn keep_contents(
     let settings = ContentSettings { keep: from.retention, sweep_every: from.sweep_interval };
     let key = ContentKey::derive(&secrets.seal_key);
     Ok(control.keep_contents(settings, (database, key), listener, stop.clone()))
+}
+
+fn consumer_settings(config: &Config) -> ConsumerSettings {
+    let from = &config.billing;
+    ConsumerSettings {
+        batch: from.batch_events.get(),
+        linger: from.linger,
+        retry_after: from.retry_after,
+        retry_after_max: from.retry_after_max,
+        look_again: from.look_again,
+    }
 }
 
 fn retention_settings(config: &Config) -> RetentionSettings {

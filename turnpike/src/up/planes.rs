@@ -18,7 +18,7 @@ use links::content::{ContentKey, ContentLink, ContentLinkSettings};
 use links::escrow::EscrowLink;
 use links::feed::{FeedHello, FeedSubscriber, SubscriberSettings};
 use links::spool::{Recovered, Spool, SpoolSettings};
-use links::usage::{ShipperSettings, ship_usage};
+use links::usage::ship_usage;
 use proto::usage::v1::SliceMark;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -64,7 +64,8 @@ impl Planes {
             move || purse.hello()
         };
         let content = content_sink(config, secrets, channel.clone());
-        let (link, messages) = EscrowLink::start(channel.clone(), hello);
+        let (link, messages) =
+            EscrowLink::start_with(channel.clone(), hello, config.links.escrow_link());
         let keeper = tokio::spawn(purse.clone().run(link, messages, stop.clone()));
         let (configuration, following) =
             Configuration::open(configuration_settings(config, secrets))?;
@@ -94,8 +95,8 @@ impl Planes {
     /// Sends what it writes down to billing in another process.
     pub(super) fn ship_usage(&self, config: &Config, channel: Channel, stop: &CancellationToken) {
         let (name, spool) = (config.data_plane.name.clone(), self.spool.clone());
-        let settings = ShipperSettings::default();
-        tokio::spawn(ship_usage(channel, name, spool, settings, stop.clone()));
+        let shipped = ship_usage(channel, name, spool, config.links.shipper(), stop.clone());
+        tokio::spawn(shipped);
     }
 
     /// What operators are shown of it.
@@ -173,6 +174,7 @@ fn content_sink(config: &Config, secrets: &CellSecrets, channel: Channel) -> Con
     let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     let settings = ContentLinkSettings {
         waiting_bytes: size(from.waiting_bytes),
+        reconnect: config.links.reconnect(),
         ..ContentLinkSettings::default()
     };
     let link = ContentLink::start(channel, ContentKey::derive(&secrets.seal_key), settings);
@@ -236,6 +238,8 @@ fn subscriber_settings(config: &Config) -> SubscriberSettings {
     SubscriberSettings {
         snapshot_bytes: usize::try_from(from.snapshot_bytes).unwrap_or(usize::MAX),
         snapshot_objects: from.snapshot_objects.get(),
+        message_bytes: usize::try_from(config.links.message_bytes).unwrap_or(usize::MAX),
+        reconnect: config.links.reconnect(),
         ..SubscriberSettings::default()
     }
 }

@@ -75,6 +75,14 @@ pub(super) fn money_rows(rows: &mut Vec<Row>) {
     let all = v1::ListUsageRequest::default();
     rows.push(row("MoneyService/ListUsage", ALL, "", &all, "PPP"));
     rows.push(row("MoneyService/Reconcile", "oab", "", &v1::ReconcileRequest::default(), "PDD"));
+    let gaps = v1::ListUsageGapsRequest::default();
+    rows.push(row("MoneyService/ListUsageGaps", "oab", "", &gaps, "PDD"));
+    let given_up = v1::WriteOffUsageRequest {
+        data_plane: "dp".to_owned(),
+        reason: "it is none".to_owned(),
+        ..Default::default()
+    };
+    rows.push(row("MoneyService/WriteOffUsage", "ob", "", &given_up, "PDD"));
 }
 
 pub(super) fn operator_rows(rows: &mut Vec<Row>) {

@@ -2,6 +2,7 @@
 
 use super::finding::Finding;
 use super::upstreams;
+use crate::cli::gaps;
 use crate::client::{Client, Remote};
 use crate::failure::{Exit, Failure};
 use std::time::{Duration, SystemTime};
@@ -29,6 +30,7 @@ pub(super) async fn examine(remote: &Remote, patience: Duration) -> Vec<Finding>
         None => Finding::skipped("clock", "the server does not tell its time"),
     });
     findings.extend(data_planes(&client).await);
+    findings.push(missing_usage(&client).await);
     findings.extend(upstreams::examine(&client, patience).await);
     findings
 }
@@ -90,6 +92,25 @@ async fn data_planes(client: &Client) -> Vec<Finding> {
         Finding::ok("data-planes", format!("{name} has revision {head}"))
     };
     planes.iter().map(look).collect()
+}
+
+/// Events that a data plane numbered and billing never got.
+async fn missing_usage(client: &Client) -> Finding {
+    let gaps = match gaps::all(client, false).await {
+        Ok(gaps) => gaps,
+        Err(failure) => return Finding::skipped("missing-usage", failure.message),
+    };
+    let Some(oldest) = gaps.iter().min_by(|one, other| one.since.cmp(&other.since)) else {
+        return Finding::ok("missing-usage", "no usage event is missing");
+    };
+    let events: u64 = gaps.iter().map(gaps::events).sum();
+    let found = format!(
+        "{events} usage events are missing, of {} since {}; its spool keeps what is behind them",
+        oldest.data_plane, oldest.since
+    );
+    let mend = "restart that data plane, so that it sends what it has; if they stay missing, its log names the damaged file: \
+                `turnpike usage gaps`, then `turnpike usage write-off`";
+    Finding::warning("missing-usage", found, mend)
 }
 
 #[cfg(test)]

@@ -1,0 +1,31 @@
+//! Why a batch was not applied.
+
+use domain::id::Account;
+use domain::money::AmountOutOfRange;
+use storage::StorageError;
+use thiserror::Error;
+
+/// A batch that was not applied, not even in part.
+#[derive(Debug, Error)]
+pub enum ApplyError {
+    /// The database.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// A sum of charges is beyond any balance.
+    #[error(transparent)]
+    OutOfRange(#[from] AmountOutOfRange),
+    /// An account's row contradicts its slices. Nothing that the program does leads there.
+    #[error("{0:?} holds less than its slices; run reconcile")]
+    Unsound(Account),
+}
+
+impl ApplyError {
+    /// Whether the same batch may be applied later.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        match self {
+            Self::Storage(error) => error.is_transient(),
+            Self::OutOfRange(_) | Self::Unsound(_) => false,
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Settings of what crosses between the roles: heartbeats, coming back, sizes and queues; and what the links make of them.
+
+use super::human;
+use ::links::ReconnectSettings;
+use ::links::escrow::{EscrowLinkSettings, EscrowListenerSettings};
+use ::links::feed::PublisherSettings;
+use ::links::tcp::{TcpLimits, TcpSettings};
+use ::links::usage::{ShipperSettings, UsageListenerSettings};
+use serde::{Deserialize, Serialize};
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+/// Both ends of all links.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Links {
+    /// How often each side says that it is there.
+    #[serde(with = "human::duration")]
+    pub(crate) heartbeat_interval: Duration,
+    /// How long the other may take to answer.
+    #[serde(with = "human::duration")]
+    pub(crate) heartbeat_timeout: Duration,
+    /// How long a connection may take to stand.
+    #[serde(with = "human::duration")]
+    pub(crate) connect_timeout: Duration,
+    /// How long a data plane may take to say who it is, and the other side to let it in.
+    #[serde(with = "human::duration")]
+    pub(crate) hello_timeout: Duration,
+    /// The wait before a data plane comes back for the first time; doubles with each further one.
+    #[serde(with = "human::duration")]
+    pub(crate) reconnect_wait: Duration,
+    /// The longest of these waits; a connection that lived as long was a good one.
+    #[serde(with = "human::duration")]
+    pub(crate) reconnect_wait_max: Duration,
+    /// Most bytes of one message.
+    #[serde(with = "human::bytes")]
+    pub(crate) message_bytes: u64,
+    /// Usage events on their way to billing in another process.
+    pub(crate) usage: Usage,
+}
+
+/// Usage events on their way to billing in another process.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Usage {
+    /// Most events of one message.
+    pub(crate) batch_events: NonZeroUsize,
+    /// Messages that may wait to be sent before the spool is read on.
+    pub(crate) waiting_batches: NonZeroUsize,
+    /// Data planes that may wait for billing to take them.
+    pub(crate) waiting_connections: NonZeroUsize,
+    /// Marks that may wait to be sent to one data plane.
+    pub(crate) waiting_marks: NonZeroUsize,
+}
+
+impl Default for Links {
+    fn default() -> Self {
+        Self {
+            heartbeat_interval: Duration::from_secs(5),
+            heartbeat_timeout: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(5),
+            hello_timeout: Duration::from_secs(10),
+            reconnect_wait: Duration::from_millis(100),
+            reconnect_wait_max: Duration::from_secs(10),
+            message_bytes: 64 << 20,
+            usage: Usage::default(),
+        }
+    }
+}
+
+impl Default for Usage {
+    fn default() -> Self {
+        let count = |count: usize| NonZeroUsize::MIN.saturating_add(count.saturating_sub(1));
+        Self {
+            batch_events: count(500),
+            waiting_batches: count(4),
+            waiting_connections: count(64),
+            waiting_marks: count(16),
+        }
+    }
+}
+
+impl Links {
+    fn bytes(&self) -> usize {
+        usize::try_from(self.message_bytes).unwrap_or(usize::MAX)
+    }
+
+    /// Connections over TCP.
+    pub(crate) fn tcp(&self) -> TcpSettings {
+        TcpSettings {
+            heartbeat_interval: self.heartbeat_interval,
+            heartbeat_timeout: self.heartbeat_timeout,
+            connect_timeout: self.connect_timeout,
+            limits: TcpLimits::default(),
+        }
+    }
+
+    /// How a data plane comes back.
+    pub(crate) const fn reconnect(&self) -> ReconnectSettings {
+        ReconnectSettings {
+            first_wait: self.reconnect_wait,
+            longest_wait: self.reconnect_wait_max,
+            good_after: self.reconnect_wait_max,
+            accept_timeout: self.hello_timeout,
+        }
+    }
+
+    /// The feed's source.
+    pub(crate) fn publisher(&self) -> PublisherSettings {
+        PublisherSettings {
+            hello_timeout: self.hello_timeout,
+            heartbeat_interval: self.heartbeat_interval,
+            ..PublisherSettings::default()
+        }
+    }
+
+    /// The desk's end of the escrow.
+    pub(crate) fn escrow_listener(&self) -> EscrowListenerSettings {
+        EscrowListenerSettings {
+            hello_timeout: self.hello_timeout,
+            message_bytes: self.bytes(),
+            ..EscrowListenerSettings::default()
+        }
+    }
+
+    /// The data plane's end of the escrow.
+    pub(crate) fn escrow_link(&self) -> EscrowLinkSettings {
+        EscrowLinkSettings {
+            reconnect: self.reconnect(),
+            message_bytes: self.bytes(),
+            ..EscrowLinkSettings::default()
+        }
+    }
+
+    /// Billing's end of the usage link.
+    pub(crate) fn usage_listener(&self) -> UsageListenerSettings {
+        UsageListenerSettings {
+            waiting_connections: self.usage.waiting_connections.get(),
+            waiting_marks: self.usage.waiting_marks.get(),
+            hello_timeout: self.hello_timeout,
+            message_bytes: self.bytes(),
+        }
+    }
+
+    /// The data plane's end of the usage link.
+    pub(crate) fn shipper(&self) -> ShipperSettings {
+        ShipperSettings {
+            reconnect: self.reconnect(),
+            batch_events: self.usage.batch_events.get(),
+            waiting_batches: self.usage.waiting_batches.get(),
+            message_bytes: self.bytes(),
+        }
+    }
+}
