@@ -11,6 +11,7 @@ use crate::settings::DataPlaneSettings;
 use crate::trace::{RequestTrace, Tracing};
 use crate::upstream::client::Upstreams;
 use crate::upstream::health::Health;
+use crate::upstream::speed::Speeds;
 use domain::client::AddressKey;
 use domain::key::Pepper;
 use http::HeaderMap;
@@ -48,6 +49,7 @@ pub struct DataPlane {
 pub(crate) struct Shared {
     pub(crate) parts: DataPlaneParts,
     pub(crate) health: Health,
+    pub(crate) speeds: Speeds,
     pub(crate) used_keys: UsedKeys,
     /// What client addresses are hashed with.
     pub(crate) address_key: AddressKey,
@@ -66,9 +68,10 @@ impl DataPlane {
         let draining = CancellationToken::new();
         let address_key = AddressKey::derive(&parts.pepper);
         let tracing = parts.settings.traces.clone().map(Tracing::new);
-        let health = Health::default();
+        let (health, speeds) = (Health::default(), Speeds::default());
         let used_keys = UsedKeys::new(&parts.settings.limits, &parts.settings.pace);
-        let shared = Shared { parts, health, used_keys, address_key, tracing, draining, ending };
+        let shared =
+            Shared { parts, health, speeds, used_keys, address_key, tracing, draining, ending };
         Self { shared: Arc::new(shared) }
     }
 

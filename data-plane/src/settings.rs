@@ -101,6 +101,8 @@ pub struct Pace {
     pub cooldown: Duration,
     /// Longest cooldown, also when the upstream asks for more.
     pub cooldown_max: Duration,
+    /// How long what is known of an upstream's speed is good.
+    pub speed_age_max: Duration,
 }
 
 impl Default for Pace {
@@ -120,6 +122,7 @@ impl Default for Pace {
             keep_alive: Duration::from_secs(10),
             cooldown: Duration::from_secs(2),
             cooldown_max: Duration::from_secs(300),
+            speed_age_max: Duration::from_secs(30 * 60),
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::client::Client;
 use crate::demo_env::{self, DemoEnv};
 use crate::gateway::redirect_upstreams;
 use crate::http::{Reply, Request};
+use crate::metrics::Metrics;
 use crate::org::{NewOrg, OrgHandle, create};
 use crate::patience::eventually;
 use crate::process::Process;
@@ -96,6 +97,27 @@ impl SplitGateway {
     pub async fn plane_ops(&self, path: &str) -> Reply {
         let ops = Client::new(self.variable("PLANE_OPS"));
         ops.try_send(&Request::get(path)).await.unwrap()
+    }
+
+    /// What the control plane's ops listener answers.
+    pub async fn office_ops(&self, path: &str) -> Reply {
+        let ops = Client::new(self.face.get("TURNPIKE_OPS_ADDR"));
+        ops.try_send(&Request::get(path)).await.unwrap()
+    }
+
+    /// What the data plane shows of itself.
+    pub async fn plane_metrics(&self) -> Metrics {
+        Metrics::read(self.plane_ops("/metrics").await.text())
+    }
+
+    /// What the control plane shows of itself.
+    pub async fn office_metrics(&self) -> Metrics {
+        Metrics::read(self.office_ops("/metrics").await.text())
+    }
+
+    /// Sends a signal to the data plane.
+    pub fn signal_plane(&self, signal: Signal) {
+        self.plane.as_ref().unwrap().signal(signal);
     }
 
     /// Begins another life of the control plane.

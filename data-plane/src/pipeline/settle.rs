@@ -8,13 +8,16 @@ use crate::pipeline::admission::{Admission, Money};
 use crate::pipeline::route::Candidate;
 use crate::tokenizer;
 use crate::trace;
+use crate::upstream::speed::Sample;
 use domain::money::Nano;
 use domain::price::{Rates, cost};
-use domain::tokens::{Metered, Quantities};
+use domain::time::Timestamp;
+use domain::tokens::{Metered, Quantities, TokenClass};
 use domain::usage::{ChargePolicy, Outcome, chargeable};
 use http::StatusCode;
 use proto::convert::usage as convert;
 use proto::usage::v1 as usage;
+use std::time::Duration;
 
 /// Ends an admission: counts what nobody counted, charges, and writes the event before it returns.
 pub(crate) async fn settle(mut admission: Box<Admission>, outcome: Outcome, status: StatusCode) {
@@ -99,6 +102,7 @@ pub(crate) fn conclude(admission: &mut Admission, outcome: Outcome, status: Stat
         trace_id: record.trace_id.clone(),
     };
     metric::settled(admission, outcome, &event, &charged.quantities);
+    note_speed(admission, &event, &charged.quantities);
     access::settled(&admission.plane, outcome, &event);
     trace::settled(admission, outcome, &event, &charged.quantities);
     if let Err(error) = ticket.finish(event) {
@@ -108,6 +112,23 @@ pub(crate) fn conclude(admission: &mut Admission, outcome: Outcome, status: Stat
     if let Some(content) = admission.content.take() {
         content.end(&admission.record.request_id, admission.record.org_uid, ended.0);
     }
+}
+
+/// A stream tells how fast its upstream is.
+fn note_speed(admission: &Admission, event: &usage::UsageEvent, used: &Quantities) {
+    let Some(candidate) = admission.candidate() else { return };
+    if !event.streamed || event.first_token_us == 0 || !admission.meter.was_processed {
+        return;
+    }
+    let first_us = event.admitted_us.saturating_add(event.first_token_us);
+    let spoken = used.get(TokenClass::Output).saturating_add(used.get(TokenClass::Reasoning));
+    let sample = Sample {
+        first_token: Duration::from_micros(first_us.saturating_sub(admission.attempt_began.0)),
+        rest: Duration::from_micros(event.ended_us.saturating_sub(first_us)),
+        tokens: spoken,
+        at: Timestamp(event.ended_us),
+    };
+    admission.plane.speeds.note(&candidate.upstream.name, &candidate.model.name, sample);
 }
 
 fn charged(admission: &Admission, outcome: Outcome, metered: Metered) -> Metered {

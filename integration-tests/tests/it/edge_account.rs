@@ -1,7 +1,7 @@
 //! What callers may ask: the models that they are sold, who serves them, and their own account (`models`, `endpoints`,
 //! `providers`, `key`, `credits`, `generation`). Nobody is told anything of another org.
 
-use integration_tests::{Gateway, NewOrg, Reply, Request, nano, say};
+use integration_tests::{Gateway, NewOrg, Reply, Request, SplitGateway, eventually, nano, say};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
@@ -153,7 +153,7 @@ async fn a_generation_is_told_within_a_second_by_either_id_and_to_its_own_org_al
     let settled = Instant::now();
     let id = reply.request_id().to_owned();
     let path = format!("/v1/generation?id={id}");
-    integration_tests::eventually("the generation is told", async || {
+    eventually("the generation is told", async || {
         (get(&gateway, key, &path).await.status == 200).then_some(())
     })
     .await;
@@ -188,5 +188,58 @@ async fn a_generation_is_told_within_a_second_by_either_id_and_to_its_own_org_al
     for path in ["/v1/key", "/v1/credits", "/v1/providers", "/v1/generation?id=a", "/v1/models/a/b"]
     {
         assert_eq!(gateway.send(&Request::get(path)).await.status, 401, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn while_the_control_plane_is_away_accounts_are_503_and_requests_are_served() {
+    let mut split = SplitGateway::start(&[]).await;
+    let org = split.new_org("away", "1.00 USD").await;
+    let served = split.chat(&org.key, say(3)).await;
+    let generation = format!("/v1/generation?id={}", served.request_id());
+    let paths = ["/v1/key", "/api/v1/credits", &generation];
+    let ask = async |split: &SplitGateway, path: &str| {
+        split.client().try_send(&Request::get(path).bearer(&org.key)).await.unwrap()
+    };
+    eventually("the request is settled", async || {
+        (ask(&split, &generation).await.status == 200).then_some(())
+    })
+    .await;
+    let mut before = Vec::new();
+    for path in paths {
+        let reply = ask(&split, path).await;
+        assert_eq!(reply.status, 200, "{path}: {}", reply.text());
+        before.push(reply.json());
+    }
+
+    split.kill_office().await;
+    for path in paths {
+        let reply = ask(&split, path).await;
+        assert_eq!(reply.status, 503, "{path}: {}", reply.text());
+        let error = &reply.json()["error"];
+        assert_eq!(error["code"], 503, "{error}");
+        assert_eq!(error["metadata"]["error_type"], "provider_unavailable", "{error}");
+        assert_eq!(error["metadata"]["reason"], "account_unavailable", "{error}");
+        assert_eq!(error["metadata"]["request_id"], reply.request_id(), "{error}");
+        assert!(error["message"].as_str().unwrap().contains("try again"), "{error}");
+        assert_eq!(reply.header("retry-after"), Some("1"));
+    }
+    assert_eq!(split.chat(&org.key, say(3)).await.status, 200, "what was held is served");
+    for path in paths {
+        let stranger = split.client().try_send(&Request::get(path).bearer("sk-nobody")).await;
+        assert_eq!(stranger.unwrap().status, 401, "{path}: keys are known here");
+    }
+
+    split.start_office().await;
+    for (path, before) in paths.into_iter().zip(before) {
+        let after = eventually("the account is told again", async || {
+            let reply = ask(&split, path).await;
+            assert!([200, 503].contains(&reply.status), "{path}: {}", reply.text());
+            (reply.status == 200).then(|| reply.json())
+        })
+        .await;
+        for field in ["currency", "limit", "total_credits", "request_id", "total_cost"] {
+            assert_eq!(after["data"][field], before["data"][field], "{path}");
+        }
     }
 }

@@ -45,6 +45,8 @@ mod conformance;
 mod up;
 mod logs;
 mod metrics;
+mod metrics_that_move;
+mod usage_write_off;
 mod traces;
 mod grpcurl;
 mod command_line;

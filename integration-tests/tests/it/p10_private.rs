@@ -95,10 +95,10 @@ async fn talk_in_vain(gateway: &Gateway, key: &str) {
     assert_eq!(gateway.send(&nowhere).await.status, 404);
 }
 
-/// An error of ours quotes neither the request nor the upstream.
+/// An error of ours quotes neither what was said nor the upstream.
 fn is_in_our_own_words(case: &Case, reply: &Reply) {
     let text = reply.text();
-    for planted in SAID.iter().chain(&TOLD).chain([&CREDENTIAL, &SENT[5]]) {
+    for planted in SAID.iter().chain(&TOLD).chain([&CREDENTIAL]) {
         assert!(!text.contains(planted), "{}: {planted} in {text}", case.name);
     }
 }

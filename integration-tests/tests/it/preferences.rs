@@ -219,3 +219,47 @@ async fn a_model_answers_to_its_aliases_until_they_are_gone() {
     gateway.admin().apply(&model("[]")).await;
     refused(&gateway, &fields, 404).await;
 }
+
+/// A stream by one upstream at a pace, so that its speed is known.
+async fn shows(gateway: &Gateway, upstream: &str, script: Value) {
+    let mut body = asking(&json!({"provider": {"only": [upstream]}, "x_simulator": script}));
+    body["stream"] = true.into();
+    let stream = gateway.stream(gateway.api_key(), body).await;
+    let id = stream.request_id().to_owned();
+    stream.rest().await;
+    gateway.admin().bill(&id).await;
+}
+
+#[tokio::test]
+async fn sort_by_latency_or_throughput_goes_by_what_upstreams_showed() {
+    let gateway = Gateway::demo().start().await;
+    let first = async |sort: &str| {
+        let fields = json!({"provider": {"sort": sort}, "x_simulator": {"tokens": 1}});
+        tried(&gateway, &fields).await.remove(0)
+    };
+    let soon = |pace: u64| json!({"tokens": 6, "pace_ms": pace});
+    let late = json!({"tokens": 6, "pace_ms": 1, "fault": "slow_first_token", "delay_ms": 400});
+    for sort in ["latency", "throughput"] {
+        assert_eq!(first(sort).await, "demo-a", "by priority, as long as nothing is known: {sort}");
+    }
+    shows(&gateway, "demo-b", soon(80)).await;
+    for sort in ["latency", "throughput"] {
+        assert_eq!(first(sort).await, "demo-b", "what is known comes before what is not: {sort}");
+    }
+    shows(&gateway, "demo-a", late).await;
+    assert_eq!(first("latency").await, "demo-b", "it began sooner");
+    assert_eq!(first("throughput").await, "demo-a", "it was faster once it had begun");
+    assert_eq!(tried(&gateway, &json!({})).await, ["demo-a"], "who does not ask goes by priority");
+}
+
+#[tokio::test]
+async fn what_is_known_of_a_speed_is_forgotten_when_it_is_old() {
+    let gateway =
+        Gateway::demo().env("TURNPIKE__DATA_PLANE__LIMITS__SPEED_AGE_MAX", "1 s").start().await;
+    shows(&gateway, "demo-b", json!({"tokens": 3})).await;
+    let fields = json!({"provider": {"sort": "latency"}, "x_simulator": {"tokens": 1}});
+    integration_tests::eventually("it goes by priority again", async || {
+        (tried(&gateway, &fields).await == ["demo-a"]).then_some(())
+    })
+    .await;
+}

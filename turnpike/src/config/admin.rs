@@ -1,8 +1,8 @@
 //! Settings of the admin API: what one call may ask, and one connection.
 
 use super::human;
-use control_plane::AdminLimits;
 use ::links::tcp::{TcpLimits, TcpSettings};
+use control_plane::AdminLimits;
 use serde::{Deserialize, Serialize};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;

@@ -199,6 +199,9 @@ pub(crate) struct Limits {
     /// Longest cooldown, also when the upstream asks for more.
     #[serde(with = "human::duration")]
     pub(crate) cooldown_max: Duration,
+    /// How long what is known of an upstream's speed is good.
+    #[serde(with = "human::duration")]
+    pub(crate) speed_age_max: Duration,
 }
 
 impl Default for Limits {
@@ -237,6 +240,7 @@ impl Default for Limits {
             stream_headers_wait: Duration::from_secs(10),
             cooldown: Duration::from_secs(2),
             cooldown_max: Duration::from_secs(5 * 60),
+            speed_age_max: Duration::from_secs(30 * 60),
         }
     }
 }

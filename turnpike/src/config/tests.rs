@@ -198,8 +198,8 @@ fn the_defaults_are_those_that_the_roles_have() {
     let limits = ::data_plane::Limits::default();
     let pace = ::data_plane::Pace::default();
     let purse = ::data_plane::purse::PurseSettings::new("x");
-    let spool = links::spool::SpoolSettings::new("x");
-    let feed = links::feed::SubscriberSettings::default();
+    let spool = ::links::spool::SpoolSettings::new("x");
+    let feed = ::links::feed::SubscriberSettings::default();
     let kept = ::data_plane::configuration::ConfigurationSettings::new("x", [0; 32]);
     assert_eq!(plane.configuration.max_config_age, kept.age_max);
     assert_eq!(plane.configuration.deleted_percent, kept.guard.deleted_percent);
@@ -234,6 +234,7 @@ fn the_defaults_are_those_that_the_roles_have() {
     assert_eq!(plane.limits.stream_headers_wait, pace.keep_alive);
     assert_eq!(plane.limits.cooldown, pace.cooldown);
     assert_eq!(plane.limits.cooldown_max, pace.cooldown_max);
+    assert_eq!(plane.limits.speed_age_max, pace.speed_age_max);
     assert_eq!(plane.money.wait_max, purse.wait_max);
     assert_eq!(plane.money.report_every, purse.report_every);
     assert_eq!(plane.money.idle_release_after, purse.idle_release_after);
@@ -243,8 +244,8 @@ fn the_defaults_are_those_that_the_roles_have() {
     assert_eq!(plane.spool.high_water_percent, spool.high_water_percent);
     let admin = control_plane::AdminLimits::default();
     assert_eq!(control_plane::AdminLimits::from(&ControlPlane::default().limits), admin);
-    let connections = links::tcp::TcpSettings::default();
-    assert_eq!(links::tcp::TcpSettings::from(&ControlPlane::default().connections), connections);
+    let connections = ::links::tcp::TcpSettings::default();
+    assert_eq!(::links::tcp::TcpSettings::from(&ControlPlane::default().connections), connections);
     let consumer = billing::consumer::ConsumerSettings::default();
     assert_eq!(Billing::default().batch_events.get(), consumer.batch);
 }
@@ -296,4 +297,26 @@ fn named_secrets_are_read_and_never_made() {
     assert_eq!(Secrets::load(&config).expect("read").operator_token, "let me in");
     std::fs::write(config.data_dir.join("seal.key"), "too short").expect("a file");
     assert!(matches!(Secrets::load(&config), Err(SecretsError::Malformed(_))));
+}
+
+#[test]
+fn the_defaults_of_links_and_billing_are_those_that_the_crates_have() {
+    let links = Links::default();
+    let same = |ours: &dyn std::fmt::Debug, theirs: &dyn std::fmt::Debug| {
+        assert_eq!(format!("{ours:?}"), format!("{theirs:?}"));
+    };
+    same(&links.tcp(), &::links::tcp::TcpSettings::default());
+    same(&links.reconnect(), &::links::ReconnectSettings::default());
+    same(&links.publisher(), &::links::feed::PublisherSettings::default());
+    same(&links.escrow_listener(), &::links::escrow::EscrowListenerSettings::default());
+    same(&links.escrow_link(), &::links::escrow::EscrowLinkSettings::default());
+    same(&links.usage_listener(), &::links::usage::UsageListenerSettings::default());
+    same(&links.shipper(), &::links::usage::ShipperSettings::default());
+    let (billing, consumer) =
+        (Billing::default(), ::billing::consumer::ConsumerSettings::default());
+    assert_eq!(billing.batch_events.get(), consumer.batch);
+    assert_eq!(billing.linger, consumer.linger);
+    assert_eq!(billing.retry_after, consumer.retry_after);
+    assert_eq!(billing.retry_after_max, consumer.retry_after_max);
+    assert_eq!(billing.look_again, consumer.look_again);
 }

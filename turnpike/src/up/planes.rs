@@ -290,6 +290,7 @@ fn pace(config: &Config) -> Pace {
         keep_alive: from.stream_headers_wait,
         cooldown: from.cooldown,
         cooldown_max: from.cooldown_max,
+        speed_age_max: from.speed_age_max,
     }
 }
 

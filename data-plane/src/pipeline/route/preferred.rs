@@ -116,7 +116,7 @@ fn rates(candidate: &Candidate, at: Timestamp) -> Rates {
     candidate.price.schedule.at(at).map_or(Rates::NONE, |card| card.rates(0, at))
 }
 
-/// As the client orders, else by priority, among equals by weighted lot; those that rest after a failure come last.
+/// As the client orders or sorts, else by priority, among equals by weighted lot; those that rest after a failure come last.
 pub(super) fn order(
     candidates: &mut Vec<Candidate>,
     request: &ClientRequest,
@@ -130,13 +130,28 @@ pub(super) fn order(
         let place = preferences.order.iter().position(|name| is_named(upstream, name));
         let place = place.unwrap_or(preferences.order.len());
         let rests = plane.health.is_resting(&upstream.name);
-        let price = (preferences.sort == Some(Sort::Price)).then(|| price(candidate, at));
+        let wish = preferences.sort.map(|sort| wish(sort, candidate, plane, at));
         // The largest of `weight` throws wins with probability proportional to the weight.
         let throw = (0..candidate.weight.clamp(1, 100)).map(|_| dice.random::<u32>()).max();
-        (place, rests, price, candidate.priority, Reverse(throw))
+        (place, rests, wish, candidate.priority, Reverse(throw))
     });
     if preferences.refuses_fallbacks && preferences.order.is_empty() {
         candidates.truncate(1);
+    }
+}
+
+/// What to sort by, the least first; what is not known comes last.
+fn wish(sort: Sort, candidate: &Candidate, plane: &Shared, at: Timestamp) -> i128 {
+    let known = || {
+        let age_max = plane.parts.settings.pace.speed_age_max;
+        plane.speeds.known(&candidate.upstream.name, &candidate.model.name, at, age_max)
+    };
+    match sort {
+        Sort::Price => price(candidate, at),
+        Sort::Latency => known().first_token_us.map_or(i128::MAX, i128::from),
+        Sort::Throughput => {
+            known().throughput.map_or(i128::MAX, |throughput| -i128::from(throughput))
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use memchr::memmem;
 
 /// Text that must not be somewhere.
 pub(super) struct Needle {
@@ -21,13 +22,11 @@ impl Needle {
     }
 
     pub(super) fn is_in(&self, bytes: &[u8]) -> bool {
-        self.forms.iter().any(|form| find(bytes, form))
+        self.forms.iter().any(|form| memmem::find(bytes, form).is_some())
     }
 
     pub(super) fn assert_absent(&self, place: &str, bytes: &[u8]) {
-        let found = self.forms.iter().find(|form| find(bytes, form));
-        if let Some(form) = found {
-            let at = position(bytes, form).unwrap_or_default();
+        if let Some(at) = self.forms.iter().find_map(|form| memmem::find(bytes, form)) {
             let around = bytes.get(at.saturating_sub(200)..bytes.len().min(at + 200));
             let around = String::from_utf8_lossy(around.unwrap_or_default()).into_owned();
             panic!("{} is in {place}: …{around}…", self.text);
@@ -42,23 +41,6 @@ fn in_base64(text: &str, before: usize) -> Vec<u8> {
     let encoded = STANDARD.encode(&padded[..whole]);
     let skipped = if before == 0 { 0 } else { 4 };
     encoded.as_bytes()[skipped..].to_vec()
-}
-
-fn find(bytes: &[u8], form: &[u8]) -> bool {
-    position(bytes, form).is_some()
-}
-
-fn position(bytes: &[u8], form: &[u8]) -> Option<usize> {
-    let first = form.first()?;
-    let mut from = 0;
-    while let Some(at) = bytes.get(from..)?.iter().position(|byte| byte == first) {
-        let at = from + at;
-        if bytes[at..].starts_with(form) {
-            return Some(at);
-        }
-        from = at + 1;
-    }
-    None
 }
 
 /// The search finds what is there: else it would prove nothing.

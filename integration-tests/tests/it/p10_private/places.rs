@@ -6,6 +6,9 @@ use integration_tests::{Client, Collector, Gateway, Request};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// What lies in a data directory.
+const PARTS: [&str; 4] = ["turnpike.db", "spool", "configuration", "content.db"];
+
 /// Something that was written down.
 pub(super) struct Place {
     name: String,
@@ -95,22 +98,32 @@ pub(super) fn of_disk(gateway: &Gateway, requests: &[String]) -> Vec<Place> {
         let is_beside = |path: &&PathBuf| {
             path.file_name().unwrap().to_str().unwrap().starts_with(&format!("{part}-"))
         };
-        // A file that is gone by now was deleted; what it held is in another.
         let parts = all.iter().filter(|path| is_part(path) || is_beside(path));
-        let bytes: Vec<u8> = parts.flat_map(|path| fs::read(path).unwrap_or_default()).collect();
+        let bytes: Vec<u8> = parts.flat_map(|path| written(path)).collect();
         place(&format!("{part} on the disk"), bytes, control)
     };
     let known = [
-        of("turnpike.db", &ids),
-        of("spool", &ids),
-        of("configuration", &["quiet", "demo/vision"]),
-        of("content.db", &["CREATE TABLE content"]),
+        of(PARTS[0], &ids),
+        of(PARTS[1], &ids),
+        of(PARTS[2], &["quiet", "demo/vision"]),
+        of(PARTS[3], &["CREATE TABLE content"]),
     ];
-    let rest = all
-        .iter()
-        .filter(|path| !is_meant_for_operators(path))
-        .map(|path| place(&path.display().to_string(), fs::read(path).unwrap_or_default(), &[]));
+    let is_other = |path: &&PathBuf| {
+        let name = path.strip_prefix(folder).unwrap().to_str().unwrap();
+        let is_known = PARTS.iter().any(|part| name.starts_with(part));
+        !is_known && !is_meant_for_operators(path)
+    };
+    let others = all.iter().filter(is_other);
+    let rest = others.map(|path| place(&path.display().to_string(), written(path), &[]));
     known.into_iter().chain(rest).collect()
+}
+
+/// What a file holds, without the room at its end. One that is gone by now was deleted; what it held is in another.
+fn written(path: &Path) -> Vec<u8> {
+    let mut bytes = fs::read(path).unwrap_or_default();
+    let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    bytes.truncate(end);
+    bytes
 }
 
 /// Every file below a folder.

@@ -4,7 +4,7 @@ use super::needle::Needle;
 use super::{CHAT, SAID, files, planted};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use integration_tests::{Client, Gateway, GatewayBuilder, OrgHandle, Request, eventually};
+use integration_tests::{Cli, Client, Gateway, GatewayBuilder, OrgHandle, Request, eventually};
 use serde_json::Value;
 use sqlx::{Connection, Row, SqliteConnection};
 use std::fs;
@@ -163,4 +163,53 @@ async fn long_content_is_cut_and_what_finds_no_room_is_dropped_without_harm() {
     let metrics = Client::new(full.ops_url()).try_send(&Request::get("/metrics")).await.unwrap();
     assert!(metrics.text().contains("turnpike_contents_dropped_total 1"), "{}", metrics.text());
     assert_eq!(full.admin().run(&["content", &request]).await.status, 1);
+}
+
+/// A command line of an operator with that role and scope.
+async fn operator(gateway: &Gateway, role: &str, scope: &[&str]) -> Cli {
+    let name = format!("{role}-{}", scope.join("-").replace("--", ""));
+    let mut create = vec!["operator", "create", &name, "--role", role, "-o", "json"];
+    create.extend(scope);
+    let made = gateway.admin().json(&create).await;
+    Cli::new(gateway.demo_env().get("TURNPIKE_ADMIN_ADDR"), made["token"].as_str().unwrap())
+}
+
+#[tokio::test]
+async fn content_is_read_by_owners_and_admins_of_its_org_and_by_nobody_else() {
+    let gateway = Gateway::demo().start().await;
+    let org = open_org(&gateway).await;
+    let request = ask(&gateway, &org.key, false).await;
+    kept(&gateway, &request).await;
+    let scopes: [(&[&str], bool); 5] = [
+        (&[], true),
+        (&["--entity", "global"], true),
+        (&["--org", "open"], true),
+        (&["--entity", "cn"], false),
+        (&["--org", "demo"], false),
+    ];
+    let mut read = 0;
+    for (scope, is_own) in scopes {
+        for (role, may_read) in
+            [("owner", true), ("admin", true), ("billing", false), ("viewer", false)]
+        {
+            let cli = operator(&gateway, role, scope).await;
+            let before = readings(&gateway, &request).await;
+            let output = cli.run(&["content", &request, "-o", "json"]).await;
+            let after = readings(&gateway, &request).await;
+            let whom = format!("{role} of {scope:?}: {}", output.stderr);
+            if may_read && is_own {
+                read += 1;
+                assert_eq!(output.status, 0, "{whom}");
+                let told: Value = serde_json::from_str(&output.stdout).unwrap();
+                assert_eq!(text(&told, "prompt"), planted(false).to_string(), "{whom}");
+                assert_eq!(after, before + 1, "the audit chain tells of it: {whom}");
+                continue;
+            }
+            let reason = if may_read { "no content of request" } else { "may not" };
+            assert_eq!((output.status, output.stdout.as_str()), (1, ""), "{whom}");
+            assert!(output.stderr.contains(reason), "{whom}");
+            assert_eq!(after, before, "{whom}");
+        }
+    }
+    assert_eq!(read, 6);
 }
