@@ -3,6 +3,7 @@
 
 mod calls;
 mod client;
+mod gaps;
 mod samples;
 
 use client::{Grpcurl, Refused};
@@ -69,6 +70,7 @@ async fn every_method_works_and_what_is_wrong_is_told_in_the_same_way() {
     calls::objects_are_applied_and_deleted_together(&grpcurl).await;
     calls::keys_are_imported(&grpcurl).await;
     calls::money_is_posted_shown_and_checked(&gateway, &grpcurl).await;
+    gaps::missing_usage_is_listed_and_written_off(&gateway, &grpcurl).await;
     calls::operators_come_and_go(&gateway, &grpcurl).await;
     calls::the_audit_chain_is_read_and_verified(&grpcurl).await;
     calls::content_is_read_where_it_is_kept(&gateway, &grpcurl).await;

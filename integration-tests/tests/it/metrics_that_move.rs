@@ -46,9 +46,14 @@ async fn what_a_request_costs_beyond_its_hold_moves_uncollected_and_hold_shortfa
     let losses = ["turnpike_uncollected_nano_total", "turnpike_hold_shortfalls_total"];
     let before = shown(&gateway).await;
     assert!(losses.iter().all(|name| is(0.0)(before.sum(name, &[]))), "nothing yet");
-    let mut body = say(20);
-    body["max_completion_tokens"] = 5.into();
-    body["x_simulator"]["usage"] = json!({"prompt_tokens": 8, "completion_tokens": 2_000});
+    // An upstream that ignores the bound says 2 000 tokens where five were asked for.
+    let said = r#"{"id":"c","choices":[{"index":0,"finish_reason":"stop","message":{"content":""#;
+    let usage = r#""}}],"usage":{"prompt_tokens":8,"completion_tokens":2000}}"#;
+    let words = json!({"repeat": "word ", "times": 500});
+    let headers = json!({"content-type": "application/json"});
+    let mut body = say(1);
+    body["max_tokens"] = 5.into();
+    body["x_simulator"] = json!({"raw": {"headers": headers, "body": [said, words, usage]}});
     let poor = NewOrg { credit: "0.001 USD", ..NewOrg::named("poor") };
     let org = gateway.create_org(poor).await;
     let reply = gateway.chat(&org.key, body).await;

@@ -167,7 +167,7 @@ async fn long_content_is_cut_and_what_finds_no_room_is_dropped_without_harm() {
 
 /// A command line of an operator with that role and scope.
 async fn operator(gateway: &Gateway, role: &str, scope: &[&str]) -> Cli {
-    let name = format!("{role}-{}", scope.join("-").replace("--", ""));
+    let name = format!("{role}{}", scope.concat());
     let mut create = vec!["operator", "create", &name, "--role", role, "-o", "json"];
     create.extend(scope);
     let made = gateway.admin().json(&create).await;
