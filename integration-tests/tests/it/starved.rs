@@ -1,7 +1,9 @@
 //! A process that gets too little (`docs/faults.md`, 78): a twentieth of the processor, no memory. What a container's limits do is
 //! done here without containers: stopped and continued in turn, and a limit on what the process may map.
 
-use integration_tests::{Account, Bill, Event, Gateway, PATIENCE, SimulatorProcess, say};
+use integration_tests::{
+    Account, Bill, Event, Gateway, PATIENCE, RawConnection, SimulatorProcess, say,
+};
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -65,6 +67,10 @@ async fn with_a_twentieth_of_the_processor_all_are_answered_and_no_upstream_is_b
     gateway.admin().reconciled().await;
 }
 
+/// Together they announce more than any allocator has put by.
+const CROWD: usize = 64;
+const BODY_BYTES: usize = 31 << 20;
+
 /// From now on nearly every new mapping fails, as at the end of a container's memory.
 fn forbid_more_memory(gateway: &Gateway) {
     let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.process_id())).unwrap();
@@ -88,19 +94,22 @@ async fn without_memory_the_process_ends_at_once_and_its_next_life_settles_each_
     }
     let cut_off = stream.request_id().to_owned();
 
+    let mut crowd = Vec::new();
+    for _ in 0..CROWD {
+        crowd.push(RawConnection::open(gateway.base_url()).await);
+    }
     forbid_more_memory(&gateway);
-    let mut large = say(1);
-    large["messages"][0]["content"] = "hi ".repeat(9_000_000).into();
-    let mut crowd = JoinSet::new();
-    for _ in 0..6 {
-        let (client, key, large) = (gateway.client(), key.clone(), large.clone());
-        // Whoever is answered all the same asks again.
-        crowd.spawn(async move { while client.chat(&key, large.clone()).await.is_ok() {} });
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: turnpike\r\nauthorization: Bearer {key}\r\n\
+         content-length: {BODY_BYTES}\r\n\r\n"
+    );
+    for client in &mut crowd {
+        client.send(&head).await;
+        client.send(vec![b' '; 256 << 10]).await;
     }
     let exited = gateway.ended_within(PATIENCE).await;
     assert_eq!(exited.code, None, "a signal ended it: {}", exited.stderr);
     assert!(exited.stderr.contains("memory allocation of"), "{}", exited.stderr);
-    crowd.join_all().await;
     gateway.restart().await;
 
     let outcome = async |id: &str| Bill(gateway.admin().bill(id).await).outcome().to_owned();
