@@ -3,7 +3,7 @@
 
 use integration_tests::{
     Account, Client, Gateway, GatewayBuilder, Metrics, RawConnection, Request, SimulatorProcess,
-    eventually, say,
+    eventually, nano, say,
 };
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -181,7 +181,8 @@ async fn a_stop_ends_a_stream_whose_client_does_not_read() {
     gateway.stop().await;
     gateway.restart().await;
     let bill = gateway.admin().bill(&id).await;
-    assert_eq!(bill["outcome"], "client_gone", "ended in order, not found open: {bill}");
+    assert_ne!(bill["outcome"], "interrupted", "ended in order, not found open: {bill}");
+    assert!(nano(&bill["charge_nano"]) > 0, "{bill}");
     gateway.admin().reconciled().await;
     drop(client);
 }
