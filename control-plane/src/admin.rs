@@ -11,7 +11,6 @@ use crate::resource::{Parts, Resource, Stamps, parts_of};
 use crate::rows::{self, Row};
 use crate::settings::Secret;
 use domain::config::Kind;
-use domain::time::Timestamp;
 use proto::admin::v1;
 use std::sync::{Arc, OnceLock};
 
@@ -27,7 +26,7 @@ pub(crate) struct Admin {
     pub(crate) descriptors: Descriptors,
 }
 
-/// A new object, and what is shown of it once.
+/// An object that is new or has a new secret, and what is shown of it once.
 pub(crate) struct Made<R> {
     /// As stored.
     pub(crate) message: R,
@@ -163,7 +162,9 @@ impl Admin {
 /// The one new object, and its secret if it has one.
 pub(crate) fn made<R: Resource>(changed: Changed) -> Result<Made<R>, AdminError> {
     match changed.fates.into_iter().next() {
-        Some(Fate::Created { after, secret }) => Ok(Made { message: shown(after)?, secret }),
+        Some(Fate::Created { after, secret } | Fate::Updated { after, secret, .. }) => {
+            Ok(Made { message: shown(after)?, secret })
+        }
         Some(other) => Ok(Made { message: shown(other.into_row())?, secret: None }),
         None => Err(missing(R::KIND).into()),
     }
@@ -186,24 +187,15 @@ fn empty(index: usize) -> Refusal {
 fn shown<R: Resource>(row: Row) -> Result<R, Failure> {
     let stamps = Stamps {
         etag: row.rev.to_string(),
-        create_time: wire_time(row.created),
-        update_time: wire_time(row.updated),
+        create_time: crate::wire_time(row.created),
+        update_time: crate::wire_time(row.updated),
+        previous_secret_expire_time: row.previous.map(|previous| crate::wire_time(previous.until)),
     };
     R::from_stored(row.name, row.spec, stamps).ok_or_else(|| Failure::Unreadable {
         table: "config_object",
         row: R::KIND.to_string(),
         reason: "its spec is of another kind".to_owned(),
     })
-}
-
-fn wire_time(at: Timestamp) -> prost_types::Timestamp {
-    const MICROS_PER_SECOND: u64 = 1_000_000;
-    const NANOS_PER_MICRO: u64 = 1_000;
-    let nanos = at.0.wrapping_rem(MICROS_PER_SECOND).saturating_mul(NANOS_PER_MICRO);
-    prost_types::Timestamp {
-        seconds: i64::try_from(at.0.wrapping_div(MICROS_PER_SECOND)).unwrap_or(i64::MAX),
-        nanos: i32::try_from(nanos).unwrap_or(0),
-    }
 }
 
 /// What became of each object.

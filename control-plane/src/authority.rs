@@ -5,6 +5,7 @@
 //! All in one transaction whose first statement mints the revision, so that what is validated is what the change lands
 //! on. Memory and feed move only once the commit is known to have happened.
 
+mod step;
 mod plan;
 mod reach;
 mod judge;
@@ -18,7 +19,7 @@ mod operators;
 
 pub(crate) use call::{Answer, Call};
 pub(crate) use operators::{OperatorChange, OperatorFate, OperatorStep};
-pub(crate) use plan::{Fate, Step};
+pub(crate) use step::{Fate, Step};
 pub(crate) use wallets::balance;
 pub(crate) use write_offs::shown as usage_gap;
 
@@ -267,7 +268,9 @@ impl Authority {
         let mut entries = Vec::with_capacity(draft.fates.len());
         for fate in &draft.fates {
             let fields = match fate {
-                Fate::Updated { before, after } => self.masks.changed(&before.spec, &after.spec)?,
+                Fate::Updated { before, after, .. } => {
+                    self.masks.changed(&before.spec, &after.spec)?
+                }
                 _ => Vec::new(),
             };
             entries.extend(fate.entry(fields));

@@ -3,6 +3,7 @@
 use crate::admin::{Admin, all_applied};
 use crate::authority::{Call, Changed, Fate, Step};
 use crate::errors::{AdminError, Refusal};
+use crate::key_secret::Foreign;
 use crate::operator::Scope;
 use crate::resource::Resource;
 use crate::settings::Secret;
@@ -70,29 +71,52 @@ impl Admin {
 
 /// What is wrong is told with the key's name, never with its secret.
 fn steps(keys: Vec<v1::KeyImport>) -> Result<Vec<Step>, Refusal> {
-    let mut seen: BTreeMap<String, String> = BTreeMap::new();
+    let mut seen: BTreeMap<[u8; 32], String> = BTreeMap::new();
     let mut steps = Vec::with_capacity(keys.len());
-    for (index, v1::KeyImport { key, secret }) in keys.into_iter().enumerate() {
+    for (index, v1::KeyImport { key, secret, sha256 }) in keys.into_iter().enumerate() {
         let parts = key.map(Resource::into_parts).ok_or_else(|| {
             let reason = format!("the one at index {index} is empty: give it a key");
             Refusal::Argument { field: "keys", reason }
         })?;
-        let refused = |reason: String| Refusal::field(Kind::Key, &parts.name, "secret", reason);
-        if secret.is_empty() {
-            steps.push(Step::Import(parts, None));
-            continue;
+        let refused = |field, reason: String| Refusal::field(Kind::Key, &parts.name, field, reason);
+        let foreign = foreign(secret, &sha256).map_err(|(field, reason)| refused(field, reason))?;
+        if let Some((foreign, hash)) = &foreign
+            && let Some(other) = seen.insert(*hash, parts.name.clone())
+        {
+            let field = if matches!(foreign, Foreign::Secret(_)) { "secret" } else { "sha256" };
+            return Err(refused(field, format!("is that of {other:?} in the same request, too")));
         }
-        if !is_importable(&secret) {
-            return Err(refused(format!(
-                "must have {FOREIGN_LENGTH_MIN} to {FOREIGN_LENGTH_MAX} visible ASCII characters"
-            )));
-        }
-        if let Some(other) = seen.insert(secret.clone(), parts.name.clone()) {
-            return Err(refused(format!("is that of {other:?} in the same request, too")));
-        }
-        steps.push(Step::Import(parts, Some(Secret::new(secret))));
+        steps.push(Step::Import(parts, foreign.map(|(foreign, _)| foreign)));
     }
     Ok(steps)
+}
+
+/// What is known of a secret of another system, with its SHA-256, or the field that is wrong.
+fn foreign(
+    secret: String,
+    sha256: &str,
+) -> Result<Option<(Foreign, [u8; 32])>, (&'static str, String)> {
+    match (secret.is_empty(), sha256.is_empty()) {
+        (true, true) => Ok(None),
+        (false, false) => Err(("sha256", "must be left out where the secret is given".to_owned())),
+        (false, true) if is_importable(&secret) => {
+            let hash = domain::key::sha256(&secret);
+            Ok(Some((Foreign::Secret(Secret::new(secret)), hash)))
+        }
+        (false, true) => Err((
+            "secret",
+            format!(
+                "must have {FOREIGN_LENGTH_MIN} to {FOREIGN_LENGTH_MAX} visible ASCII characters"
+            ),
+        )),
+        (true, false) => {
+            let mut hash = [0; 32];
+            hex::decode_to_slice(sha256, &mut hash).map_err(|_| {
+                ("sha256", "must be 64 hexadecimal digits: the SHA-256 of the secret".to_owned())
+            })?;
+            Ok(Some((Foreign::Sha256(hash), hash)))
+        }
+    }
 }
 
 fn imported(fate: Fate) -> v1::ImportedKey {

@@ -2,17 +2,19 @@
 //! wire is `errors::status`'s business.
 
 mod bare;
+mod page_token;
 mod status;
 
 pub(crate) use bare::explain_bare;
+pub use page_token::TokenFault;
 pub(crate) use status::DOMAIN;
 
 use crate::descriptors::NoDescriptor;
-use crate::listing::TokenFault;
 use crate::mask::BadMask;
 use domain::catalog::Violation;
 use domain::config::Kind;
 use domain::id::Revision;
+use domain::time::Timestamp;
 use std::fmt::Display;
 use storage::StorageError;
 use thiserror::Error;
@@ -94,6 +96,18 @@ pub enum Refusal {
         name: String,
         /// What is in the way, and the remedy.
         reason: String,
+    },
+    /// Two secrets of a key are good already.
+    #[error(
+        "key {name:?} is being rotated: the secret of before is good until {}; wait for that, repeat that rotation with its \
+         request_id to be told its secret again, or rotate with no overlap, which ends both at once",
+        crate::rfc3339(*until)
+    )]
+    StillRotating {
+        /// Which.
+        name: String,
+        /// When its overlap ends.
+        until: Timestamp,
     },
     /// It is not this operator's to do.
     #[error("{reason}")]

@@ -2,7 +2,7 @@
 
 use crate::errors::Failure;
 use crate::settings::Secret;
-use domain::key::{BODY_LENGTH, KeyDigest, Pepper, assemble, digest};
+use domain::key::{BODY_LENGTH, KeyDigest, Pepper, assemble, digest, digest_of_sha256, sha256};
 use rand::TryRng;
 use rand::rngs::SysRng;
 
@@ -19,9 +19,25 @@ pub(crate) fn make(prefix: &str, pepper: &Pepper) -> Result<(Secret, KeyDigest),
     Ok((Secret::new(secret), digest))
 }
 
-/// What is stored of a secret that another system made.
-pub(crate) fn of_another_system(secret: &str, pepper: &Pepper) -> KeyDigest {
-    digest(pepper, secret)
+/// A secret that another system made, as far as it is known.
+pub(crate) enum Foreign {
+    /// In clear.
+    Secret(Secret),
+    /// Its SHA-256 alone.
+    Sha256([u8; 32]),
+}
+
+impl Foreign {
+    /// What is stored of it, first; then what would be stored if it had come in the other form, as far as that is known.
+    pub(crate) fn digests(&self, pepper: &Pepper) -> Vec<KeyDigest> {
+        match self {
+            Self::Secret(secret) => {
+                let hash = sha256(secret.expose());
+                vec![digest(pepper, secret.expose()), digest_of_sha256(pepper, &hash)]
+            }
+            Self::Sha256(hash) => vec![digest_of_sha256(pepper, hash)],
+        }
+    }
 }
 
 fn random_body() -> Result<[u8; BODY_LENGTH], Failure> {

@@ -24,13 +24,13 @@ mod content;
 
 mod admin;
 mod bulk;
+mod rotation;
 mod services;
 mod errors;
 
 pub use content::ContentSettings;
 pub use descriptors::NoDescriptor;
-pub use errors::{AdminError, Failure, OperatorRefusal, Refusal};
-pub use listing::TokenFault;
+pub use errors::{AdminError, Failure, OperatorRefusal, Refusal, TokenFault};
 pub use metric::describe as describe_metrics;
 pub use services::AccountDesk;
 pub use settings::{AdminLimits, ControlPlaneSettings, Secret};
@@ -220,4 +220,12 @@ fn wire_time(at: Timestamp) -> prost_types::Timestamp {
 fn now() -> Timestamp {
     let micros = jiff::Timestamp::now().as_microsecond();
     Timestamp(u64::try_from(micros).unwrap_or(0))
+}
+
+/// For people. Rows hold moments that were read from a clock; one that no calendar has is shown as it is.
+fn rfc3339(at: Timestamp) -> String {
+    i64::try_from(at.0)
+        .ok()
+        .and_then(|micros| jiff::Timestamp::from_microsecond(micros).ok())
+        .map_or_else(|| at.to_string(), |moment| moment.to_string())
 }

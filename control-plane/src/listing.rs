@@ -8,7 +8,6 @@ mod order;
 mod token;
 
 pub(crate) use filter::Filter;
-pub use token::TokenFault;
 pub(crate) use token::{Cursor, Tokens};
 
 use crate::descriptors::Descriptors;

@@ -17,6 +17,7 @@ use crate::resource::Spec;
 use crate::rows::Row;
 use domain::catalog::{Catalog, Object, Violation};
 use domain::config::Kind;
+use domain::key::PreviousDigest;
 use domain::money::{Currency, Money, Nano, ParseError, parse_decimal};
 use domain::time::Timestamp;
 use std::fmt::Display;
@@ -28,6 +29,8 @@ struct Identity<'a> {
     uid: i64,
     /// A key's digest.
     secret: &'a [u8],
+    /// And the one that it had before.
+    previous: Option<PreviousDigest>,
     /// Of the entity that it belongs to. None: it cannot be told, which the catalog will refuse.
     currency: Option<Currency>,
 }
@@ -38,7 +41,8 @@ struct Identity<'a> {
 /// With every field that cannot be read.
 pub(crate) fn object(catalog: &Catalog, row: &Row) -> Result<Object, Vec<Violation>> {
     let name = row.name.as_str();
-    let identity = |currency| Identity { name, uid: row.uid, secret: &row.secret, currency };
+    let Row { uid, secret, previous, .. } = row;
+    let identity = |currency| Identity { name, uid: *uid, secret, previous: *previous, currency };
     match &row.spec {
         Spec::Entity(spec) => entity::read(name, spec).map(Object::Entity),
         Spec::Plan(spec) => Ok(Object::Plan(plan::read(name, spec))),

@@ -23,6 +23,8 @@ pub(crate) struct Stamps {
     pub(crate) create_time: prost_types::Timestamp,
     /// When it last changed.
     pub(crate) update_time: prost_types::Timestamp,
+    /// Until when a key's secret of before is good.
+    pub(crate) previous_secret_expire_time: Option<prost_types::Timestamp>,
 }
 
 /// A message that stands for an object of one kind.
@@ -36,7 +38,7 @@ pub(crate) trait Resource: Sized {
 }
 
 macro_rules! resources {
-    ($($kind:ident: $spec:ident;)*) => {
+    ($($kind:ident: $spec:ident $(with $stamp:ident)?;)*) => {
         /// The spec of an object of any kind.
         #[derive(Clone, PartialEq)]
         pub(crate) enum Spec {
@@ -80,13 +82,13 @@ macro_rules! resources {
 
                 fn from_stored(name: String, spec: Spec, stamps: Stamps) -> Option<Self> {
                     let Spec::$kind(spec) = spec else { return None };
-                    let Stamps { etag, create_time, update_time } = stamps;
                     Some(Self {
                         name,
                         spec: Some(spec),
-                        etag,
-                        create_time: Some(create_time),
-                        update_time: Some(update_time),
+                        etag: stamps.etag,
+                        create_time: Some(stamps.create_time),
+                        update_time: Some(stamps.update_time),
+                        $($stamp: stamps.$stamp,)?
                     })
                 }
             }
@@ -110,5 +112,5 @@ resources! {
     MarkupRule: MarkupRuleSpec;
     Model: ModelSpec;
     Org: OrgSpec;
-    Key: KeySpec;
+    Key: KeySpec with previous_secret_expire_time;
 }

@@ -28,11 +28,12 @@ use crate::errors::Failure;
 use hex::FromHexError;
 
 /// Numbers of rows are BIGINT; ours fit unless somebody wrote them by hand.
-fn to_database(number: u64) -> i64 {
+pub(crate) fn to_database(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn from_database(number: i64) -> u64 {
+/// And back.
+pub(crate) fn from_database(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
 

@@ -14,7 +14,6 @@ mod health;
 pub use account::AccountDesk;
 pub(crate) use config::with_secret;
 pub(crate) use health::Health;
-pub(crate) use money::rfc3339;
 
 use crate::admin::Admin;
 use crate::errors::explain_bare;

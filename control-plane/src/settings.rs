@@ -49,6 +49,8 @@ pub struct AdminLimits {
     pub apply_objects_max: usize,
     /// Most keys in one import.
     pub import_keys_max: usize,
+    /// Longest time that a key's secret of before stays good when it is rotated.
+    pub key_overlap_max: Duration,
     /// Most bytes of one request.
     pub request_bytes_max: usize,
     /// How long a repeated call (one with the same `request_id`) gets its earlier answer.
@@ -75,6 +77,7 @@ impl Default for AdminLimits {
             filter_rows_max: 10_000,
             apply_objects_max: 10_000,
             import_keys_max: 1_000,
+            key_overlap_max: Duration::from_hours(30 * 24),
             request_bytes_max: 16 * 1024 * 1024,
             request_id_window: Duration::from_hours(24),
             request_id_sweep: Duration::from_mins(10),

@@ -106,6 +106,7 @@ pub(crate) fn key_change(catalog: &Catalog, key: config::Key) -> Option<Change> 
     Some(Change::Key(snapshot::Key {
         uid: key.uid,
         digest: key.digest,
+        previous: key.previous.map(Box::new),
         org,
         name: key.name,
         models: key.models,

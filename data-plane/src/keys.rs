@@ -57,7 +57,7 @@ impl KeyTable {
         }
     }
 
-    /// The key that a digest stands for.
+    /// The key that a digest stands for, or stood for before its secret was changed.
     pub(crate) fn get(&self, digest: &KeyDigest) -> Option<Arc<KeyEntry>> {
         let place = {
             let places = self.places(digest).read();
@@ -186,7 +186,8 @@ impl KeyTable {
 
 /// All that a key is found by.
 fn digests(key: &Key) -> impl Iterator<Item = KeyDigest> {
-    iter::once(key.digest)
+    let previous = key.previous.as_deref().map(|previous| previous.digest);
+    iter::once(key.digest).chain(previous)
 }
 
 /// A digest is a keyed hash already: nobody can choose its first bytes.

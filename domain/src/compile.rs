@@ -73,6 +73,7 @@ fn compile_model(model: &config::Model, mut routes: Vec<Route>, created: Timesta
     Model {
         name: model.name.clone(),
         display_name: model.display_name.clone(),
+        description: model.description.clone(),
         context_length: model.context_length,
         max_output_tokens: model.max_output_tokens,
         input_modalities: model.input_modalities.clone(),

@@ -7,7 +7,7 @@ pub use kind::Kind;
 
 use crate::id::{KeyUid, OrgUid};
 use crate::jurisdiction::{Allowed, Jurisdiction};
-use crate::key::KeyDigest;
+use crate::key::{KeyDigest, PreviousDigest};
 use crate::money::{Currency, Nano};
 use crate::name::Glob;
 use crate::operation::Operation;
@@ -96,6 +96,48 @@ pub struct Upstream {
     pub collects_no_data: bool,
     /// Keeps nothing of a request at all.
     pub zero_data_retention: bool,
+    /// What its vendor says in public.
+    pub vendor_pages: VendorPages,
+}
+
+/// Addresses of what a vendor says in public; each may be empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VendorPages {
+    /// What it does with data.
+    pub privacy_policy: String,
+    /// Its terms.
+    pub terms_of_service: String,
+    /// Whether it works at the moment.
+    pub status: String,
+}
+
+impl VendorPages {
+    /// Longest address.
+    pub const LENGTH_MAX: usize = 1_024;
+
+    /// Each, under the name of its field.
+    #[must_use]
+    pub fn fields(&self) -> [(&'static str, &str); 3] {
+        [
+            ("privacy_policy_url", &self.privacy_policy),
+            ("terms_of_service_url", &self.terms_of_service),
+            ("status_page_url", &self.status),
+        ]
+    }
+
+    /// With what another upstream of the same vendor says of those that are empty here.
+    pub fn complete(&mut self, other: &Self) {
+        let pairs = [
+            (&mut self.privacy_policy, &other.privacy_policy),
+            (&mut self.terms_of_service, &other.terms_of_service),
+            (&mut self.status, &other.status),
+        ];
+        for (own, others) in pairs {
+            if own.is_empty() {
+                own.clone_from(others);
+            }
+        }
+    }
 }
 
 impl fmt::Debug for Upstream {
@@ -149,6 +191,8 @@ pub struct Model {
     pub name: String,
     /// For people.
     pub display_name: String,
+    /// For people, at more length; may be empty.
+    pub description: String,
     /// Where it comes from, for markup.
     pub origin: String,
     /// Most tokens of input and output together.
@@ -286,6 +330,8 @@ pub struct Key {
     pub org: String,
     /// What is looked up.
     pub digest: KeyDigest,
+    /// What is looked up, too, for a while after its secret was changed.
+    pub previous: Option<PreviousDigest>,
     /// Which models; empty: all.
     pub models: Vec<Glob>,
     /// Most it may ever spend, in the currency of the org's entity.

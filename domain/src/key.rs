@@ -2,6 +2,8 @@
 //!
 //! Making random ones is the control plane's business.
 
+use crate::time::Timestamp;
+use sha2::{Digest, Sha256};
 use std::fmt;
 
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -30,6 +32,15 @@ impl fmt::Debug for Pepper {
 /// What is stored of a key, and looked up: 128 bits of a keyed BLAKE3 hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyDigest(pub [u8; 16]);
+
+/// What a key was looked up by before its secret was changed, and until when it is good beside the new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PreviousDigest {
+    /// Of the secret of before.
+    pub digest: KeyDigest,
+    /// It is good below.
+    pub until: Timestamp,
+}
 
 /// Whether text has the form and the checksum of a key: `prefix`, 40 random characters, `_`, CRC-32 in base 62.
 ///
@@ -70,7 +81,25 @@ pub fn assemble(prefix: &str, random: &[u8; BODY_LENGTH]) -> String {
 /// The digest of a key under a zone's pepper.
 #[must_use]
 pub fn digest(pepper: &Pepper, key: &str) -> KeyDigest {
-    let hash = blake3::keyed_hash(&pepper.0, key.as_bytes());
+    shortened(&blake3::keyed_hash(&pepper.0, key.as_bytes()))
+}
+
+/// The SHA-256 of a secret: what other systems store of it.
+#[must_use]
+pub fn sha256(secret: &str) -> [u8; 32] {
+    Sha256::digest(secret.as_bytes()).into()
+}
+
+/// The digest, under a zone's pepper, of a key whose secret is known by its SHA-256 alone. It is never that of a secret in
+/// clear, which has no blank.
+#[must_use]
+pub fn digest_of_sha256(pepper: &Pepper, sha256: &[u8; 32]) -> KeyDigest {
+    let mut hasher = blake3::Hasher::new_keyed(&pepper.0);
+    hasher.update(b"sha256 ").update(sha256);
+    shortened(&hasher.finalize())
+}
+
+fn shortened(hash: &blake3::Hash) -> KeyDigest {
     let mut short = [0; 16];
     short.copy_from_slice(hash.as_bytes().split_at(16).0);
     KeyDigest(short)

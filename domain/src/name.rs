@@ -8,10 +8,18 @@ pub const NAME_LENGTH_MAX: usize = 128;
 /// Longest text that only people read, such as a display name.
 pub const DISPLAY_NAME_LENGTH_MAX: usize = 256;
 
+/// Longest text that explains something to people.
+pub const DESCRIPTION_LENGTH_MAX: usize = 4_096;
+
 /// A display name that no page has room for.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[error("must have at most {DISPLAY_NAME_LENGTH_MAX} bytes")]
 pub struct LongDisplayName;
+
+/// An explanation that nobody would read to its end.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("must have at most {DESCRIPTION_LENGTH_MAX} bytes")]
+pub struct LongDescription;
 
 /// A name that nobody could refer to safely.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -33,6 +41,14 @@ pub struct BadGlob(pub String);
 /// When it is too long.
 pub const fn check_display(name: &str) -> Result<(), LongDisplayName> {
     if name.len() <= DISPLAY_NAME_LENGTH_MAX { Ok(()) } else { Err(LongDisplayName) }
+}
+
+/// Checks an explanation: as display names, it goes to every data plane.
+///
+/// # Errors
+/// When it is too long.
+pub const fn check_description(text: &str) -> Result<(), LongDescription> {
+    if text.len() <= DESCRIPTION_LENGTH_MAX { Ok(()) } else { Err(LongDescription) }
 }
 
 /// Checks a name.

@@ -6,7 +6,7 @@
 use crate::config::{Dialect, Entity, Modality, Plan, Upstream};
 use crate::id::{KeyUid, OrgUid, Revision};
 use crate::jurisdiction::Allowed;
-use crate::key::KeyDigest;
+use crate::key::{KeyDigest, PreviousDigest};
 use crate::name::Glob;
 use crate::operation::Operation;
 use crate::price::Schedule;
@@ -22,6 +22,8 @@ pub struct Model {
     pub name: String,
     /// For people.
     pub display_name: String,
+    /// For people, at more length; may be empty.
+    pub description: String,
     /// Most tokens of input and output together.
     pub context_length: u64,
     /// Most tokens of output.
@@ -150,6 +152,8 @@ pub struct Key {
     pub uid: KeyUid,
     /// What it is looked up by.
     pub digest: KeyDigest,
+    /// What it is looked up by, too, for a while after its secret was changed. Boxed, as few keys have one.
+    pub previous: Option<Box<PreviousDigest>>,
     /// Whose it is.
     pub org: OrgUid,
     /// `org/name`.

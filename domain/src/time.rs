@@ -1,6 +1,7 @@
 //! Points in time as data. Nothing here reads a clock: `now` is always an argument.
 
 use std::fmt;
+use std::time::Duration;
 
 /// Microseconds since the Unix epoch, UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,6 +40,12 @@ impl Timestamp {
     #[must_use]
     pub const fn next_minute(self) -> Self {
         Self(self.0.saturating_add(self.until_next_minute_us()))
+    }
+
+    /// So much later.
+    #[must_use]
+    pub fn after(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(span.as_micros()).unwrap_or(u64::MAX)))
     }
 
     /// Microseconds until the next minute begins.

@@ -30,11 +30,21 @@ impl fmt::Debug for v1::CreateKeyResponse {
     }
 }
 
+impl fmt::Debug for v1::RotateKeyResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RotateKeyResponse")
+            .field("key", &self.key)
+            .field("secret", &hidden(&self.secret))
+            .finish()
+    }
+}
+
 impl fmt::Debug for v1::KeyImport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyImport")
             .field("key", &self.key)
             .field("secret", &hidden(&self.secret))
+            .field("sha256", &hidden(&self.sha256))
             .finish()
     }
 }

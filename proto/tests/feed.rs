@@ -1,10 +1,10 @@
 //! The feed: every change survives the wire unchanged, equal messages are equal bytes, and what cannot be read is
 //! refused by its field; nothing that is lost on the way opens anything.
 
-use domain::config::{Dialect, Entity, Modality, Plan, Upstream};
+use domain::config::{Dialect, Entity, Modality, Plan, Upstream, VendorPages};
 use domain::id::{KeyUid, OrgUid, Revision};
 use domain::jurisdiction::{Allowed, Jurisdiction};
-use domain::key::KeyDigest;
+use domain::key::{KeyDigest, PreviousDigest};
 use domain::money::{Currency, Nano};
 use domain::name::Glob;
 use domain::operation::Operation;
@@ -46,6 +46,11 @@ fn upstream() -> Upstream {
         stops_on_abort: true,
         collects_no_data: true,
         zero_data_retention: true,
+        vendor_pages: VendorPages {
+            privacy_policy: "https://vendor.example/privacy".to_owned(),
+            terms_of_service: "https://vendor.example/terms".to_owned(),
+            status: "https://status.vendor.example".to_owned(),
+        },
     }
 }
 
@@ -75,6 +80,7 @@ fn model() -> Model {
     Model {
         name: "openai/gpt-5".to_owned(),
         display_name: "GPT-5".to_owned(),
+        description: "Answers.".to_owned(),
         context_length: 400_000,
         max_output_tokens: 128_000,
         input_modalities: Modality::ALL.to_vec(),
@@ -117,6 +123,10 @@ fn key() -> Key {
         org: OrgUid(1),
         name: "acme/ci".to_owned(),
         models: vec![Glob("openai/*".to_owned())],
+        previous: Some(Box::new(PreviousDigest {
+            digest: KeyDigest([0xcd; 16]),
+            until: Timestamp(u64::MAX),
+        })),
         budgeted: true,
         expires: Some(Timestamp(1)),
         disabled: true,

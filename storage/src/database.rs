@@ -81,6 +81,7 @@ const SQLITE_MIGRATIONS: &[(i64, &str, &str)] = &[
     (3, "privacy", include_str!("../migrations/sqlite/0003_privacy.sql")),
     (4, "account", include_str!("../migrations/sqlite/0004_account.sql")),
     (5, "listing", include_str!("../migrations/sqlite/0005_listing.sql")),
+    (7, "rotation", include_str!("../migrations/sqlite/0007_rotation.sql")),
     (8, "write off", include_str!("../migrations/sqlite/0008_write_off.sql")),
 ];
 

@@ -7,6 +7,7 @@ mod diff;
 mod audit;
 mod key;
 mod import;
+mod rotate;
 mod money;
 mod gaps;
 mod operator;

@@ -1,7 +1,7 @@
 //! What a change of an org or key means to its account: opened with it, its limits follow. Postings are billing's
 //! business.
 
-use super::plan::Fate;
+use super::step::Fate;
 use crate::errors::{AdminError, Failure, Refusal};
 use crate::read;
 use crate::resource::Spec;
@@ -84,7 +84,7 @@ async fn follow_key(
 ) -> Result<(), AdminError> {
     let (old, new) = match fate {
         Fate::Created { after: row, .. } => (None, key_of(after, row)),
-        Fate::Updated { before: old, after: new } => (key_of(before, old), key_of(after, new)),
+        Fate::Updated { before: old, after: new, .. } => (key_of(before, old), key_of(after, new)),
         // Slices of its budget may still be out; what they spent is settled against the account.
         Fate::Deleted(_) | Fate::Unchanged(_) => (None, None),
     };

@@ -1,7 +1,7 @@
 //! Whether the configuration is still right after a change, by the rules of `domain`, and what the change means to data
 //! planes. Pure: no rows are read or written here.
 
-use super::plan::Fate;
+use super::step::Fate;
 use crate::errors::Refusal;
 use crate::read;
 use crate::resource::Spec;

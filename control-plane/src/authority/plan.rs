@@ -2,126 +2,26 @@
 //! makes secrets. Whether the result fits together is `judge`'s business.
 
 use super::reach::Reach;
-use crate::audit::Entry;
+use super::step::{Fate, Step};
 use crate::authority::accounts;
-use crate::errors::{AdminError, Refusal};
-use crate::key_secret;
+use crate::errors::{AdminError, Failure, Refusal};
+use crate::key_secret::{self, Foreign};
 use crate::mask::{self, Masks};
 use crate::operator::{Caller, Scope};
 use crate::resource::{Parts, Spec};
 use crate::rows::{self, Minted, Row};
-use crate::settings::{ControlPlaneSettings, Secret};
+use crate::settings::ControlPlaneSettings;
 use domain::catalog::Catalog;
 use domain::config::Kind;
+use domain::key::{KeyDigest, PreviousDigest};
 use domain::time::Timestamp;
 use links::seal::{seal, unseal};
 use std::collections::BTreeSet;
+use std::time::Duration;
 use storage::Write;
 
 /// Names of keys or operators that are told when they keep something from being deleted.
 const NAMES_TOLD: u32 = 5;
-
-/// One thing to do to one object.
-pub(crate) enum Step {
-    /// It must be new.
-    Create(Parts),
-    /// It must be there; an empty mask replaces the whole spec.
-    Update(Parts, Vec<String>),
-    /// Whether it is there or not.
-    Put(Parts),
-    /// A key that is new, or there already just like that; with the secret that it has in another system, if any.
-    Import(Parts, Option<Secret>),
-    /// It must be there, and nothing may need it.
-    Delete {
-        /// Of which kind.
-        kind: Kind,
-        /// Which.
-        name: String,
-        /// What the caller believes to be deleting; empty: whatever it is.
-        etag: String,
-    },
-}
-
-/// What becomes of one object.
-pub(crate) enum Fate {
-    /// It is new.
-    Created {
-        /// What is stored.
-        after: Row,
-        /// A key's, to be shown once.
-        secret: Option<Secret>,
-    },
-    /// It changes.
-    Updated {
-        /// What was stored.
-        before: Box<Row>,
-        /// What is.
-        after: Row,
-    },
-    /// It was like that already.
-    Unchanged(Row),
-    /// It is gone.
-    Deleted(Row),
-}
-
-impl Fate {
-    /// For people, and on the wire.
-    pub(crate) const fn action(&self) -> &'static str {
-        match self {
-            Self::Created { .. } => "created",
-            Self::Updated { .. } => "updated",
-            Self::Unchanged(_) => "unchanged",
-            Self::Deleted(_) => "deleted",
-        }
-    }
-
-    /// The object as it is now, or as it last was.
-    pub(crate) const fn row(&self) -> &Row {
-        match self {
-            Self::Created { after, .. } | Self::Updated { after, .. } => after,
-            Self::Unchanged(row) | Self::Deleted(row) => row,
-        }
-    }
-
-    /// The same of something that was only tried: it does not exist, and neither does its secret.
-    pub(crate) fn without_secret(self) -> Self {
-        match self {
-            Self::Created { after, .. } => Self::Created { after, secret: None },
-            other => other,
-        }
-    }
-
-    /// What the audit chain says of it; `fields` are those that differ.
-    pub(super) fn entry(&self, mut fields: Vec<String>) -> Option<Entry> {
-        let row = self.row();
-        let (before, after) = match self {
-            Self::Created { after, .. } => (None, Some(after)),
-            Self::Updated { before, after } => {
-                if before.secret != after.secret {
-                    fields.push("credential".to_owned());
-                }
-                (Some(before.as_ref()), Some(after))
-            }
-            Self::Deleted(row) => (Some(row), None),
-            Self::Unchanged(_) => return None,
-        };
-        let etag = |row: Option<&Row>| row.map(|row| row.rev.to_string()).unwrap_or_default();
-        Some(Entry {
-            resource: format!("{} {}", row.spec.kind(), row.name),
-            etag_before: etag(before),
-            etag_after: etag(after),
-            detail: fields.join(", "),
-        })
-    }
-
-    /// The same, kept.
-    pub(crate) fn into_row(self) -> Row {
-        match self {
-            Self::Created { after, .. } | Self::Updated { after, .. } => after,
-            Self::Unchanged(row) | Self::Deleted(row) => row,
-        }
-    }
-}
 
 /// Plans against the rows of the transaction.
 pub(super) struct Planner<'a> {
@@ -161,20 +61,26 @@ impl Planner<'_> {
         }
         let fate = match (step, before) {
             (Step::Create(parts), None) => self.create(parts),
-            (Step::Import(parts, secret), before) => self.import(parts, secret, before).await,
+            (Step::Import(parts, foreign), before) => self.import(parts, foreign, before).await,
             (Step::Put(parts), None) => {
                 reach.expect_new(&parts)?;
                 self.put_new(parts)
             }
             (Step::Put(parts), Some(before)) => self.replace(before, parts, &[]),
             (Step::Update(parts, mask), Some(before)) => self.replace(before, parts, &mask),
+            (Step::Rotate { etag, overlap, .. }, Some(before)) => {
+                self.rotate(before, &etag, overlap)
+            }
             (Step::Delete { etag, .. }, Some(before)) => self.delete(before, &etag).await,
             (Step::Create(parts), Some(_)) => {
                 Err(Refusal::AlreadyExists { kind, name: parts.name }.into())
             }
-            (Step::Update(Parts { name, .. }, _) | Step::Delete { name, .. }, None) => {
-                Err(Refusal::NotFound { kind, name }.into())
-            }
+            (
+                Step::Update(Parts { name, .. }, _)
+                | Step::Rotate { name, .. }
+                | Step::Delete { name, .. },
+                None,
+            ) => Err(Refusal::NotFound { kind, name }.into()),
         }?;
         reach.expect_own(fate.row())?;
         Ok(fate)
@@ -184,14 +90,14 @@ impl Planner<'_> {
     async fn import(
         &mut self,
         parts: Parts,
-        secret: Option<Secret>,
+        foreign: Option<Foreign>,
         before: Option<Row>,
     ) -> Result<Fate, AdminError> {
-        let digest = secret
-            .map(|secret| key_secret::of_another_system(secret.expose(), &self.settings.pepper));
+        let digests = foreign.map(|foreign| foreign.digests(&self.settings.pepper));
         let refused = |field, reason: &str| Refusal::field(Kind::Key, &parts.name, field, reason);
         if let Some(before) = before {
-            if digest.is_some_and(|digest| before.secret != digest.0) {
+            let differs = |digest: &KeyDigest| before.secret != digest.0;
+            if digests.is_some_and(|digests| digests.iter().all(differs)) {
                 return Err(refused(
                     "secret",
                     "the key is there with another secret; keep that, or delete it first",
@@ -207,13 +113,16 @@ impl Planner<'_> {
             }
             return Ok(Fate::Unchanged(before));
         }
-        let Some(digest) = digest else { return self.create(parts) };
-        if rows::is_taken(self.connection, &digest.0, &parts.name).await? {
-            return Err(refused("secret", "it is the secret of another key already").into());
+        let Some(digests) = digests else { return self.create(parts) };
+        for digest in &digests {
+            if rows::is_taken(self.connection, *digest).await? {
+                return Err(refused("secret", "it is the secret of another key already").into());
+            }
         }
         match self.create(parts)? {
             Fate::Created { after, .. } => {
-                let after = Row { secret: digest.0.to_vec(), ..after };
+                let digest = digests.first().map(|digest| digest.0.to_vec()).unwrap_or_default();
+                let after = Row { secret: digest, ..after };
                 Ok(Fate::Created { after, secret: None })
             }
             other => Ok(other),
@@ -248,6 +157,7 @@ impl Planner<'_> {
             rev: self.minted.revision.rev,
             spec,
             secret: stored,
+            previous: None,
             created: self.now,
             updated: self.now,
         };
@@ -269,7 +179,29 @@ impl Planner<'_> {
         }
         after.rev = self.minted.revision.rev;
         after.updated = self.now;
-        Ok(Fate::Updated { before: Box::new(before), after })
+        Ok(Fate::Updated { before: Box::new(before), after, secret: None })
+    }
+
+    /// At most one secret of before is good beside the present one: a rotation that was repeated because its answer was
+    /// lost must not end the one that clients use.
+    fn rotate(&self, before: Row, etag: &str, overlap: Duration) -> Result<Fate, AdminError> {
+        check_etag(&before, etag)?;
+        let running = before.previous.filter(|previous| previous.until > self.now);
+        if let Some(PreviousDigest { until, .. }) = running.filter(|_| !overlap.is_zero()) {
+            return Err(Refusal::StillRotating { name: before.name, until }.into());
+        }
+        let org = if let Spec::Key(key) = &before.spec { key.org.as_str() } else { "" };
+        let (secret, digest) = key_secret::make(self.key_prefix(org), &self.settings.pepper)?;
+        let mut after = before.clone();
+        after.previous = if overlap.is_zero() {
+            None
+        } else {
+            Some(PreviousDigest { digest: stored_digest(&before)?, until: self.now.after(overlap) })
+        };
+        after.secret = digest.0.to_vec();
+        after.rev = self.minted.revision.rev;
+        after.updated = self.now;
+        Ok(Fate::Updated { before: Box::new(before), after, secret: Some(secret) })
     }
 
     async fn delete(&mut self, before: Row, etag: &str) -> Result<Fate, AdminError> {
@@ -330,30 +262,6 @@ impl Planner<'_> {
     }
 }
 
-impl Step {
-    /// Of which kind the object is.
-    pub(crate) fn kind(&self) -> Kind {
-        self.target().0
-    }
-
-    fn doomed(&self) -> Option<(Kind, String)> {
-        match self {
-            Self::Delete { kind, name, .. } => Some((*kind, name.clone())),
-            Self::Create(_) | Self::Update(..) | Self::Put(_) | Self::Import(..) => None,
-        }
-    }
-
-    pub(super) fn target(&self) -> (Kind, &str) {
-        match self {
-            Self::Create(parts)
-            | Self::Update(parts, _)
-            | Self::Put(parts)
-            | Self::Import(parts, _) => (parts.spec.kind(), &parts.name),
-            Self::Delete { kind, name, .. } => (*kind, name),
-        }
-    }
-}
-
 fn refuse_repeats(steps: &[Step]) -> Result<(), Refusal> {
     let mut seen = BTreeSet::new();
     match steps.iter().map(Step::target).find(|target| !seen.insert(*target)) {
@@ -374,5 +282,13 @@ fn check_etag(before: &Row, given: &str) -> Result<(), Refusal> {
         name: before.name.clone(),
         given: given.to_owned(),
         current,
+    })
+}
+
+fn stored_digest(row: &Row) -> Result<KeyDigest, Failure> {
+    row.secret.as_slice().try_into().map(KeyDigest).map_err(|_| Failure::Unreadable {
+        table: "config_object",
+        row: format!("{} {}", row.spec.kind(), row.name),
+        reason: "the stored digest is not 16 bytes".to_owned(),
     })
 }

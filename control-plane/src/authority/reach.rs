@@ -1,7 +1,7 @@
 //! Whether each object that a change is about, as it was and as it will be, is the caller's to change. What he may not
 //! even see is not found, as if it were not there.
 
-use super::plan::Step;
+use super::step::Step;
 use crate::errors::{AdminError, Refusal};
 use crate::operator::{Belongs, Caller, Scope};
 use crate::resource::{Parts, Spec};
@@ -24,7 +24,7 @@ impl<'a> Reach<'a> {
                 Spec::Org(org) => Some((parts.name.clone(), org.entity.clone())),
                 _ => None,
             },
-            Step::Update(..) | Step::Delete { .. } => None,
+            Step::Update(..) | Step::Rotate { .. } | Step::Delete { .. } => None,
         };
         Self { caller, catalog, new_orgs: steps.iter().filter_map(new_org).collect() }
     }
@@ -39,13 +39,15 @@ impl<'a> Reach<'a> {
         let is_seen = self.caller.operator.scope.reads(&self.belongs(&before.name, &before.spec));
         match step {
             Step::Create(_) => Ok(()),
-            Step::Update(..) | Step::Delete { .. } if !is_seen => {
+            Step::Update(..) | Step::Rotate { .. } | Step::Delete { .. } if !is_seen => {
                 let (kind, name) = (before.spec.kind(), before.name.clone());
                 Err(Refusal::NotFound { kind, name }.into())
             }
-            Step::Put(_) | Step::Import(..) | Step::Update(..) | Step::Delete { .. } => {
-                self.expect_writes(&before.name, &before.spec)
-            }
+            Step::Put(_)
+            | Step::Import(..)
+            | Step::Update(..)
+            | Step::Rotate { .. }
+            | Step::Delete { .. } => self.expect_writes(&before.name, &before.spec),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::accounts;
 use super::judge::Draft;
-use super::plan::Fate;
+use super::step::Fate;
 use crate::errors::{AdminError, Failure};
 use crate::rows;
 use crate::state::State;

@@ -82,7 +82,7 @@ impl Authority {
 pub(crate) fn shown(gap: UsageGap) -> v1::UsageGap {
     let UsageGap { name, since, written_off } = gap;
     let (written_off_at, reason) = written_off
-        .map(|given_up| (crate::services::rfc3339(given_up.at), given_up.reason))
+        .map(|given_up| (crate::rfc3339(given_up.at), given_up.reason))
         .unwrap_or_default();
     v1::UsageGap {
         data_plane: name.data_plane,
@@ -90,7 +90,7 @@ pub(crate) fn shown(gap: UsageGap) -> v1::UsageGap {
         partition: name.partition.0,
         from_seq: name.from_seq,
         to_seq: name.to_seq,
-        since: crate::services::rfc3339(since),
+        since: crate::rfc3339(since),
         written_off_at,
         reason,
     }

@@ -1,8 +1,7 @@
 //! How errors look on the wire: a code, one `ErrorInfo` with a reason that programs can rely on, and the fields or
 //! objects that are meant. Everything is cut to what fits into HTTP headers, where gRPC puts it.
 
-use super::{AdminError, Failure, OperatorRefusal, Refusal};
-use crate::listing::TokenFault;
+use super::{AdminError, Failure, OperatorRefusal, Refusal, TokenFault};
 use domain::catalog::Violation;
 use domain::config::Kind;
 use std::collections::HashMap;
@@ -63,6 +62,10 @@ impl From<Refusal> for Status {
             Refusal::UsageGap { gap, reason: why } => {
                 details.add_precondition_failure_violation(reason, cut(gap), cut(why));
             }
+            Refusal::StillRotating { name, .. } => {
+                let subject = cut(&format!("{} {name:?}", Kind::Key));
+                details.add_precondition_failure_violation(reason, subject, message(&refusal));
+            }
             Refusal::NotFound { kind, name }
             | Refusal::AlreadyExists { kind, name }
             | Refusal::Stale { kind, name, .. } => {
@@ -116,6 +119,7 @@ const fn classify(refusal: &Refusal) -> (Code, &'static str) {
         Refusal::InUse { .. } => (Code::FailedPrecondition, "IN_USE"),
         Refusal::Money { .. } => (Code::FailedPrecondition, "MONEY_IN_THE_WAY"),
         Refusal::UsageGap { .. } => (Code::FailedPrecondition, "USAGE_GAP"),
+        Refusal::StillRotating { .. } => (Code::FailedPrecondition, "STILL_ROTATING"),
         Refusal::UnknownRequest { .. } => (Code::NotFound, "REQUEST_NOT_FOUND"),
         Refusal::Denied { .. } => (Code::PermissionDenied, "PERMISSION_DENIED"),
         Refusal::RequestIdReused { .. } => (Code::InvalidArgument, "REQUEST_ID_REUSED"),
@@ -156,6 +160,7 @@ fn metadata(refusal: &Refusal) -> HashMap<String, String> {
         | Refusal::AlreadyExists { kind, name }
         | Refusal::InUse { kind, name, .. }
         | Refusal::Money { kind, name, .. } => object(*kind, name),
+        Refusal::StillRotating { name, .. } => object(Kind::Key, name),
         Refusal::UnknownRequest { id }
         | Refusal::RolledUp { id }
         | Refusal::NoContent { id }

@@ -1,8 +1,8 @@
 //! Page tokens: where a list goes on, and which list that is. Callers cannot read them, and one that is not whole, of
 //! another list, or of a configuration that is gone is told from a good one.
 
+use crate::errors::TokenFault;
 use crate::rows::Place;
-use thiserror::Error;
 
 /// First byte: tokens of another layout are refused, not misread.
 const LAYOUT: u8 = 1;
@@ -28,31 +28,6 @@ impl From<Cursor> for Place {
     fn from(Cursor { sort, name }: Cursor) -> Self {
         Self { sort, name }
     }
-}
-
-/// Why a token is refused.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-pub enum TokenFault {
-    /// Cut, changed, or made up.
-    #[error(
-        "it is not whole, or no token at all: pass on `next_page_token` as it was given, or leave it out to begin again"
-    )]
-    Garbled,
-    /// Of another list, filter or order.
-    #[error(
-        "it belongs to another list, filter or order: repeat those of the first page, or leave it out to begin again"
-    )]
-    Foreign,
-    /// Of a configuration that was lost with its commits.
-    #[error(
-        "it is of generation {token} of the configuration, which is now at {current}: leave it out to begin again"
-    )]
-    Stale {
-        /// What it was made of.
-        token: u64,
-        /// What there is.
-        current: u64,
-    },
 }
 
 /// Makes and reads the tokens of one list.

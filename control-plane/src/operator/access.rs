@@ -79,6 +79,7 @@ table! {
     "Key" "Keys";
 
     writes("KeyService/ImportKeys", CONFIGURE, Binding::Change),
+    writes("KeyService/RotateKey", CONFIGURE, Binding::Change),
     writes("ApplyService/Apply", CONFIGURE, Binding::Change),
     writes("ApplyService/DeleteObjects", CONFIGURE, Binding::Change),
     reads("ApplyService/ListDataPlanes", ALL, Binding::Fleet),

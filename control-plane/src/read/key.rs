@@ -22,6 +22,7 @@ pub(super) fn read(identity: Identity<'_>, spec: &KeySpec) -> Result<Key, Vec<Vi
             name: identity.name.to_owned(),
             org: spec.org.clone(),
             digest: digest?,
+            previous: identity.previous,
             models: spec.models.iter().cloned().map(Glob).collect(),
             budget: budget?,
             expires: expires?,

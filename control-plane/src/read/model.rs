@@ -15,6 +15,7 @@ pub(super) fn read(name: &str, spec: &v1::ModelSpec) -> Result<Model, Vec<Violat
         Some(Model {
             name: name.to_owned(),
             display_name: spec.display_name.clone(),
+            description: spec.description.clone(),
             origin: spec.origin.clone(),
             context_length: spec.context_length,
             max_output_tokens: spec.max_output_tokens,

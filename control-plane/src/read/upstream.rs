@@ -2,7 +2,7 @@
 
 use super::{Reader, listed};
 use domain::catalog::Violation;
-use domain::config::{Dialect, Kind, Upstream};
+use domain::config::{Dialect, Kind, Upstream, VendorPages};
 use domain::jurisdiction::Jurisdiction;
 use proto::admin::v1::UpstreamSpec;
 
@@ -25,6 +25,11 @@ pub(super) fn read(
             stops_on_abort: spec.stops_on_abort,
             collects_no_data: spec.collects_no_data,
             zero_data_retention: spec.zero_data_retention,
+            vendor_pages: VendorPages {
+                privacy_policy: spec.privacy_policy_url.clone(),
+                terms_of_service: spec.terms_of_service_url.clone(),
+                status: spec.status_page_url.clone(),
+            },
         })
     })
 }

@@ -4,6 +4,7 @@ use super::{bytes, from_database, to_database, unreadable};
 use crate::errors::Failure;
 use crate::resource::Spec;
 use domain::config::Kind;
+use domain::key::{KeyDigest, PreviousDigest};
 use domain::time::Timestamp;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
@@ -23,6 +24,8 @@ pub(crate) struct Row {
     pub(crate) spec: Spec,
     /// An upstream's sealed credential, a key's digest; else empty.
     pub(crate) secret: Vec<u8>,
+    /// A key's digest of before, while it is good or was the last.
+    pub(crate) previous: Option<PreviousDigest>,
     /// When it came to be.
     pub(crate) created: Timestamp,
     /// When it last changed.
@@ -35,14 +38,11 @@ pub(crate) async fn find(
     kind: Kind,
     name: &str,
 ) -> Result<Option<Row>, Failure> {
-    let row = sqlx::query(
-        "SELECT name, uid, rev, spec, secret, created_us, updated_us FROM config_object
-         WHERE kind = $1 AND name = $2",
-    )
-    .bind(kind.name())
-    .bind(name)
-    .fetch_optional(connection)
-    .await?;
+    let row = sqlx::query("SELECT * FROM config_object WHERE kind = $1 AND name = $2")
+        .bind(kind.name())
+        .bind(name)
+        .fetch_optional(connection)
+        .await?;
     row.map(|row| read(kind, &row)).transpose()
 }
 
@@ -66,17 +66,18 @@ pub(crate) async fn first_keys_of(
     rows.iter().map(|row| Ok(row.try_get("name")?)).collect()
 }
 
-/// Whether another key than the one of this name has this digest.
+/// Whether a key has this digest, or had it before its secret was changed.
 pub(crate) async fn is_taken(
     connection: &mut AnyConnection,
-    digest: &[u8],
-    name: &str,
+    digest: KeyDigest,
 ) -> Result<bool, Failure> {
+    // Two look-ups, each in an index of its own.
     let row = sqlx::query(
-        "SELECT name FROM config_object WHERE kind = 'Key' AND secret = $1 AND name <> $2",
+        "SELECT name FROM config_object WHERE kind = 'Key' AND secret = $1
+         UNION ALL
+         SELECT name FROM config_object WHERE previous_secret = $1 AND previous_secret <> ''",
     )
-    .bind(hex::encode(digest))
-    .bind(name)
+    .bind(hex::encode(digest.0))
     .fetch_optional(connection)
     .await?;
     Ok(row.is_some())
@@ -85,8 +86,9 @@ pub(crate) async fn is_taken(
 /// Adds an object.
 pub(crate) async fn insert(connection: &mut AnyConnection, row: &Row) -> Result<(), Failure> {
     sqlx::query(
-        "INSERT INTO config_object (kind, name, uid, rev, spec, secret, created_us, updated_us)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "INSERT INTO config_object
+             (kind, name, uid, rev, spec, secret, created_us, updated_us, previous_secret, previous_until_us)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     )
     .bind(row.spec.kind().name())
     .bind(row.name.clone())
@@ -96,6 +98,8 @@ pub(crate) async fn insert(connection: &mut AnyConnection, row: &Row) -> Result<
     .bind(hex::encode(&row.secret))
     .bind(to_database(row.created.0))
     .bind(to_database(row.updated.0))
+    .bind(previous_secret(row))
+    .bind(previous_until(row))
     .execute(connection)
     .await?;
     Ok(())
@@ -104,13 +108,16 @@ pub(crate) async fn insert(connection: &mut AnyConnection, row: &Row) -> Result<
 /// Replaces what is configured of an object.
 pub(crate) async fn update(connection: &mut AnyConnection, row: &Row) -> Result<(), Failure> {
     sqlx::query(
-        "UPDATE config_object SET rev = $1, spec = $2, secret = $3, updated_us = $4
-         WHERE kind = $5 AND name = $6",
+        "UPDATE config_object SET rev = $1, spec = $2, secret = $3, updated_us = $4, previous_secret = $5,
+             previous_until_us = $6
+         WHERE kind = $7 AND name = $8",
     )
     .bind(to_database(row.rev))
     .bind(hex::encode(row.spec.encode()))
     .bind(hex::encode(&row.secret))
     .bind(to_database(row.updated.0))
+    .bind(previous_secret(row))
+    .bind(previous_until(row))
     .bind(row.spec.kind().name())
     .bind(row.name.clone())
     .execute(connection)
@@ -132,6 +139,28 @@ pub(crate) async fn delete(
     Ok(())
 }
 
+/// Empty: none, which is nobody's digest.
+fn previous_secret(row: &Row) -> String {
+    row.previous.map(|previous| hex::encode(previous.digest.0)).unwrap_or_default()
+}
+
+fn previous_until(row: &Row) -> i64 {
+    row.previous.map_or(0, |previous| to_database(previous.until.0))
+}
+
+fn previous(path: &str, row: &AnyRow) -> Result<Option<PreviousDigest>, Failure> {
+    let digest: String = row.try_get("previous_secret")?;
+    if digest.is_empty() {
+        return Ok(None);
+    }
+    let digest = bytes(TABLE, path, &digest)?;
+    let digest = digest
+        .try_into()
+        .map_err(|_| unreadable(TABLE, path, "the digest of before is not 16 bytes"))?;
+    let until = Timestamp(from_database(row.try_get("previous_until_us")?));
+    Ok(Some(PreviousDigest { digest: KeyDigest(digest), until }))
+}
+
 pub(super) fn read(kind: Kind, row: &AnyRow) -> Result<Row, Failure> {
     let name: String = row.try_get("name")?;
     let path = format!("{kind} {name}");
@@ -143,6 +172,7 @@ pub(super) fn read(kind: Kind, row: &AnyRow) -> Result<Row, Failure> {
         spec: Spec::decode(kind, &bytes(TABLE, &path, &spec)?)
             .map_err(|wrong| unreadable(TABLE, &path, wrong))?,
         secret: bytes(TABLE, &path, &secret)?,
+        previous: previous(&path, row)?,
         created: Timestamp(from_database(row.try_get("created_us")?)),
         updated: Timestamp(from_database(row.try_get("updated_us")?)),
         name,

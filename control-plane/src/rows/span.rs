@@ -92,7 +92,7 @@ pub(crate) async fn span(
         SortBy::Updated => by_time("updated_us", sign, direction),
     };
     let statement = format!(
-        "SELECT name, uid, rev, spec, secret, created_us, updated_us FROM config_object
+        "SELECT * FROM config_object
          WHERE kind = $1 AND {condition} ORDER BY {order} LIMIT $6"
     );
     let after = span.after.clone().unwrap_or_else(|| before_all(descending));

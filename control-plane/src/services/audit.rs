@@ -3,7 +3,7 @@
 use crate::admin::Admin;
 use crate::audit::Verified;
 use crate::errors::{AdminError, Refusal};
-use crate::listing::page_size_within;
+use crate::listing::{Cursor, Tokens, page_size_within};
 use crate::rows::{self, AuditHead, AuditQuery};
 use proto::admin::v1;
 use proto::admin::v1::audit_service_server::AuditService;
@@ -28,19 +28,16 @@ impl AuditService for Admin {
     }
 }
 
-/// A page, newest first; the token of the next is the number of the last record.
+/// A page, newest first.
 async fn list(
     admin: &Admin,
     request: &v1::ListAuditRecordsRequest,
 ) -> Result<v1::ListAuditRecordsResponse, AdminError> {
     let size = page_size_within(admin.authority.limits(), request.page_size)?;
-    let before = match request.page_token.as_str() {
-        "" => u64::MAX,
-        token => token.parse().map_err(|_| Refusal::Argument {
-            field: "page_token",
-            reason: "not one that this list gave; leave it out to begin again".to_owned(),
-        })?,
-    };
+    let list = ["audit records", &request.operator, &request.resource];
+    let tokens = Tokens::of(admin.generation(), &list);
+    let after = tokens.read(&request.page_token)?;
+    let before = after.map_or(u64::MAX, |cursor| rows::from_database(cursor.sort));
     let query = AuditQuery {
         before,
         operator: &request.operator,
@@ -53,8 +50,10 @@ async fn list(
     let size = usize::try_from(size).unwrap_or(usize::MAX);
     let is_last = records.len() <= size;
     records.truncate(size);
-    let next = records.last().filter(|_| !is_last).map(|last| last.seq.to_string());
-    let next_page_token = next.unwrap_or_default();
+    let place =
+        |last: &v1::AuditRecord| Cursor { sort: rows::to_database(last.seq), name: String::new() };
+    let last = records.last().filter(|_| !is_last);
+    let next_page_token = last.map(|last| tokens.write(place(last))).unwrap_or_default();
     Ok(v1::ListAuditRecordsResponse { records, next_page_token })
 }
 

@@ -177,6 +177,16 @@ serve! {
                 self.authority.call(caller, &request.request_id, request.validate_only, &request)?;
             Ok(Response::new(self.import(call, request.keys).await?))
         }
+
+        async fn rotate_key(
+            &self,
+            request: Request<v1::RotateKeyRequest>,
+        ) -> Result<Response<v1::RotateKeyResponse>, Status> {
+            let (caller, request) = (Caller::of(&request)?, request.into_inner());
+            let call =
+                self.authority.call(caller, &request.request_id, request.validate_only, &request)?;
+            Ok(Response::new(self.rotate(call, request).await?))
+        }
     }
 }
 

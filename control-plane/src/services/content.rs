@@ -38,7 +38,7 @@ async fn content(
     Ok(v1::StoredContent {
         request_id,
         org,
-        ended_at: super::money::rfc3339(kept.ended),
+        ended_at: crate::rfc3339(kept.ended),
         prompt: kept.content.prompt,
         completion: kept.content.completion,
         prompt_cut: kept.content.prompt_cut,

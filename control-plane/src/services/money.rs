@@ -177,7 +177,7 @@ async fn usage(
 fn usage_row(row: billing::UsageRow) -> v1::UsageRow {
     v1::UsageRow {
         request_id: row.request_id,
-        ended_at: rfc3339(row.ended),
+        ended_at: crate::rfc3339(row.ended),
         org: row.org_name,
         key: row.key_name,
         model: row.model,
@@ -222,8 +222,8 @@ fn explanation(found: Explained) -> v1::Explanation {
         charge_nano: found.charge.get(),
         uncollected_nano: found.uncollected.get(),
         attempts: attempts.collect(),
-        admitted_at: rfc3339(found.admitted),
-        ended_at: rfc3339(found.ended),
+        admitted_at: crate::rfc3339(found.admitted),
+        ended_at: crate::rfc3339(found.ended),
         usage_anomaly: found.usage_anomaly,
         operation: found.operation.name().to_owned(),
         requested_model: found.requested_model,
@@ -265,12 +265,4 @@ fn read_since(text: &str) -> Result<Option<Timestamp>, Refusal> {
         reason: format!("\"{text}\" is not a time: write it as 2026-01-31T00:00:00Z"),
     };
     micros.map(Timestamp).map(Some).ok_or_else(refused)
-}
-
-/// Rows hold moments that were read from a clock; one that no calendar has is shown as it is.
-pub(crate) fn rfc3339(at: Timestamp) -> String {
-    i64::try_from(at.0)
-        .ok()
-        .and_then(|micros| jiff::Timestamp::from_microsecond(micros).ok())
-        .map_or_else(|| at.to_string(), |moment| moment.to_string())
 }

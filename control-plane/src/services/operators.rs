@@ -3,7 +3,7 @@
 use crate::admin::Admin;
 use crate::authority::{OperatorChange, OperatorFate, OperatorStep};
 use crate::errors::{AdminError, OperatorRefusal, Refusal};
-use crate::listing::page_size_within;
+use crate::listing::{Cursor, Tokens, page_size_within};
 use crate::operator::{Caller, Operator, Role, Scope, Sight};
 use crate::read;
 use crate::rows;
@@ -81,7 +81,7 @@ async fn find(admin: &Admin, caller: &Caller, name: String) -> Result<Operator, 
     found.ok_or_else(|| OperatorRefusal::NotFound { name }.into())
 }
 
-/// A page of those that the caller may see, by name; the token of the next is the last name.
+/// A page of those that the caller may see, by name.
 async fn list(
     admin: &Admin,
     caller: &Caller,
@@ -89,9 +89,11 @@ async fn list(
 ) -> Result<v1::ListOperatorsResponse, AdminError> {
     let size = page_size_within(admin.authority.limits(), request.page_size)?;
     let size = usize::try_from(size).unwrap_or(usize::MAX);
+    let tokens = Tokens::of(admin.generation(), &["operators"]);
+    let begin = tokens.read(&request.page_token)?.map(|cursor| cursor.name).unwrap_or_default();
     let mut read = admin.authority.database().read().await?;
     let mut sight = Sight::of(&caller.operator.scope);
-    let (mut seen, mut after) = (Vec::new(), request.page_token);
+    let (mut seen, mut after) = (Vec::new(), begin);
     while seen.len() <= size {
         let batch = rows::operators_after(&mut read, &after, BATCH).await?;
         let Some(last) = batch.last() else { break };
@@ -105,7 +107,8 @@ async fn list(
     read.finish().await?;
     let is_last = seen.len() <= size;
     seen.truncate(size);
-    let next = seen.last().filter(|_| !is_last).map(|last| last.name.clone());
+    let last = seen.last().filter(|_| !is_last);
+    let next = last.map(|last| tokens.write(Cursor { sort: 0, name: last.name.clone() }));
     Ok(v1::ListOperatorsResponse {
         operators: seen.iter().map(shown).collect(),
         next_page_token: next.unwrap_or_default(),

@@ -14,7 +14,7 @@ const FOREIGN: &str = "sk-other-0123456789abcdef";
 fn import(name: &str, secret: &str) -> KeyImport {
     let spec = KeySpec { org: "acme".to_owned(), ..KeySpec::default() };
     let key = Key { name: format!("acme/{name}"), spec: Some(spec), ..Key::default() };
-    KeyImport { key: Some(key), secret: secret.to_owned() }
+    KeyImport { key: Some(key), secret: secret.to_owned(), sha256: String::new() }
 }
 
 async fn call(rig: &Rig, keys: &[KeyImport], id: &str) -> Result<ImportKeysResponse, Status> {
@@ -124,4 +124,42 @@ async fn objects_that_refer_to_each_other_are_deleted_together_or_not_at_all() {
     let unknown = told(delete(&[name("Frog", "a")], true).await);
     assert_eq!(unknown.fields, ["objects"]);
     assert!(rig.apply([Any::Org(samples::org())]).await.is_ok(), "it can be made anew");
+}
+
+fn hashed(name: &str, secret: &str) -> KeyImport {
+    let sha256 = hex::encode(domain::key::sha256(secret));
+    KeyImport { sha256, ..import(name, "") }
+}
+
+#[tokio::test]
+async fn a_key_comes_by_the_sha256_of_its_secret_alone() {
+    let rig = rig().await;
+    let keys = [hashed("old", FOREIGN)];
+    let answer = call(&rig, &keys, "").await.unwrap();
+    assert_eq!((answer.keys[0].action.as_str(), answer.keys[0].secret.as_str()), ("created", ""));
+    let hash = domain::key::sha256(FOREIGN);
+    let stored =
+        rig.table("SELECT secret AS line FROM config_object WHERE name = 'acme/old'").await;
+    assert_eq!(stored, [hex::encode(domain::key::digest_of_sha256(&PEPPER, &hash).0)]);
+    assert!(!format!("{:?}", rig.rows().await).contains(&hex::encode(hash)), "keyed, as all are");
+    // Repeated, in either form, it is the same key.
+    for again in [hashed("old", FOREIGN), import("old", FOREIGN)] {
+        let answer = call(&rig, &[again], "").await.unwrap();
+        assert_eq!(answer.keys[0].action, "unchanged");
+    }
+    for twin in [hashed("twin", FOREIGN), import("twin", FOREIGN)] {
+        let refused = told(call(&rig, &[twin], "").await);
+        assert!(refused.text.contains("the secret of another key"), "{}", refused.text);
+    }
+    let at_once =
+        [hashed("x", "another-secret-0123456789"), import("y", "another-secret-0123456789")];
+    assert!(told(call(&rig, &at_once, "").await).text.contains("acme/x"));
+    for (wrong, says) in [
+        (KeyImport { sha256: "ab".repeat(31), ..import("short", "") }, "64 hexadecimal digits"),
+        (KeyImport { sha256: "zz".repeat(32), ..import("junk", "") }, "64 hexadecimal digits"),
+        (KeyImport { sha256: "ab".repeat(32), ..import("both", FOREIGN) }, "left out"),
+    ] {
+        let refused = told(call(&rig, &[wrong], "").await);
+        assert!(refused.text.contains(says), "{says}: {}", refused.text);
+    }
 }

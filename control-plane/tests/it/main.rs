@@ -14,6 +14,7 @@ mod refusals;
 mod prices;
 mod keys;
 mod bulk;
+mod rotation;
 mod secrets;
 mod money;
 mod apply;

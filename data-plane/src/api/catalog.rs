@@ -81,7 +81,7 @@ impl Offer<'_> {
             "owned_by": self.author(),
             "canonical_slug": model.name,
             "name": model.display_name,
-            "description": "",
+            "description": model.description,
             "context_length": model.context_length,
             "architecture": architecture(model),
             "pricing": self.candidates.first().map(pricing),
@@ -108,7 +108,7 @@ impl Offer<'_> {
             "id": model.name,
             "name": model.display_name,
             "created": model.created.0 / 1_000_000,
-            "description": "",
+            "description": model.description,
             "architecture": architecture(model),
             "endpoints": rows.collect::<Vec<Value>>(),
         })

@@ -9,11 +9,12 @@ use crate::plane::Core;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
+use domain::config::VendorPages;
 use domain::snapshot::Snapshot;
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// OpenRouter's filters, as far as the snapshot can tell. Lists are separated by commas; all of one must hold.
@@ -137,26 +138,36 @@ pub(super) async fn providers(State(core): State<Arc<Core>>, headers: HeaderMap)
 
 /// Vendors of the upstreams that the caller's requests may go to, and where these are.
 fn providers_of(asked: &Asked) -> Vec<Value> {
-    let mut vendors = BTreeMap::<String, Vec<String>>::new();
+    let mut vendors = BTreeMap::<String, Vendor>::new();
     for offer in offers(&asked.snapshot, &asked.caller) {
         for candidate in offer.candidates() {
-            let places = vendors.entry(candidate.upstream.vendor.clone()).or_default();
-            let place = candidate.upstream.jurisdiction.to_string();
-            if !places.contains(&place) {
-                places.push(place);
-            }
+            let upstream = &candidate.upstream;
+            let vendor = vendors.entry(upstream.vendor.clone()).or_default();
+            vendor.places.insert(upstream.jurisdiction.to_string());
+            vendor.pages.complete(&upstream.vendor_pages);
         }
     }
-    let described = |(vendor, places): (String, Vec<String>)| {
-        json!({
-            "name": vendor,
-            "slug": vendor.to_lowercase(),
+    vendors.into_iter().map(|(name, vendor)| vendor.describe(&name)).collect()
+}
+
+/// What is told of one vendor.
+#[derive(Default)]
+struct Vendor {
+    places: BTreeSet<String>,
+    pages: VendorPages,
+}
+
+impl Vendor {
+    fn describe(&self, name: &str) -> Value {
+        let mut told = json!({
+            "name": name,
+            "slug": name.to_lowercase(),
             "headquarters": null,
-            "datacenters": places,
-            "privacy_policy_url": null,
-            "terms_of_service_url": null,
-            "status_page_url": null,
-        })
-    };
-    vendors.into_iter().map(described).collect()
+            "datacenters": self.places,
+        });
+        for (field, page) in self.pages.fields() {
+            told[field] = if page.is_empty() { Value::Null } else { page.into() };
+        }
+        told
+    }
 }

@@ -6,9 +6,11 @@ mod world;
 
 use super::*;
 use crate::limits;
+use crate::pipeline::authenticate::{AuthenticateError, caller};
 use domain::config::{Entity, Plan};
 use domain::id::{KeyUid, OrgUid};
 use domain::jurisdiction::{Allowed, Jurisdiction};
+use domain::key::PreviousDigest;
 use domain::money::Currency;
 use domain::snapshot::{Key, Org, Tombstone};
 use domain::time::Timestamp;
@@ -30,6 +32,7 @@ fn key(uid: i64, byte: u8) -> Key {
         org: OrgUid(1),
         name: format!("acme/{uid}"),
         models: Vec::new(),
+        previous: None,
         budgeted: false,
         expires: None,
         disabled: false,
@@ -51,16 +54,20 @@ fn org(uid: i64, name: &str) -> Change {
 }
 
 fn entity(name: &str) -> Change {
-    Change::Entity(Entity {
-        name: name.to_owned(),
-        display_name: name.to_owned(),
+    Change::Entity(Entity { name: name.to_owned(), ..sample_entity() })
+}
+
+fn sample_entity() -> Entity {
+    Entity {
+        name: String::new(),
+        display_name: "Global".to_owned(),
         jurisdiction: Jurisdiction::parse("SG").unwrap(),
         currency: Currency::parse("USD").unwrap(),
         key_prefix: "sk-".to_owned(),
         allowed: Allowed::Any,
         charge_empty_answers: false,
         charge_cut_answers: false,
-    })
+    }
 }
 
 fn plan() -> Plan {
@@ -131,6 +138,56 @@ fn a_key_with_a_new_digest_is_not_found_by_the_old_one() {
     let takes_over = vec![Change::Key(key(2, 7)), Change::Tombstone(Tombstone::Key(KeyUid(1)))];
     apply(&configuration, delta(6, takes_over));
     assert_eq!(configuration.key(&digest(7)).unwrap().key.uid, KeyUid(2));
+}
+
+/// A key that was rotated: found by `byte`, and by `before` until then.
+fn rotated(uid: i64, byte: u8, before: u8, until: u64) -> Key {
+    let previous = PreviousDigest { digest: digest(before), until: Timestamp(until) };
+    Key { previous: Some(Box::new(previous)), ..key(uid, byte) }
+}
+
+#[test]
+fn a_rotated_key_is_found_by_both_secrets_and_kept_and_counted_once() {
+    let configuration = loaded();
+    let running = limits::admit(&configuration.key(&digest(1)).unwrap(), &plan(), Timestamp(0), 0);
+    apply(&configuration, delta(5, vec![Change::Key(rotated(1, 7, 1, 9))]));
+    let (old, new) =
+        (configuration.key(&digest(1)).unwrap(), configuration.key(&digest(7)).unwrap());
+    assert!(Arc::ptr_eq(&old, &new), "one key, one count of its requests");
+    assert_eq!(new.limits.running(), 1);
+    drop(running);
+    assert_eq!(configuration.key_count(), 2);
+    let kept = (0..configuration.shelves()).flat_map(|shelf| configuration.shelf(shelf));
+    let kept: Vec<Change> = kept.filter(|change| matches!(change, Change::Key(_))).collect();
+    assert_eq!(kept.len(), 2, "{kept:?}");
+    assert!(kept.contains(&Change::Key(rotated(1, 7, 1, 9))), "with its digest of before");
+
+    apply(&configuration, delta(6, vec![Change::Key(rotated(1, 8, 7, 9))]));
+    assert!(configuration.key(&digest(1)).is_none(), "two secrets at most");
+    assert!(configuration.key(&digest(7)).is_some() && configuration.key(&digest(8)).is_some());
+    apply(&configuration, delta(7, vec![Change::Tombstone(Tombstone::Key(KeyUid(1)))]));
+    assert!(configuration.key(&digest(7)).is_none() && configuration.key(&digest(8)).is_none());
+}
+
+#[test]
+fn a_secret_of_before_is_good_until_its_time_by_the_clock_of_the_data_plane_alone() {
+    let configuration = loaded();
+    let changes = vec![entity("global"), Change::Key(rotated(1, 7, 1, 1_000))];
+    apply(&configuration, delta(5, changes));
+    let who = |byte, at| caller(&configuration, &digest(byte), Timestamp(at));
+    let by_old = who(1, 999).unwrap();
+    assert_eq!(by_old.presented, digest(1), "a running request goes on being asked for by it");
+    for at in [1_000, 1_001, u64::MAX] {
+        assert_eq!(who(1, at).err(), Some(AuthenticateError::Replaced), "{at}");
+        assert_eq!(who(7, at).unwrap().key.key.uid, KeyUid(1));
+    }
+    apply(
+        &configuration,
+        delta(6, vec![Change::Key(Key { disabled: true, ..rotated(1, 7, 1, 1_000) })]),
+    );
+    for byte in [1, 7] {
+        assert_eq!(who(byte, 0).err(), Some(AuthenticateError::Disabled), "{byte}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::clock::now;
 use crate::limits::KeyLimits;
 use domain::id::{KeyUid, OrgUid};
 use domain::jurisdiction::Allowed;
-use domain::key::KeyDigest;
+use domain::key::{KeyDigest, PreviousDigest};
 use domain::name::Glob;
 use domain::snapshot::Key;
 use domain::time::Timestamp;
@@ -55,6 +55,7 @@ const RARE: u8 = 4;
 struct Rare {
     models: Vec<Glob>,
     allowed: Allowed,
+    previous: Option<Box<PreviousDigest>>,
 }
 
 /// All names, one after the other. None is longer than a few hundred bytes: whoever configures them sees to it.
@@ -96,7 +97,11 @@ impl Shelf {
             None => self.make_slot(key.uid),
         };
         self.forget_words(slot);
-        let rare = Rare { models: key.models.clone(), allowed: key.allowed.clone() };
+        let rare = Rare {
+            models: key.models.clone(),
+            allowed: key.allowed.clone(),
+            previous: key.previous.clone(),
+        };
         let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
         let folded = Folded {
             digest: key.digest.0,
@@ -130,9 +135,15 @@ impl Shelf {
         self.tidy_names();
     }
 
-    /// Whether a digest stands for the key that is there.
+    /// Whether a digest stands for the key that is there, or stood for it before its secret was changed.
     pub(super) fn has(&self, slot: Slot, digest: &KeyDigest) -> bool {
-        self.at(slot).is_some_and(|folded| folded.uid != 0 && folded.digest == digest.0)
+        let Some(folded) = self.at(slot).filter(|folded| folded.uid != 0) else { return false };
+        folded.digest == digest.0 || folded.flags & RARE != 0 && self.had(slot, digest)
+    }
+
+    fn had(&self, slot: Slot, digest: &KeyDigest) -> bool {
+        let previous = self.rare.get(&slot).and_then(|rare| rare.previous.as_deref());
+        previous.is_some_and(|previous| previous.digest == *digest)
     }
 
     /// The key of a digest, if it is unfolded.
@@ -196,6 +207,7 @@ impl Shelf {
         Some(Key {
             uid: KeyUid(uid.cast_signed()),
             digest: KeyDigest(digest),
+            previous: rare.and_then(|rare| rare.previous.clone()),
             org: OrgUid(org.cast_signed()),
             name: self.names.get(name).to_owned(),
             models: rare.map(|rare| rare.models.clone()).unwrap_or_default(),
@@ -238,7 +250,8 @@ impl Shelf {
 
 impl Rare {
     fn is_usual(&self) -> bool {
-        self.models.is_empty() && self.allowed == Allowed::default()
+        let Self { models, allowed, previous } = self;
+        models.is_empty() && *allowed == Allowed::default() && previous.is_none()
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{KeyEntry, KeyTable};
 use domain::id::{KeyUid, OrgUid};
 use domain::jurisdiction::{Allowed, Jurisdiction};
-use domain::key::KeyDigest;
+use domain::key::{KeyDigest, PreviousDigest};
 use domain::name::Glob;
 use domain::snapshot::{Key, KeyChange};
 use domain::time::Timestamp;
@@ -22,6 +22,7 @@ fn key(uid: i64, number: u16) -> Key {
         org: OrgUid(uid % 7),
         name: format!("org-{}/key {uid}", uid % 7),
         models: Vec::new(),
+        previous: None,
         budgeted: false,
         expires: None,
         disabled: false,
@@ -29,14 +30,21 @@ fn key(uid: i64, number: u16) -> Key {
     }
 }
 
+/// Belongs to whoever has `number` now: no two have it at once.
+fn before(number: u16) -> u16 {
+    number + 400
+}
+
 prop_compose! {
-    fn any_key()(uid in 1_i64..600, number in 0_u16..400, has in any::<[bool; 5]>(), name in "[a-zé]{0,9}") -> Key {
-        let [models, budgeted, expires, disabled, allowed] = has;
+    fn any_key()(uid in 1_i64..600, number in 0_u16..400, has in any::<[bool; 6]>(), name in "[a-zé]{0,9}") -> Key {
+        let [models, budgeted, expires, disabled, allowed, rotated] = has;
+        let previous = PreviousDigest { digest: digest(before(number)), until: Timestamp(1) };
         let globs = vec![Glob("a/*".to_owned())];
         let place = Jurisdiction::parse("SG").unwrap();
         Key {
             name,
             models: if models { globs } else { Vec::new() },
+            previous: rotated.then(|| Box::new(previous)),
             budgeted,
             expires: expires.then_some(Timestamp(uid.cast_unsigned())),
             disabled,
@@ -54,9 +62,10 @@ fn change(known: &HashMap<KeyUid, Key>, wanted: Key, goes: bool) -> KeyChange {
 
 fn agree(table: &KeyTable, known: &HashMap<KeyUid, Key>) {
     assert_eq!(table.len(), known.len());
-    for number in 0..400 {
+    for number in 0..800 {
         let found = table.get(&digest(number)).map(|entry| entry.key.clone());
-        let expected = known.values().find(|key| key.digest == digest(number));
+        let has = |key: &&Key| super::digests(key).any(|own| own == digest(number));
+        let expected = known.values().find(has);
         assert_eq!(found.as_ref(), expected, "digest {number}");
     }
     for uid in (1..600).map(KeyUid) {

@@ -19,6 +19,7 @@ fn entry() -> Arc<KeyEntry> {
         org: OrgUid(1),
         name: "acme/key".to_owned(),
         models: Vec::new(),
+        previous: None,
         budgeted: false,
         expires: None,
         disabled: false,

@@ -122,8 +122,8 @@ impl Admission {
 
     /// The key or its org was revoked since: no new attempt, and no more money, so that a stream ends within what it holds.
     pub(crate) fn is_withdrawn(&self) -> bool {
-        let digest = &self.caller.key.key.digest;
-        authenticate::caller(&self.plane.parts.configuration, digest, now()).is_err()
+        let presented = &self.caller.presented;
+        authenticate::caller(&self.plane.parts.configuration, presented, now()).is_err()
     }
 
     pub(crate) fn request_id(&self) -> &str {

@@ -5,7 +5,7 @@ use crate::error::{ApiError, ErrorType};
 use crate::keys::KeyEntry;
 use crate::plane::DataPlaneParts;
 use domain::config::{Entity, Plan};
-use domain::key::{KeyDigest, digest, is_importable, is_well_formed};
+use domain::key::{KeyDigest, digest, digest_of_sha256, is_importable, is_well_formed, sha256};
 use domain::snapshot::Org;
 use domain::time::Timestamp;
 use http::header::AUTHORIZATION;
@@ -17,6 +17,8 @@ use thiserror::Error;
 #[derive(Clone)]
 pub(crate) struct Caller {
     pub(crate) key: Arc<KeyEntry>,
+    /// Of the secret that was presented, by which the key is asked for again.
+    pub(crate) presented: KeyDigest,
     pub(crate) org: Arc<Org>,
     pub(crate) entity: Arc<Entity>,
     pub(crate) plan: Arc<Plan>,
@@ -37,6 +39,8 @@ pub(crate) enum AuthenticateError {
     Unknown,
     #[error("this API key is disabled")]
     Disabled,
+    #[error("this secret of the API key was replaced: use the new one")]
+    Replaced,
     #[error("this API key has expired")]
     Expired,
     #[error("this organisation is disabled")]
@@ -72,6 +76,7 @@ impl From<AuthenticateError> for ApiError {
             | AuthenticateError::Malformed
             | AuthenticateError::Unknown
             | AuthenticateError::Disabled
+            | AuthenticateError::Replaced
             | AuthenticateError::Expired => {
                 Self::new(StatusCode::UNAUTHORIZED, ErrorType::Authentication, message)
             }
@@ -96,11 +101,20 @@ pub(crate) fn authenticate(
     if !is_importable(secret) {
         return Err(AuthenticateError::Malformed);
     }
-    caller(configuration, &digest(&parts.pepper, secret), now).map_err(|error| match error {
-        // Keys of another system have no checksum; of what is not known, one that lacks it was not copied whole.
-        AuthenticateError::Unknown if !is_well_formed(secret) => AuthenticateError::Malformed,
-        other => other,
-    })
+    match caller(configuration, &digest(&parts.pepper, secret), now) {
+        Err(AuthenticateError::Unknown) => {
+            // Keys of another system may be known by a plain hash alone; only what is not ours is asked for twice.
+            let digest = digest_of_sha256(&parts.pepper, &sha256(secret));
+            caller(configuration, &digest, now).map_err(|error| match error {
+                // They have no checksum; of what is not known, one that lacks it was not copied whole.
+                AuthenticateError::Unknown if !is_well_formed(secret) => {
+                    AuthenticateError::Malformed
+                }
+                other => other,
+            })
+        }
+        found => found,
+    }
 }
 
 /// Whoever a digest stands for, by the configuration of this moment.
@@ -110,6 +124,9 @@ pub(crate) fn caller(
     now: Timestamp,
 ) -> Result<Caller, AuthenticateError> {
     let entry = configuration.key(digest).ok_or(AuthenticateError::Unknown)?;
+    if entry.key.digest != *digest && !is_good_still(&entry, digest, now) {
+        return Err(AuthenticateError::Replaced);
+    }
     if entry.key.disabled {
         return Err(AuthenticateError::Disabled);
     }
@@ -123,7 +140,19 @@ pub(crate) fn caller(
     }
     let entity = snapshot.entities.get(&org.entity).ok_or(AuthenticateError::NotReady)?;
     let plan = snapshot.plans.get(&org.plan).ok_or(AuthenticateError::NotReady)?;
-    Ok(Caller { key: entry, org: org.clone(), entity: entity.clone(), plan: plan.clone() })
+    Ok(Caller {
+        key: entry,
+        presented: *digest,
+        org: org.clone(),
+        entity: entity.clone(),
+        plan: plan.clone(),
+    })
+}
+
+/// Whether a secret of before is within its overlap with the one that replaced it.
+fn is_good_still(entry: &KeyEntry, digest: &KeyDigest, now: Timestamp) -> bool {
+    let previous = entry.key.previous.as_deref();
+    previous.is_some_and(|previous| previous.digest == *digest && now < previous.until)
 }
 
 /// The one bearer of the request. Where there are two, whoever stands before or behind us might read the other.

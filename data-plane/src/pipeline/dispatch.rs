@@ -205,7 +205,7 @@ async fn try_all(
 /// Asked again before each attempt: key, upstream and jurisdiction may have changed since the request was routed.
 fn is_still_allowed(core: &Core, admission: &Admission, index: usize) -> bool {
     let configuration = &core.plane.parts.configuration;
-    let Ok(caller) = caller(configuration, &admission.caller.key.key.digest, now()) else {
+    let Ok(caller) = caller(configuration, &admission.caller.presented, now()) else {
         return false;
     };
     let Some(planned) = admission.plan.candidates.get(index) else {

@@ -73,6 +73,7 @@ fn bare_model(name: String) -> Model {
     Model {
         name,
         display_name: String::new(),
+        description: String::new(),
         context_length: 0,
         max_output_tokens: 0,
         input_modalities: Vec::new(),

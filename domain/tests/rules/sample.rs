@@ -3,7 +3,7 @@
 use domain::catalog::{Catalog, Object};
 use domain::config::{
     Dialect, Entity, FxRate, MarkupRule, Modality, Model, Org, Plan, PriceBook, PriceEntry, Route,
-    Upstream,
+    Upstream, VendorPages,
 };
 use domain::id::OrgUid;
 use domain::jurisdiction::{Allowed, Jurisdiction};
@@ -57,6 +57,7 @@ pub(crate) fn upstream(name: &str, jurisdiction: &str) -> Upstream {
         stops_on_abort: true,
         collects_no_data: false,
         zero_data_retention: false,
+        vendor_pages: VendorPages::default(),
     }
 }
 
@@ -74,6 +75,7 @@ pub(crate) fn model(name: &str, upstreams: &[&str]) -> Model {
     Model {
         name: name.to_owned(),
         display_name: "A model".to_owned(),
+        description: String::new(),
         origin: "us".to_owned(),
         context_length: 128_000,
         max_output_tokens: 16_000,

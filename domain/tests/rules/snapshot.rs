@@ -37,6 +37,7 @@ fn key(uid: i64) -> Key {
         org: OrgUid(1),
         name: "acme/ci".to_owned(),
         models: Vec::new(),
+        previous: None,
         budgeted: false,
         expires: None,
         disabled: false,

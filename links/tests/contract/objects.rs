@@ -37,6 +37,7 @@ pub(crate) fn key(uid: i64, name_bytes: usize) -> Change {
         org: OrgUid(1),
         name: "k".repeat(name_bytes),
         models: Vec::new(),
+        previous: None,
         budgeted: false,
         expires: None,
         disabled: false,

@@ -26,6 +26,7 @@ Examples:
 
 A CSV file has a heading; a JSONL file an object a line. Columns or fields: org, name, and perhaps
   secret (of the other system, 16 to 256 visible characters; none: a new one is made and printed),
+  sha256 (64 hexadecimal digits, instead of a secret that nobody has in clear any more),
   models (globs, blanks between), budget ('25.00 USD'), expires (2027-01-31), disabled (true)
 Batches that were done stay done: mend what is told and run it again.";
 
@@ -54,6 +55,8 @@ struct Line {
     name: String,
     #[serde(default)]
     secret: String,
+    #[serde(default)]
+    sha256: String,
     #[serde(default)]
     models: Models,
     #[serde(default)]
@@ -84,7 +87,7 @@ pub(super) async fn run(args: ImportArgs) -> Result<(), Failure> {
     let mut progress = Progress::of("keys");
     let mut done: Vec<ImportedKey> = Vec::with_capacity(total);
     // Batches are alike in whether secrets are given, so that only those with new ones need to be told twice.
-    let (given, made): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| !key.secret.is_empty());
+    let (given, made): (Vec<_>, Vec<_>) = keys.into_iter().partition(is_given);
     for (keys, makes_secrets) in [(given, false), (made, true)] {
         for batch in keys.chunks(args.batch.get()) {
             let request = request(batch, makes_secrets, args.dry_run);
@@ -121,6 +124,10 @@ fn request(batch: &[KeyImport], makes_secrets: bool, validate_only: bool) -> Imp
         request.request_id = format!("import-{}", content.to_hex());
     }
     request
+}
+
+fn is_given(key: &KeyImport) -> bool {
+    !(key.secret.is_empty() && key.sha256.is_empty())
 }
 
 fn show(format: Format, done: &[ImportedKey]) -> Result<(), Failure> {
@@ -228,7 +235,7 @@ fn key(line: Line) -> Result<KeyImport, String> {
     };
     let name = format!("{}/{}", line.org, line.name);
     let key = Key { name, spec: Some(spec), ..Key::default() };
-    Ok(KeyImport { key: Some(key), secret: line.secret })
+    Ok(KeyImport { key: Some(key), secret: line.secret, sha256: line.sha256 })
 }
 
 #[cfg(test)]

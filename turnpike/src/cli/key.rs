@@ -2,7 +2,7 @@
 //! and taking them away.
 
 use super::resources::print_objects;
-use super::{OutputArgs, import};
+use super::{OutputArgs, import, rotate};
 use crate::client::{Client, Remote, Which};
 use crate::failure::Failure;
 use crate::output::{note, print_document};
@@ -38,6 +38,9 @@ pub(super) enum KeyCommand {
     /// Create many keys from a file, with the secrets of another system or new ones
     #[command(after_help = import::EXAMPLES)]
     Import(import::ImportArgs),
+    /// Give a key a new secret and print it, once; the old one stays good for a while
+    #[command(after_help = rotate::EXAMPLES)]
+    Rotate(rotate::RotateArgs),
     /// List keys, without their secrets
     #[command(after_help = LIST_EXAMPLES)]
     List(ListArgs),
@@ -101,6 +104,7 @@ pub(super) async fn run(command: KeyCommand) -> Result<(), Failure> {
     match command {
         KeyCommand::Create(args) => create(args).await,
         KeyCommand::Import(args) => import::run(args).await,
+        KeyCommand::Rotate(args) => rotate::run(args).await,
         KeyCommand::List(args) => list(args).await,
         KeyCommand::Disable(args) => set_disabled(args, true).await,
         KeyCommand::Enable(args) => set_disabled(args, false).await,
@@ -185,14 +189,19 @@ fn moment_after(now: Timestamp, text: &str) -> Option<Timestamp> {
     if let Ok(date) = text.parse::<civil::Date>() {
         return date.to_zoned(TimeZone::UTC).ok().map(|at| at.timestamp());
     }
-    let days = text.trim().strip_suffix('d').and_then(|count| count.trim().parse::<i64>().ok());
-    let span = match days {
-        Some(days) => SignedDuration::try_from_hours(days.checked_mul(24)?)?,
-        None => text.parse().ok()?,
-    };
+    let span = span(text)?;
     let at = now.checked_add(span).ok().filter(|_| span.is_positive())?;
     // Nobody means the microsecond at which a command was typed.
     Timestamp::from_second(at.as_second()).ok()
+}
+
+/// A length of time as people write it: '90d', '12h', '1h 30m'.
+pub(super) fn span(text: &str) -> Option<SignedDuration> {
+    let days = text.trim().strip_suffix('d').and_then(|count| count.trim().parse::<i64>().ok());
+    match days {
+        Some(days) => SignedDuration::try_from_hours(days.checked_mul(24)?),
+        None => text.parse().ok(),
+    }
 }
 
 #[cfg(test)]

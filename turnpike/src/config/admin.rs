@@ -30,6 +30,9 @@ pub(crate) struct Limits {
     pub(crate) apply_objects: NonZeroUsize,
     /// Most keys of one import.
     pub(crate) import_keys: NonZeroUsize,
+    /// Longest overlap of a key's old and new secret.
+    #[serde(with = "human::duration")]
+    pub(crate) key_overlap: Duration,
     /// Most bytes of one request.
     #[serde(with = "human::bytes")]
     pub(crate) request_bytes: u64,
@@ -62,6 +65,7 @@ impl Default for Limits {
             filter_rows: rows(10_000),
             apply_objects: NonZeroUsize::MIN.saturating_add(9_999),
             import_keys: NonZeroUsize::MIN.saturating_add(999),
+            key_overlap: Duration::from_hours(30 * 24),
             request_bytes: 16 * MIB,
             request_id_window: Duration::from_hours(24),
             request_id_sweep: Duration::from_mins(10),
@@ -84,6 +88,7 @@ impl From<&Limits> for AdminLimits {
             filter_rows_max: limits.filter_rows.get(),
             apply_objects_max: limits.apply_objects.get(),
             import_keys_max: limits.import_keys.get(),
+            key_overlap_max: limits.key_overlap,
             request_bytes_max: size(limits.request_bytes),
             request_id_window: limits.request_id_window,
             request_id_sweep: limits.request_id_sweep,

@@ -41,10 +41,18 @@ pub(super) fn apply_rows(rows: &mut Vec<Row>) {
         rows.push(row("ApplyService/DeleteObjects", CONFIGURE, name, &request, verdicts));
     }
     for (org, verdicts) in [("acme", "PPP"), ("near", "PPD"), ("far", "PDD")] {
-        let import = v1::KeyImport { key: Some(key(org, "moved")), secret: String::new() };
+        let import = v1::KeyImport { key: Some(key(org, "moved")), ..Default::default() };
         let request =
             v1::ImportKeysRequest { keys: vec![import], validate_only: true, ..Default::default() };
         rows.push(row("KeyService/ImportKeys", CONFIGURE, org, &request, verdicts));
+    }
+    for (name, verdicts) in [("acme/k", "PPP"), ("near/k", "PPN"), ("far/k", "PNN")] {
+        let request = v1::RotateKeyRequest {
+            name: name.to_owned(),
+            validate_only: true,
+            ..Default::default()
+        };
+        rows.push(row("KeyService/RotateKey", CONFIGURE, name, &request, verdicts));
     }
     let request = v1::ListDataPlanesRequest::default();
     rows.push(row("ApplyService/ListDataPlanes", ALL, "", &request, "PPP"));

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::configuration::disk::DiskSettings;
-use domain::config::{Dialect, Upstream};
+use domain::config::{Dialect, Upstream, VendorPages};
 use domain::jurisdiction::Jurisdiction;
 use links::ReconnectSettings;
 use links::feed::{
@@ -159,5 +159,6 @@ pub(super) fn upstream(name: &str, base_url: &str, key: &[u8; 32]) -> Change {
         stops_on_abort: true,
         collects_no_data: false,
         zero_data_retention: false,
+        vendor_pages: VendorPages::default(),
     })
 }

@@ -3,16 +3,29 @@
 use super::findings::{Findings, Subject};
 use super::parties::{check_label, unknown};
 use crate::catalog::Catalog;
-use crate::config::{Kind, Modality, Model};
+use crate::config::{Kind, Modality, Model, VendorPages};
 use crate::name;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Catalog {
     pub(super) fn check_upstreams(&self, findings: &mut Findings) {
+        let mut said = BTreeMap::new();
         for upstream in self.upstreams.values() {
             let mut subject = findings.about(Kind::Upstream, &upstream.name);
             subject.expect("name", name::check(&upstream.name));
             subject.expect("base_url", check_base_url(&upstream.base_url));
+            for (field, page) in upstream.vendor_pages.fields() {
+                if page.is_empty() {
+                    continue;
+                }
+                subject.expect(field, check_page(page));
+                let at = (upstream.vendor.as_str(), field);
+                let (first, told) = *said.entry(at).or_insert((upstream.name.as_str(), page));
+                let reason = format!(
+                    "upstream {first:?} of the same vendor says {told:?}: write the same, or leave it out"
+                );
+                subject.require(page == told, field, reason);
+            }
         }
     }
 
@@ -21,6 +34,7 @@ impl Catalog {
             let mut subject = findings.about(Kind::Model, &model.name);
             subject.expect("name", name::check(&model.name));
             subject.expect("display_name", name::check_display(&model.display_name));
+            subject.expect("description", name::check_description(&model.description));
             let parts = model.name.split('/').count();
             subject.require(parts == 2, "name", "must be author/slug, with one '/'");
             check_label(&mut subject, "origin", &model.origin);
@@ -84,13 +98,30 @@ fn check_sizes(subject: &mut Subject<'_>, model: &Model) {
 }
 
 fn check_base_url(url: &str) -> Result<(), &'static str> {
+    let rest = check_address(url)?;
+    if rest.contains(['?', '#']) {
+        return Err("must be a plain URL without '?' and '#': paths are appended to it");
+    }
+    Ok(())
+}
+
+/// A page that people are sent to.
+fn check_page(url: &str) -> Result<(), String> {
+    if url.len() > VendorPages::LENGTH_MAX {
+        return Err(format!("must have at most {} bytes", VendorPages::LENGTH_MAX));
+    }
+    check_address(url).map(|_| ()).map_err(str::to_owned)
+}
+
+/// What comes behind the scheme of a web address.
+fn check_address(url: &str) -> Result<&str, &'static str> {
     let rest = url
         .strip_prefix("https://")
         .or_else(|| url.strip_prefix("http://"))
         .ok_or("must begin with https:// or http://")?;
-    let (authority, _) = rest.split_once('/').unwrap_or((rest, ""));
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
     if authority.contains('@') {
-        return Err("must not contain a user or password: put it into credential");
+        return Err("must not contain a user or password: remove it");
     }
     let (host, port) = match authority.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
@@ -102,10 +133,8 @@ fn check_base_url(url: &str) -> Result<(), &'static str> {
     if port.is_some_and(|port| port.parse::<u16>().is_err()) {
         return Err("must have a port from 1 to 65535, or none");
     }
-    if rest.contains(['?', '#', '\\']) || !rest.bytes().all(|b| b.is_ascii_graphic()) {
-        return Err(
-            "must be a plain URL without '?', '#', '\\' and blanks: paths are appended to it",
-        );
+    if rest.contains('\\') || !rest.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err("must be a plain URL of visible ASCII characters, without '\\'");
     }
-    Ok(())
+    Ok(rest)
 }

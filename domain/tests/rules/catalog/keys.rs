@@ -17,6 +17,7 @@ pub(super) fn key(org: &str, name: &str) -> Key {
         name: name.to_owned(),
         org: org.to_owned(),
         digest: KeyDigest([0; 16]),
+        previous: None,
         models: vec![Glob("openai/*".to_owned())],
         budget: Some(Nano::ZERO),
         expires: None,

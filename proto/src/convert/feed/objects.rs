@@ -3,10 +3,10 @@
 use super::super::Unreadable;
 use super::prices::{sell_price_from_proto, sell_price_to_proto};
 use crate::feed::v1;
-use domain::config::{Dialect, Entity, Modality, Plan, Upstream};
+use domain::config::{Dialect, Entity, Modality, Plan, Upstream, VendorPages};
 use domain::id::{KeyUid, OrgUid};
 use domain::jurisdiction::{Allowed, Jurisdiction};
-use domain::key::KeyDigest;
+use domain::key::{KeyDigest, PreviousDigest};
 use domain::money::Currency;
 use domain::name::Glob;
 use domain::operation::Operation;
@@ -80,6 +80,9 @@ impl From<&Upstream> for v1::Upstream {
             stops_on_abort: upstream.stops_on_abort,
             collects_no_data: upstream.collects_no_data,
             zero_data_retention: upstream.zero_data_retention,
+            privacy_policy_url: upstream.vendor_pages.privacy_policy.clone(),
+            terms_of_service_url: upstream.vendor_pages.terms_of_service.clone(),
+            status_page_url: upstream.vendor_pages.status.clone(),
         }
     }
 }
@@ -100,6 +103,11 @@ impl TryFrom<v1::Upstream> for Upstream {
             stops_on_abort: upstream.stops_on_abort,
             collects_no_data: upstream.collects_no_data,
             zero_data_retention: upstream.zero_data_retention,
+            vendor_pages: VendorPages {
+                privacy_policy: upstream.privacy_policy_url,
+                terms_of_service: upstream.terms_of_service_url,
+                status: upstream.status_page_url,
+            },
         })
     }
 }
@@ -110,6 +118,7 @@ impl From<&Model> for v1::Model {
         Self {
             name: model.name.clone(),
             display_name: model.display_name.clone(),
+            description: model.description.clone(),
             context_length: model.context_length,
             max_output_tokens: model.max_output_tokens,
             input_modalities: names(&model.input_modalities),
@@ -135,6 +144,7 @@ impl TryFrom<v1::Model> for Model {
             output_modalities: modalities("output_modalities", &model.output_modalities)?,
             name: model.name,
             display_name: model.display_name,
+            description: model.description,
             context_length: model.context_length,
             max_output_tokens: model.max_output_tokens,
             image_tokens_max: model.image_tokens_max,
@@ -215,6 +225,7 @@ impl From<&Key> for v1::Key {
         Self {
             uid: key.uid.0,
             digest: key.digest.0.to_vec(),
+            previous: key.previous.as_deref().map(v1::PreviousDigest::from),
             org_uid: key.org.0,
             name: key.name.clone(),
             models: key.models.iter().map(|glob| glob.0.clone()).collect(),
@@ -230,11 +241,11 @@ impl TryFrom<v1::Key> for Key {
     type Error = Unreadable;
 
     fn try_from(key: v1::Key) -> Result<Self, Unreadable> {
-        let digest = <[u8; 16]>::try_from(key.digest.as_slice())
-            .map_err(|_| Unreadable::new("digest", "must be 16 bytes"))?;
+        let previous = key.previous.map(PreviousDigest::try_from).transpose();
         Ok(Self {
             uid: KeyUid(key.uid),
-            digest: KeyDigest(digest),
+            digest: digest(&key.digest)?,
+            previous: previous.map_err(|wrong| wrong.within("previous"))?.map(Box::new),
             org: OrgUid(key.org_uid),
             name: key.name,
             models: key.models.into_iter().map(Glob).collect(),
@@ -244,6 +255,25 @@ impl TryFrom<v1::Key> for Key {
             allowed: allowed(key.allowed)?,
         })
     }
+}
+
+impl From<&PreviousDigest> for v1::PreviousDigest {
+    fn from(previous: &PreviousDigest) -> Self {
+        Self { digest: previous.digest.0.to_vec(), until_us: previous.until.0 }
+    }
+}
+
+impl TryFrom<v1::PreviousDigest> for PreviousDigest {
+    type Error = Unreadable;
+
+    fn try_from(previous: v1::PreviousDigest) -> Result<Self, Unreadable> {
+        Ok(Self { digest: digest(&previous.digest)?, until: Timestamp(previous.until_us) })
+    }
+}
+
+fn digest(bytes: &[u8]) -> Result<KeyDigest, Unreadable> {
+    let whole = bytes.try_into().map_err(|_| Unreadable::new("digest", "must be 16 bytes"));
+    whole.map(KeyDigest)
 }
 
 impl From<&Allowed> for v1::Allowed {
