@@ -20,6 +20,12 @@ pub struct Balance {
 }
 
 impl Cli {
+    /// The chain of all changes fits together.
+    pub async fn audited(&self) {
+        let verified = self.run(&["audit", "verify"]).await;
+        assert_eq!(verified.status, 0, "{}", verified.stderr);
+    }
+
     /// An org's balance.
     pub async fn balance(&self, org: &str) -> Balance {
         let balance = self.json(&["balance", org, "-o", "json"]).await;

@@ -132,6 +132,16 @@ impl Gateway {
         self.process.kill9().await;
     }
 
+    /// From now on the process dies of the write that would make any file longer than this, as by `kill -9` before it.
+    pub fn dies_of_files_beyond(&self, bytes: u64) {
+        self.process.dies_of_files_beyond(bytes);
+    }
+
+    /// Ends the process at once, if it has not died of such a write.
+    pub async fn is_dead(&mut self) {
+        self.process.is_dead().await;
+    }
+
     /// Begins another life on the same data directory, with the same settings.
     pub async fn restart(&mut self) {
         assert!(self.process.has_ended().is_some(), "kill or stop it first");

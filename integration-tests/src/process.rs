@@ -2,7 +2,7 @@
 
 use crate::binary::turnpike;
 use crate::patience::PATIENCE;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use std::fs::{File, OpenOptions};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -63,9 +63,18 @@ impl Process {
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).unwrap();
+    }
+
+    fn pid(&self) -> Pid {
         let id = self.child.id().expect("the process has not been waited for");
-        let id = Pid::from_raw(i32::try_from(id).unwrap()).unwrap();
-        kill_process(id, signal).unwrap();
+        Pid::from_raw(i32::try_from(id).unwrap()).unwrap()
+    }
+
+    /// From now on it dies of the write that would make any file longer than this, before anything of it is written.
+    pub(crate) fn dies_of_files_beyond(&self, bytes: u64) {
+        let limit = Rlimit { current: Some(bytes), maximum: None };
+        prlimit(Some(self.pid()), Resource::Fsize, limit).unwrap();
     }
 
     /// Waits for its end.
@@ -80,6 +89,14 @@ impl Process {
         self.signal(Signal::KILL);
         let status = timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap();
         assert_eq!(status.signal(), Some(9), "it had ended by itself:\n{}", self.stderr());
+    }
+
+    /// Ends it at once, unless it died of such a write already.
+    pub(crate) async fn is_dead(&mut self) {
+        self.signal(Signal::KILL);
+        let status = timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap();
+        let deaths = [Signal::KILL, Signal::XFSZ].map(|signal| Some(signal.as_raw()));
+        assert!(deaths.contains(&status.signal()), "{status:?}:\n{}", self.stderr());
     }
 
     pub(crate) fn stdout(&self) -> String {

@@ -1,13 +1,15 @@
 //! Lists, page by page.
 
-use crate::harness::{Rig, told};
+use crate::harness::{Rig, TOKEN, told};
+use crate::people::{call, hire, town};
 use crate::samples;
 use control_plane::AdminLimits;
+use prost::Message;
 use proto::admin::v1::{
-    CreatePlanRequest, CreatePriceBookRequest, ListOrgsRequest, ListPlansRequest,
+    self, CreatePlanRequest, CreatePriceBookRequest, ListOrgsRequest, ListPlansRequest,
     ListPriceBooksRequest, Plan, PriceBook,
 };
-use tonic::Code;
+use tonic::{Code, Status};
 
 #[tokio::test]
 async fn pages_give_every_object_once_in_order_of_name() {
@@ -79,4 +81,90 @@ async fn a_page_token_of_another_list_or_of_nobody_is_refused() {
     }
     let request = ListPlansRequest { page_size: -1, ..Default::default() };
     assert_eq!(told(rig.plans().list_plans(request).await).fields, ["page_size"]);
+}
+
+async fn operators(
+    rig: &Rig,
+    page_size: i32,
+    token: &str,
+) -> Result<v1::ListOperatorsResponse, Status> {
+    let request = v1::ListOperatorsRequest { page_size, page_token: token.to_owned() };
+    let bytes = call(rig, TOKEN, "OperatorService/ListOperators", &request.encode_to_vec()).await?;
+    Ok(v1::ListOperatorsResponse::decode(bytes.as_slice()).unwrap())
+}
+
+async fn records(
+    rig: &Rig,
+    operator: &str,
+    resource: &str,
+    token: &str,
+) -> Result<v1::ListAuditRecordsResponse, Status> {
+    let request = v1::ListAuditRecordsRequest {
+        page_size: 1,
+        page_token: token.to_owned(),
+        operator: operator.to_owned(),
+        resource: resource.to_owned(),
+    };
+    let bytes = call(rig, TOKEN, "AuditService/ListAuditRecords", &request.encode_to_vec()).await?;
+    Ok(v1::ListAuditRecordsResponse::decode(bytes.as_slice()).unwrap())
+}
+
+#[tokio::test]
+async fn operators_and_audit_records_come_in_pages_whose_tokens_know_their_list() {
+    let rig = town().await;
+    for name in ["alice", "bob", "carol"] {
+        hire(&rig, name, "viewer", ("", "")).await;
+    }
+    let (mut names, mut token) = (Vec::new(), String::new());
+    loop {
+        let page = operators(&rig, 1, &token).await.unwrap();
+        names.extend(page.operators.into_iter().map(|operator| operator.name));
+        token = page.next_page_token;
+        if token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(names, ["alice", "bob", "carol"]);
+    let (mut seen, mut token) = (Vec::new(), String::new());
+    loop {
+        let page = records(&rig, "root", "", &token).await.unwrap();
+        seen.extend(page.records.into_iter().map(|record| record.seq));
+        token = page.next_page_token;
+        if token.is_empty() {
+            break;
+        }
+    }
+    assert!(seen.len() > 10 && seen.is_sorted_by(|later, earlier| later > earlier), "{seen:?}");
+
+    let of_operators = operators(&rig, 1, "").await.unwrap().next_page_token;
+    let of_records = records(&rig, "root", "", "").await.unwrap().next_page_token;
+    for foreign in [
+        operators(&rig, 1, &of_records).await.map(drop),
+        records(&rig, "root", "", &of_operators).await.map(drop),
+        records(&rig, "", "", &of_records).await.map(drop),
+        records(&rig, "root", "Org acme", &of_records).await.map(drop),
+    ] {
+        let refused = told(foreign);
+        assert_eq!(
+            (refused.code, refused.reason.as_str()),
+            (Code::InvalidArgument, "PAGE_TOKEN_FOREIGN")
+        );
+        assert_eq!(refused.fields, ["page_token"]);
+    }
+    for made_up in ["alice", "5", &of_operators[1..]] {
+        assert_eq!(
+            told(operators(&rig, 1, made_up).await).reason,
+            "PAGE_TOKEN_GARBLED",
+            "{made_up}"
+        );
+        assert_eq!(
+            told(records(&rig, "", "", made_up).await).reason,
+            "PAGE_TOKEN_GARBLED",
+            "{made_up}"
+        );
+    }
+    rig.sql("UPDATE config_head SET generation = 2").await;
+    let rig = rig.restart().await;
+    assert_eq!(told(operators(&rig, 1, &of_operators).await).reason, "PAGE_TOKEN_STALE");
+    assert_eq!(told(records(&rig, "root", "", &of_records).await).reason, "PAGE_TOKEN_STALE");
 }

@@ -109,6 +109,43 @@ async fn endpoints_and_providers_name_vendors_and_places_and_nothing_inner() {
 }
 
 #[tokio::test]
+async fn what_operators_say_of_models_and_vendors_is_told_to_those_who_may_use_them() {
+    let gateway = Gateway::demo().start().await;
+    let (admin, key) = (gateway.admin(), gateway.api_key());
+    let documents = admin.json(&["get", "model", "demo/chat", "-o", "json"]).await;
+    let mut model =
+        serde_json::json!({"kind": "Model", "name": "demo/chat", "spec": documents["spec"]});
+    model["spec"]["description"] = "Answers questions.\nIn two lines.".into();
+    let documents = admin.json(&["get", "upstream", "demo-b", "-o", "json"]).await;
+    let mut upstream =
+        serde_json::json!({"kind": "Upstream", "name": "demo-b", "spec": documents["spec"]});
+    for (field, page) in [
+        ("privacy_policy_url", "https://vendor.example/privacy"),
+        ("status_page_url", "https://status.vendor.example"),
+    ] {
+        upstream["spec"][field] = page.into();
+    }
+    let unsaid = told(&gateway, key, "/v1/models/demo/chat").await;
+    assert_eq!(unsaid["description"], "");
+    admin.apply(&format!("{model}\n---\n{upstream}\n")).await;
+    for path in ["/v1/models/demo/chat", "/api/v1/models/demo/chat/endpoints"] {
+        let told = told(&gateway, key, path).await;
+        let told = told.get("data").unwrap_or(&told);
+        assert_eq!(told["description"], "Answers questions.\nIn two lines.", "{path}");
+    }
+    let providers = told(&gateway, key, "/v1/providers").await;
+    let vendor = &providers["data"][0];
+    assert_eq!(vendor["privacy_policy_url"], "https://vendor.example/privacy");
+    assert_eq!(vendor["status_page_url"], "https://status.vendor.example");
+    assert_eq!(vendor["terms_of_service_url"], Value::Null);
+    upstream["name"] = "demo-a".into();
+    upstream["spec"]["status_page_url"] = "ftp://vendor.example".into();
+    let refused = admin.run_with(&["apply", "-f", "-"], &upstream.to_string()).await;
+    assert_eq!(refused.status, 1);
+    assert!(refused.stderr.contains("status_page_url"), "{}", refused.stderr);
+}
+
+#[tokio::test]
 async fn credits_and_key_tell_what_was_put_in_and_what_is_gone_to_the_nano_unit() {
     let gateway = Gateway::demo().start().await;
     let budgeted =

@@ -3,12 +3,11 @@
 
 mod calls;
 mod client;
-mod gaps;
-mod samples;
+pub(crate) mod gaps;
 
+use crate::samples::{KINDS, Sample};
 use client::{Grpcurl, Refused};
 use integration_tests::{Gateway, workspace};
-use samples::{KINDS, Sample};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
@@ -69,6 +68,7 @@ async fn every_method_works_and_what_is_wrong_is_told_in_the_same_way() {
     }
     calls::objects_are_applied_and_deleted_together(&grpcurl).await;
     calls::keys_are_imported(&grpcurl).await;
+    calls::keys_are_rotated(&grpcurl).await;
     calls::money_is_posted_shown_and_checked(&gateway, &grpcurl).await;
     gaps::missing_usage_is_listed_and_written_off(&gateway, &grpcurl).await;
     calls::operators_come_and_go(&gateway, &grpcurl).await;

@@ -21,7 +21,7 @@ async fn rotate(gateway: &Gateway, name: &str, overlap: &str) -> Value {
 /// What the data plane says to a secret: a status, and the error's text.
 async fn asks(gateway: &Gateway, secret: &str) -> (u16, String) {
     let reply = gateway.send(&Request::get("/v1/key").bearer(secret)).await;
-    (reply.status, reply.text())
+    (reply.status, reply.text().to_owned())
 }
 
 async fn is_refused(gateway: &Gateway, secret: &str) -> String {
@@ -35,7 +35,8 @@ async fn is_refused(gateway: &Gateway, secret: &str) -> String {
 #[tokio::test]
 async fn a_rotated_key_serves_with_both_secrets_and_pays_from_one_budget_until_it_is_revoked() {
     let mut gateway = Gateway::demo().start().await;
-    let budgeted = NewOrg { credit: "5.00 USD", key_budget: "1.00 USD", ..NewOrg::named("turning") };
+    let budgeted =
+        NewOrg { credit: "5.00 USD", key_budget: "1.00 USD", ..NewOrg::named("turning") };
     let org = gateway.create_org(budgeted).await;
     let name = key_name(&gateway, "turning").await;
     assert_eq!(gateway.chat(&org.key, say(5)).await.status, 200);
@@ -55,7 +56,8 @@ async fn a_rotated_key_serves_with_both_secrets_and_pays_from_one_budget_until_i
         charged += integration_tests::nano(&bill["charge_nano"]);
     }
     assert!(charged > 0);
-    let told = |text: String| serde_json::from_str::<Value>(&text).unwrap()["data"]["usage"].clone();
+    let told =
+        |text: String| serde_json::from_str::<Value>(&text).unwrap()["data"]["usage"].clone();
     let (by_old, by_new) = (asks(&gateway, &org.key).await, asks(&gateway, &fresh).await);
     assert_eq!(told(by_old.1), told(by_new.1), "one account of what it spent");
     let again = gateway.admin().run(&["key", "rotate", &name, "--overlap", "1h"]).await;

@@ -1,5 +1,13 @@
 //! `kill -9` in the middle of commands that change something: each is wholly done or not at all, what it said is so, and
 //! it can be run again.
+//!
+//! Here many at once; in the files below each method of the admin API and each command by itself.
+
+mod api;
+mod rows;
+mod death;
+mod calls;
+mod commands;
 
 use integration_tests::{Chance, Cli, Gateway, Output, eventually};
 use std::time::Duration;

@@ -5,7 +5,9 @@ use crate::sample::{
     TEXT_RATES, book, entity, entry, fx, model, org, plan, rates, route, rule, upstream, with,
 };
 use domain::catalog::Object;
-use domain::config::{Entity, Kind, MarkupRule, Modality, Model, Org, Plan, Route, Upstream};
+use domain::config::{
+    Entity, Kind, MarkupRule, Modality, Model, Org, Plan, Route, Upstream, VendorPages,
+};
 use domain::id::OrgUid;
 use domain::jurisdiction::Allowed;
 use domain::limits::LIMIT_MAX;
@@ -129,6 +131,42 @@ fn upstreams_are_checked() {
 }
 
 #[test]
+fn pages_of_vendors_are_checked_and_upstreams_of_one_vendor_agree() {
+    let with_page = |name: &str, page: &str| {
+        let vendor_pages = VendorPages { status: page.to_owned(), ..VendorPages::default() };
+        Upstream { vendor_pages, ..upstream(name, "US") }
+    };
+    let long = format!("https://vendor.example/{}", "a".repeat(1_024));
+    for (page, reason) in [
+        ("vendor.example/status", "must begin with https://"),
+        ("https://", "must name a host"),
+        ("https://user@vendor.example/", "must not contain a user"),
+        ("https://vendor.example/a b", "visible ASCII"),
+        ("javascript:alert(1)", "must begin with https://"),
+        (long.as_str(), "at most 1024 bytes"),
+    ] {
+        let wrong = with([Object::Upstream(with_page("u", page))]);
+        assert_refused(&wrong, Kind::Upstream, "u", "status_page_url", reason);
+    }
+    let page = "https://status.vendor.example/?at=sg#now";
+    let agree = [with_page("u", page), with_page("v", ""), with_page("w", page)];
+    assert_eq!(with(agree.map(Object::Upstream)).validate(), []);
+    let differ =
+        with([with_page("u", page), with_page("v", "https://other.example")].map(Object::Upstream));
+    assert_refused(
+        &differ,
+        Kind::Upstream,
+        "v",
+        "status_page_url",
+        "upstream \"u\" of the same vendor",
+    );
+    let other_vendor =
+        Upstream { vendor: "other".to_owned(), ..with_page("v", "https://other.example") };
+    let apart = [with_page("u", page), other_vendor];
+    assert_eq!(with(apart.map(Object::Upstream)).validate(), []);
+}
+
+#[test]
 fn models_are_checked() {
     let good = model("a/m", &["openai"]);
     let named = |name: &str| Model { name: name.to_owned(), ..good.clone() };
@@ -167,6 +205,11 @@ fn models_are_checked() {
         (asked(&[Operation::Embeddings]), "operations", "output_modalities"),
         (asked(&[Operation::Chat, Operation::Chat]), "operations", "listed twice"),
         (honours("top p"), "supported_parameters", "names of request fields"),
+        (
+            Model { description: "a".repeat(4_097), ..good.clone() },
+            "description",
+            "at most 4096 bytes",
+        ),
     ];
     for (model, field, reason) in table {
         let name = model.name.clone();

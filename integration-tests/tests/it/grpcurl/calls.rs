@@ -1,6 +1,7 @@
 //! The methods that are not the five of a kind: bulk changes, money, operators, the audit chain, content.
 
-use super::client::{Grpcurl, method};
+use super::client::Grpcurl;
+use crate::samples::method;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use integration_tests::{Gateway, eventually, say};
@@ -56,6 +57,28 @@ pub(super) async fn keys_are_imported(grpcurl: &Grpcurl) {
     assert_eq!(actions(&imported["keys"]), ["created", "created"]);
     let has_secret = |index: usize| imported["keys"][index].get("secret").is_some();
     assert_eq!((has_secret(0), has_secret(1)), (false, true));
+}
+
+pub(super) async fn keys_are_rotated(grpcurl: &Grpcurl) {
+    let rotate = method("Key/RotateKey");
+    let mut request = json!({"name": "demo/made", "overlap": "3600s", "validateOnly": true});
+    let before = grpcurl.everything().await;
+    let tried = grpcurl.call(&rotate, &request).await.unwrap();
+    assert!(tried.get("secret").is_none(), "{tried}");
+    let mut stale = request.clone();
+    stale["etag"] = json!("1000000");
+    grpcurl.call(&rotate, &stale).await.unwrap_err().is("Aborted", "ETAG_MISMATCH");
+    assert_eq!(grpcurl.everything().await, before, "neither rotates anything");
+    request["validateOnly"] = json!(false);
+    let rotated = grpcurl.call(&rotate, &request).await.unwrap();
+    assert!(
+        rotated["secret"].is_string() && rotated["key"]["previousSecretExpireTime"].is_string()
+    );
+    let again = grpcurl.call(&rotate, &request).await.unwrap_err();
+    again.is("FailedPrecondition", "STILL_ROTATING");
+    request["overlap"] = json!("99999999s");
+    let long = grpcurl.call(&rotate, &request).await.unwrap_err();
+    assert_eq!(long.fields(), ["overlap"]);
 }
 
 pub(super) async fn money_is_posted_shown_and_checked(gateway: &Gateway, grpcurl: &Grpcurl) {

@@ -1,5 +1,6 @@
 //! grpcurl as a program: what it is given, what it prints, and what it says of errors.
 
+use crate::samples::{KINDS, method};
 use crate::sdk::installed;
 use integration_tests::{Gateway, PATIENCE};
 use serde_json::{Value, json};
@@ -38,12 +39,6 @@ pub(super) struct Grpcurl {
     token: Option<String>,
     /// Methods that did what they are for, as reflection writes them.
     answered: Mutex<BTreeSet<String>>,
-}
-
-/// The whole name of `Plan/GetPlan`.
-pub(super) fn method(short: &str) -> String {
-    let (service, method) = short.split_once('/').unwrap();
-    format!("turnpike.admin.v1.{service}Service/{method}")
 }
 
 /// An error as grpcurl tells it. Each has exactly one `ErrorInfo`, or there is none of this.
@@ -136,7 +131,7 @@ impl Grpcurl {
     /// Every object of every kind, and the revision of them all.
     pub(super) async fn everything(&self) -> Vec<Value> {
         let mut all = Vec::new();
-        for sample in &super::KINDS {
+        for sample in &KINDS {
             all.push(self.call(&sample.lists(), &json!({"pageSize": 1000})).await.unwrap());
         }
         all.push(

@@ -1,12 +1,13 @@
 //! Missing usage events: listed page by page, and given up once.
 
-use super::client::{Grpcurl, method};
+use super::client::Grpcurl;
+use crate::samples::method;
 use integration_tests::Gateway;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 
 /// As if events of a data plane had overtaken others, an hour after the epoch.
-async fn overtaken(gateway: &Gateway) {
+pub(crate) async fn overtaken(gateway: &Gateway) {
     let url = format!("sqlite://{}", gateway.data_dir().join("turnpike.db").display());
     let mut connection = SqliteConnection::connect(&url).await.unwrap();
     for statement in [

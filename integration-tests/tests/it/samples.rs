@@ -1,35 +1,34 @@
 //! One object of each kind, in protobuf's JSON, in an order in which each refers only to earlier ones.
 
-use super::client::method;
 use serde_json::{Value, json};
 
 /// An object, and a change of it.
-pub(super) struct Sample {
-    pub(super) kind: &'static str,
+pub(crate) struct Sample {
+    pub(crate) kind: &'static str,
     /// The field of a request that has one.
-    pub(super) one: &'static str,
+    pub(crate) one: &'static str,
     /// The field of an answer that has several.
-    pub(super) many: &'static str,
-    pub(super) name: &'static str,
+    pub(crate) many: &'static str,
+    pub(crate) name: &'static str,
     spec: &'static str,
     /// A field and another value of it.
     change: (&'static str, &'static str),
 }
 
 impl Sample {
-    pub(super) fn object(&self) -> Value {
+    pub(crate) fn object(&self) -> Value {
         json!({"name": self.name, "spec": serde_json::from_str::<Value>(self.spec).unwrap()})
     }
 
-    pub(super) fn change(&self) -> (&'static str, Value) {
+    pub(crate) fn change(&self) -> (&'static str, Value) {
         (self.change.0, serde_json::from_str(self.change.1).unwrap())
     }
 
-    pub(super) fn method(&self, verb: &str) -> String {
+    pub(crate) fn method(&self, verb: &str) -> String {
         method(&format!("{0}/{verb}{0}", self.kind))
     }
 
-    pub(super) fn lists(&self) -> String {
+    pub(crate) fn lists(&self) -> String {
         let plural = match self.kind {
             "Entity" => "Entities".to_owned(),
             kind => format!("{kind}s"),
@@ -38,7 +37,13 @@ impl Sample {
     }
 }
 
-pub(super) const KINDS: [Sample; 9] = [
+/// The whole name of `Plan/GetPlan`.
+pub(crate) fn method(short: &str) -> String {
+    let (service, method) = short.split_once('/').unwrap();
+    format!("turnpike.admin.v1.{service}Service/{method}")
+}
+
+pub(crate) const KINDS: [Sample; 9] = [
     Sample {
         kind: "Entity",
         one: "entity",
