@@ -123,13 +123,24 @@ async fn every_call_whose_server_is_killed_is_done_or_not_and_once_when_it_is_re
     let mut chance = Chance::new("killed calls");
     let mut gateway = steady().start().await;
     let content_of = kept(&gateway).await;
+    let mut done = Vec::new();
     for (number, call) in all(&content_of).into_iter().enumerate() {
         let moment = Moment::any(&mut chance);
-        dies_in_the_middle(&mut gateway, number, call, moment).await;
+        done.push(dies_in_the_middle(&mut gateway, number, call, moment).await);
     }
+    assert!(
+        done.contains(&true) && done.contains(&false),
+        "all died too late, or too early: {done:?}"
+    );
 }
 
-async fn dies_in_the_middle(gateway: &mut Gateway, number: usize, call: Call, moment: Moment) {
+/// Whether it was done when its server died.
+async fn dies_in_the_middle(
+    gateway: &mut Gateway,
+    number: usize,
+    call: Call,
+    moment: Moment,
+) -> bool {
     let Call { method, mut request, writes, is_once } = call;
     let what = format!("{method}, {moment:?}");
     if is_once {
@@ -162,4 +173,5 @@ async fn dies_in_the_middle(gateway: &mut Gateway, number: usize, call: Call, mo
         assert_eq!(settled.changed(&Rows::of(gateway).await), [], "{what}: once is enough");
     }
     agrees(&api, &what).await;
+    is_done
 }

@@ -133,13 +133,19 @@ async fn every_command_whose_server_is_killed_is_done_or_not_and_can_be_given_ag
     let mut chance = Chance::new("killed commands");
     let mut gateway = steady().start().await;
     let content_of = kept(&gateway).await;
+    let mut done = Vec::new();
     for change in changes(&content_of) {
         let moment = Moment::any(&mut chance);
-        dies_in_the_middle(&mut gateway, &change, moment).await;
+        done.push(dies_in_the_middle(&mut gateway, &change, moment).await);
     }
+    assert!(
+        done.contains(&true) && done.contains(&false),
+        "all died too late, or too early: {done:?}"
+    );
 }
 
-async fn dies_in_the_middle(gateway: &mut Gateway, change: &Change, moment: Moment) {
+/// Whether it was done when its server died.
+async fn dies_in_the_middle(gateway: &mut Gateway, change: &Change, moment: Moment) -> bool {
     let &Change { name, ref arguments, stdin, writes, again } = change;
     let what = format!("{name} {arguments}, {moment:?}");
     let keeps_answer = arguments.contains("--request-id");
@@ -161,6 +167,7 @@ async fn dies_in_the_middle(gateway: &mut Gateway, change: &Change, moment: Mome
         assert_eq!(after.changed(&settled), [], "{what}: it was done already");
     }
     agrees(&Api::of(gateway), &what).await;
+    is_done
 }
 
 /// How many connections to a port wait with something that nobody has read.
