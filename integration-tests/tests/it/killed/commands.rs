@@ -172,11 +172,14 @@ async fn dies_in_the_middle(gateway: &mut Gateway, change: &Change, moment: Mome
 
 /// How many connections to a port wait with something that nobody has read.
 fn unread(port: u16) -> usize {
+    const ESTABLISHED: &str = "01";
     let table = fs::read_to_string("/proc/net/tcp").unwrap();
     let waits = |line: &&str| {
         let fields: Vec<&str> = line.split_whitespace().collect();
         let is_here = fields[1].ends_with(&format!(":{port:04X}"));
-        is_here && fields[4].split_once(':').is_some_and(|(_, unread)| unread != "00000000")
+        is_here
+            && fields[3] == ESTABLISHED
+            && fields[4].split_once(':').is_some_and(|(_, unread)| unread != "00000000")
     };
     table.lines().skip(1).filter(waits).count()
 }
