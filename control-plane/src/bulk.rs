@@ -79,42 +79,39 @@ fn steps(keys: Vec<v1::KeyImport>) -> Result<Vec<Step>, Refusal> {
             Refusal::Argument { field: "keys", reason }
         })?;
         let refused = |field, reason: String| Refusal::field(Kind::Key, &parts.name, field, reason);
-        let foreign = foreign(secret, &sha256).map_err(|(field, reason)| refused(field, reason))?;
-        if let Some((foreign, hash)) = &foreign
-            && let Some(other) = seen.insert(*hash, parts.name.clone())
+        let foreign = foreign(secret, &sha256).map_err(|bad| refused(bad.field, bad.reason))?;
+        if let Some(foreign) = &foreign
+            && let Some(other) = seen.insert(foreign.sha256(), parts.name.clone())
         {
             let field = if matches!(foreign, Foreign::Secret(_)) { "secret" } else { "sha256" };
             return Err(refused(field, format!("is that of {other:?} in the same request, too")));
         }
-        steps.push(Step::Import(parts, foreign.map(|(foreign, _)| foreign)));
+        steps.push(Step::Import(parts, foreign));
     }
     Ok(steps)
 }
 
-/// What is known of a secret of another system, with its SHA-256, or the field that is wrong.
-fn foreign(
-    secret: String,
-    sha256: &str,
-) -> Result<Option<(Foreign, [u8; 32])>, (&'static str, String)> {
+struct BadSecret {
+    field: &'static str,
+    reason: String,
+}
+
+/// What is known of a secret of another system; nothing: there is none.
+fn foreign(secret: String, sha256: &str) -> Result<Option<Foreign>, BadSecret> {
+    let bad = |field, reason: &str| BadSecret { field, reason: reason.to_owned() };
     match (secret.is_empty(), sha256.is_empty()) {
         (true, true) => Ok(None),
-        (false, false) => Err(("sha256", "must be left out where the secret is given".to_owned())),
-        (false, true) if is_importable(&secret) => {
-            let hash = domain::key::sha256(&secret);
-            Ok(Some((Foreign::Secret(Secret::new(secret)), hash)))
+        (false, false) => Err(bad("sha256", "must be left out where the secret is given")),
+        (false, true) if is_importable(&secret) => Ok(Some(Foreign::Secret(Secret::new(secret)))),
+        (false, true) => {
+            let lengths = format!("{FOREIGN_LENGTH_MIN} to {FOREIGN_LENGTH_MAX}");
+            Err(bad("secret", &format!("must have {lengths} visible ASCII characters")))
         }
-        (false, true) => Err((
-            "secret",
-            format!(
-                "must have {FOREIGN_LENGTH_MIN} to {FOREIGN_LENGTH_MAX} visible ASCII characters"
-            ),
-        )),
         (true, false) => {
             let mut hash = [0; 32];
-            hex::decode_to_slice(sha256, &mut hash).map_err(|_| {
-                ("sha256", "must be 64 hexadecimal digits: the SHA-256 of the secret".to_owned())
-            })?;
-            Ok(Some((Foreign::Sha256(hash), hash)))
+            let reason = "must be 64 hexadecimal digits: the SHA-256 of the secret";
+            hex::decode_to_slice(sha256, &mut hash).map_err(|_| bad("sha256", reason))?;
+            Ok(Some(Foreign::Sha256(hash)))
         }
     }
 }

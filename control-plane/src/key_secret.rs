@@ -28,14 +28,20 @@ pub(crate) enum Foreign {
 }
 
 impl Foreign {
+    /// By which it is told from others, in whatever form they come.
+    pub(crate) fn sha256(&self) -> [u8; 32] {
+        match self {
+            Self::Secret(secret) => sha256(secret.expose()),
+            Self::Sha256(hash) => *hash,
+        }
+    }
+
     /// What is stored of it, first; then what would be stored if it had come in the other form, as far as that is known.
     pub(crate) fn digests(&self, pepper: &Pepper) -> Vec<KeyDigest> {
+        let by_hash = digest_of_sha256(pepper, &self.sha256());
         match self {
-            Self::Secret(secret) => {
-                let hash = sha256(secret.expose());
-                vec![digest(pepper, secret.expose()), digest_of_sha256(pepper, &hash)]
-            }
-            Self::Sha256(hash) => vec![digest_of_sha256(pepper, hash)],
+            Self::Secret(secret) => vec![digest(pepper, secret.expose()), by_hash],
+            Self::Sha256(_) => vec![by_hash],
         }
     }
 }
