@@ -4,18 +4,20 @@
 use super::api::{Api, methods, path};
 use super::death::{Moment, Whole, agrees, dying, kept, steady};
 use super::rows::Rows;
+use crate::grpcurl::gaps::overtaken;
 use crate::samples::{KINDS, method};
 use integration_tests::{Chance, Gateway};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// Methods that change nothing, besides Get and List of each kind.
-const READS: [&str; 9] = [
+const READS: [&str; 10] = [
     "Apply/ListDataPlanes",
     "Money/GetBalance",
     "Money/Explain",
     "Money/ListUsage",
     "Money/Reconcile",
+    "Money/ListUsageGaps",
     "Operator/GetOperator",
     "Operator/ListOperators",
     "Audit/ListAuditRecords",
@@ -83,12 +85,14 @@ fn others(content_of: &str) -> Vec<Call> {
     let plan = |name: &str| json!({"plan": {"name": name, "spec": {"concurrency": "1"}}});
     let plans = json!({"objects": [plan("bronze"), plan("iron")]});
     let gone = ["bronze", "iron"].map(|name| json!({"kind": "Plan", "name": name}));
+    let gap = json!({"dataPlane": "gone", "incarnation": "7", "partition": 3, "fromSeq": "1", "toSeq": "2", "reason": "its disk"});
     let operator = |role: &str| json!({"name": "alice", "spec": {"role": role}});
     let (two, who) = (Whole::CONFIGURATION.with(2), Whole::OPERATORS);
     vec![
         call(method("Apply/Apply"), plans, two),
         call(method("Apply/DeleteObjects"), json!({"objects": gone}), two),
         call(method("Money/CreditOrg"), json!({"org": "demo", "amount": "1.00 USD"}), Whole::MONEY),
+        call(method("Money/WriteOffUsage"), gap, Whole::GAPS),
         call(method("Operator/CreateOperator"), json!({"operator": operator("admin")}), who),
         call(method("Operator/UpdateOperator"), json!({"operator": operator("viewer")}), who),
         call(method("Operator/DeleteOperator"), json!({"name": "alice"}), who),
@@ -123,6 +127,7 @@ async fn every_call_whose_server_is_killed_is_done_or_not_and_once_when_it_is_re
     let mut chance = Chance::new("killed calls");
     let mut gateway = steady().start().await;
     let content_of = kept(&gateway).await;
+    overtaken(&gateway).await;
     let mut done = Vec::new();
     for (number, call) in all(&content_of).into_iter().enumerate() {
         let moment = Moment::any(&mut chance);

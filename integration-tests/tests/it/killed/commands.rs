@@ -4,6 +4,7 @@
 use super::api::Api;
 use super::death::{Moment, Whole, agrees, dying, kept, steady};
 use super::rows::Rows;
+use crate::grpcurl::gaps::overtaken;
 use integration_tests::{Chance, Cli, Gateway, Output, eventually};
 use rustix::process::Signal;
 use std::collections::BTreeSet;
@@ -68,12 +69,13 @@ fn changes(content_of: &str) -> Vec<Change> {
             Whole::MONEY,
             Again::Same,
         ),
+        change("usage write-off", "gone:7:3:1-2 --reason its_disk", Whole::GAPS, Again::Refused),
         change("content", content_of, Whole::READING, Again::Done),
     ]
 }
 
 /// Commands that only read: with what they are given.
-const READS: [(&str, &str, &str); 14] = [
+const READS: [(&str, &str, &str); 15] = [
     ("get", "plans", ""),
     ("describe", "plan demo", ""),
     ("diff", "-f -", PLANS),
@@ -85,6 +87,7 @@ const READS: [(&str, &str, &str); 14] = [
     ("audit list", "", ""),
     ("audit verify", "", ""),
     ("usage", "", ""),
+    ("usage gaps", "", ""),
     ("balance", "demo", ""),
     ("explain", "req-unknown", ""),
     ("reconcile", "", ""),
@@ -109,7 +112,8 @@ async fn listed(admin: &Cli, above: &str) -> Vec<String> {
     let help = run(admin, above, "--help", "").await.stdout;
     let Some((_, list)) = help.split_once("\nCommands:\n") else { return vec![above.to_owned()] };
     let list = list.split_once("\n\n").map_or(list, |(list, _)| list);
-    let mut leaves = Vec::new();
+    let is_one_itself = help.contains(&format!("Usage: turnpike {above} [OPTIONS] [COMMAND]"));
+    let mut leaves: Vec<String> = is_one_itself.then(|| above.to_owned()).into_iter().collect();
     for line in list.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   ")) {
         let name = line.split_whitespace().next().unwrap();
         leaves.extend(Box::pin(listed(admin, format!("{above} {name}").trim())).await);
@@ -133,6 +137,7 @@ async fn every_command_whose_server_is_killed_is_done_or_not_and_can_be_given_ag
     let mut chance = Chance::new("killed commands");
     let mut gateway = steady().start().await;
     let content_of = kept(&gateway).await;
+    overtaken(&gateway).await;
     let mut done = Vec::new();
     for change in changes(&content_of) {
         let moment = Moment::any(&mut chance);

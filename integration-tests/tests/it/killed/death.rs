@@ -90,6 +90,7 @@ impl Whole {
         Self { parts: &[Part::Objects, Part::Revision, Part::Audit], records: 1 };
     pub(crate) const OPERATORS: Self = Self { parts: &[Part::Operators, Part::Audit], records: 1 };
     pub(crate) const MONEY: Self = Self { parts: &[Part::Money, Part::Audit], records: 1 };
+    pub(crate) const GAPS: Self = Self { parts: &[Part::Gaps, Part::Audit], records: 1 };
     pub(crate) const READING: Self = Self { parts: &[Part::Audit], records: 1 };
 
     pub(crate) const fn with(self, records: usize) -> Self {

@@ -14,11 +14,13 @@ pub(crate) enum Part {
     Operators,
     /// Ledger, lots and accounts, but for what data planes hold of these.
     Money,
+    /// Usage that is missing.
+    Gaps,
     Audit,
     Answers,
 }
 
-const PARTS: [(Part, &str); 7] = [
+const PARTS: [(Part, &str); 8] = [
     (
         Part::Objects,
         "SELECT kind || ' ' || name || ' ' || rev || ' ' || spec || ' ' || secret || ' ' || previous_secret
@@ -34,6 +36,11 @@ const PARTS: [(Part, &str); 7] = [
          UNION ALL SELECT 'lot ' || id || ' ' || remaining FROM lot
          UNION ALL SELECT 'account ' || org_uid || ' ' || key_uid || ' ' || posted || ' ' || credit_limit
          FROM account ORDER BY 1",
+    ),
+    (
+        Part::Gaps,
+        "SELECT data_plane || ' ' || partition_no || ' ' || from_seq || ' ' || to_seq || ' ' || written_off_us || reason
+         FROM usage_gap ORDER BY 1",
     ),
     (
         Part::Audit,
