@@ -2,8 +2,8 @@
 
 use crate::admin::Admin;
 use crate::authority::usage_gap;
-use crate::errors::AdminError;
-use crate::listing::{Cursor, TokenFault, Tokens, page_size_within};
+use crate::errors::{AdminError, TokenFault};
+use crate::listing::{Cursor, Tokens, page_size_within};
 use billing::{GapName, GapQuery};
 use domain::id::Partition;
 use proto::admin::v1;
