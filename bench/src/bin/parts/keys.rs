@@ -138,6 +138,7 @@ fn key(number: u32) -> Change {
     Change::Key(Key {
         uid: KeyUid(i64::from(number) + 1),
         digest: digest(number),
+        previous: None,
         org: OrgUid(i64::from(org) + 1),
         name: format!("org-{org:04}/key-{number:08}"),
         models: Vec::new(),

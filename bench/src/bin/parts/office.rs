@@ -163,6 +163,7 @@ impl Office {
             KeyImport {
                 key: Some(Key { name, spec: Some(spec), ..Key::default() }),
                 secret: secret(number),
+                ..KeyImport::default()
             }
         };
         let keys: Vec<KeyImport> = (0..count).map(key).collect();
