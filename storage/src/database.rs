@@ -4,6 +4,10 @@ use crate::{Read, StorageError, Write};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions, Row as _, SqlSafeStr};
+use std::fs::{OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -89,6 +93,9 @@ const SQLITE_MIGRATIONS: &[(i64, &str, &str)] = &[
 const SQLITE_CONTENT_MIGRATIONS: &[(i64, &str, &str)] =
     &[(1, "content", include_str!("../migrations/sqlite_content/0001_content.sql"))];
 
+/// Read and written by its owner.
+const OWNER_ALONE: u32 = 0o600;
+
 const BEGIN_WRITE: &str = "BEGIN IMMEDIATE";
 const BEGIN_READ: &str = "BEGIN";
 
@@ -107,6 +114,9 @@ impl Database {
     /// As [`Database::open`].
     pub async fn open_with(url: &str, settings: DatabaseSettings) -> Result<Self, StorageError> {
         sqlx::any::install_default_drivers();
+        if let Some(path) = url.strip_prefix("sqlite://") {
+            keep_private(Path::new(path)).map_err(sqlx::Error::Io)?;
+        }
         let writer = pool(1, settings.writer_cache_kib, settings);
         let readers = pool(settings.readers.max(1), settings.reader_cache_kib, settings);
         let writer = writer.connect_with(options(url, "rwc")?).await?;
@@ -183,6 +193,12 @@ impl Database {
         self.readers.close().await;
         self.writer.close().await;
     }
+}
+
+/// What is in there is its owner's alone, wherever its directory is. SQLite gives its log the same mode.
+fn keep_private(path: &Path) -> io::Result<()> {
+    let file = OpenOptions::new().append(true).create(true).mode(OWNER_ALONE).open(path)?;
+    file.set_permissions(Permissions::from_mode(OWNER_ALONE))
 }
 
 fn options(url: &str, mode: &'static str) -> Result<AnyConnectOptions, StorageError> {

@@ -2,21 +2,29 @@
 
 use super::support::{directory, drain, open, request, request_ids, small, wait};
 use domain::id::Partition;
+use links::spool::Spool;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
+use tempfile::TempDir;
 
 fn poll_once<T>(future: std::pin::Pin<&mut impl Future<Output = T>>) -> Poll<T> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
-#[test]
-fn no_event_is_delivered_before_it_is_synced() {
+/// A spool with one event that is not synced.
+fn unsynced() -> (TempDir, Spool) {
     let directory = directory();
     let (spool, _) = open(&small(directory.path()));
     request(&spool, "a", 1, 1);
+    (directory, spool)
+}
+
+#[test]
+fn no_event_is_delivered_before_it_is_synced() {
+    let (_directory, spool) = unsynced();
     wait(async {
         let mut reader = spool.reader();
         {
@@ -41,9 +49,7 @@ impl Wake for Wakes {
 
 #[test]
 fn a_reader_with_nothing_to_read_does_nothing_until_a_sync_wakes_it() {
-    let directory = directory();
-    let (spool, _) = open(&small(directory.path()));
-    request(&spool, "a", 1, 1);
+    let (_directory, spool) = unsynced();
     wait(async {
         let mut reader = spool.reader();
         let mut next = pin!(reader.next_batch(10));
