@@ -109,3 +109,36 @@ impl Options {
         if is_due { vec![Scenario::Keys] } else { Vec::new() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn asked(arguments: &[&str]) -> Options {
+        Options::try_parse_from([&["bench"], arguments].concat()).unwrap().completed()
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Options::command().debug_assert();
+    }
+
+    #[test]
+    fn what_was_named_is_measured_and_nothing_else() {
+        let options = asked(&["--target", "nginx", "--scenario", "sse-1000", "--rounds", "3"]);
+        assert_eq!(options.targets(), [Target::Nginx]);
+        assert_eq!(options.scenarios_of(Target::Nginx, 3), [Scenario::Sse1000]);
+        assert_eq!(options.scenarios_without_target(1), []);
+    }
+
+    #[test]
+    fn everything_but_other_projects_is_measured_when_nothing_is_named() {
+        let options = asked(&[]);
+        assert_eq!(options.rounds, 2);
+        assert!(!options.targets().contains(&Target::Litellm));
+        assert!(options.scenarios_of(Target::Turnpike, 1).contains(&Scenario::Steps));
+        assert!(!options.scenarios_of(Target::Turnpike, 2).contains(&Scenario::Steps));
+        assert_eq!(options.scenarios_without_target(1), [Scenario::Keys]);
+    }
+}

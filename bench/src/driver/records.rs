@@ -82,13 +82,9 @@ impl Records {
 
     /// Every round's load.
     pub(super) fn loads(&self, target: Target, scenario: Scenario) -> Vec<&LoadResult> {
-        let target = target.to_string();
-        let records: Vec<&Record> = self
-            .records
-            .iter()
-            .filter(|record| record.target == target && record.scenario == scenario.to_string())
-            .collect();
-        records.into_iter().filter_map(|record| record.load.as_ref()).collect()
+        let (target, scenario) = (target.to_string(), scenario.to_string());
+        let is_it = |record: &&Record| record.target == target && record.scenario == scenario;
+        self.records.iter().filter(is_it).filter_map(|record| record.load.as_ref()).collect()
     }
 
     /// The least of all rounds.
@@ -104,8 +100,21 @@ impl Records {
 
     /// A figure, the least of all rounds.
     pub(super) fn figure(&self, target: &str, scenario: Scenario, name: &str) -> Option<f64> {
-        let values = self.of(target, scenario).filter_map(|record| record.figures.get(name));
-        values.copied().min_by(f64::total_cmp)
+        self.figures(target, scenario, name).min_by(f64::total_cmp)
+    }
+
+    /// A figure, the highest of all rounds.
+    pub(super) fn highest(&self, target: &str, scenario: Scenario, name: &str) -> Option<f64> {
+        self.figures(target, scenario, name).max_by(f64::total_cmp)
+    }
+
+    fn figures<'a>(
+        &'a self,
+        target: &'a str,
+        scenario: Scenario,
+        name: &'a str,
+    ) -> impl Iterator<Item = f64> + 'a {
+        self.of(target, scenario).filter_map(move |record| record.figures.get(name).copied())
     }
 
     /// Requests that failed, and all.

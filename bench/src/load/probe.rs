@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until};
 
 const LOOK: Duration = Duration::from_millis(200);
 /// Shared pages are counted at every so many looks: that takes a while.
-const PSS_EVERY: u32 = 10;
+const PSS_EVERY: u32 = 3;
 
 /// What a gateway used.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -56,7 +56,7 @@ impl Probe {
             if Instant::now() >= memory_from {
                 let rss = procfs::rss_kib(self.pid);
                 (lowest, highest) = (lowest.min(rss), highest.max(rss));
-                if looks % PSS_EVERY == PSS_EVERY / 2 {
+                if looks % PSS_EVERY == 1 {
                     pss = pss.max(procfs::memory(self.pid).pss_kib);
                 }
                 looks += 1;

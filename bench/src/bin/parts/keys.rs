@@ -3,6 +3,7 @@
 //! Two processes, so that what is read is not mixed with what it took to write it.
 
 use crate::Figures;
+use anyhow::ensure;
 use bench::procfs;
 use data_plane::configuration::{Configuration, ConfigurationSettings, DiskSettings};
 use domain::config::{Entity, Plan};
@@ -29,6 +30,7 @@ const LOOKUPS: u32 = 1_000_000;
 /// How long the allocator gets to give back what starting took.
 const CALM: Duration = Duration::from_secs(3);
 const LOOK: Duration = Duration::from_millis(20);
+const PATIENCE: Duration = Duration::from_secs(900);
 
 fn settings(directory: PathBuf) -> ConfigurationSettings {
     let disk = DiskSettings { directory, journal_bytes: 4 << 20 };
@@ -46,11 +48,12 @@ pub(crate) async fn write(directory: PathBuf, keys: u32) -> anyhow::Result<Figur
     let began = Instant::now();
     let stop = CancellationToken::new();
     let following = tokio::spawn(keeper.follow(subscriber, stop.clone()));
-    configuration.loaded().await;
     // What is acknowledged is on the disk.
     while publisher.data_planes().iter().all(|plane| plane.applied != REVISION) {
+        ensure!(began.elapsed() < PATIENCE, "the keys are not applied after {PATIENCE:?}");
         sleep(LOOK).await;
     }
+    ensure!(configuration.key_count() == usize::try_from(keys)?, "some keys are not applied");
     stop.cancel();
     following.await?;
     Ok(Figures::from([("applied_s", began.elapsed().as_secs_f64())]))
@@ -65,7 +68,7 @@ pub(crate) async fn read(directory: PathBuf) -> anyhow::Result<Figures> {
     sleep(CALM).await;
     let after = procfs::memory(me);
     let count = configuration.key_count();
-    anyhow::ensure!(count > 0, "there are no keys on the disk");
+    ensure!(count > 0, "there are no keys on the disk");
     let grown = after.rss_kib.saturating_sub(before.rss_kib) as f64 * 1024.0;
     let keys = u32::try_from(count)?;
     let times = look_up(&configuration, keys)?;
@@ -89,7 +92,7 @@ fn look_up(configuration: &Configuration, keys: u32) -> anyhow::Result<Histogram
         let began = Instant::now();
         let found = black_box(configuration.key(&digest));
         let took = began.elapsed();
-        anyhow::ensure!(found.is_some(), "key {number} is not there");
+        ensure!(found.is_some(), "key {number} is not there");
         times.saturating_record(u64::try_from(took.as_nanos())?.max(1));
     }
     Ok(times)
