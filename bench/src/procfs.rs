@@ -196,6 +196,7 @@ fn field(text: &str, name: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::{Duration, Instant};
 
     #[test]
     fn threads_that_differ_by_their_number_are_one_group() {
@@ -208,11 +209,15 @@ mod tests {
     fn what_this_process_burns_is_seen_in_its_threads_and_as_a_whole() {
         let me = std::process::id();
         let before = CpuSample::of(me);
-        let began = std::time::Instant::now();
-        while began.elapsed().as_millis() < 200 {
+        let began = Instant::now();
+        // However busy the machine is, it gets its share sooner or later.
+        let used = loop {
             std::hint::black_box(tree(me));
-        }
-        let used = CpuSample::of(me).since(&before);
+            let used = CpuSample::of(me).since(&before);
+            if used[WHOLE].total_s > 0.05 || began.elapsed() > Duration::from_secs(60) {
+                break used;
+            }
+        };
         let whole = used[WHOLE];
         assert!(whole.total_s > 0.05, "{used:?}");
         assert!((whole.user_s + whole.kernel_s - whole.total_s).abs() < 1e-6, "{used:?}");
