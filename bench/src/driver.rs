@@ -7,7 +7,7 @@ mod options;
 mod machine;
 mod rig;
 mod process;
-mod target;
+mod gateway;
 mod scenario;
 mod records;
 mod report;
@@ -16,12 +16,12 @@ pub use options::Options;
 
 use crate::say;
 use anyhow::Context;
+use gateway::Target;
 use records::{Record, Records};
 use rig::Rig;
 use scenario::Scenario;
 use std::fs;
 use std::time::Instant;
-use target::Target;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Does what was asked. Whatever ends it takes the processes that it started along.
@@ -85,7 +85,7 @@ async fn on_target(
     round: u32,
 ) -> anyhow::Result<Vec<Record>> {
     let mock = rig.mock().await?;
-    let running = target::start(rig, target, &mock).await?;
+    let running = gateway::start(rig, target, &mock).await?;
     if target.is_loaded_first() {
         scenario::warm_up(rig, &running).await?;
     }

@@ -1,7 +1,7 @@
 //! What may be asked on the command line.
 
+use super::gateway::Target;
 use super::scenario::Scenario;
-use super::target::Target;
 use clap::Parser;
 use std::path::PathBuf;
 

@@ -1,8 +1,8 @@
 //! What was found, and the best of it: of several rounds the one counts that was disturbed least.
 
+use super::gateway::Target;
 use super::machine::Machine;
 use super::scenario::Scenario;
-use super::target::Target;
 use crate::load::LoadResult;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};

@@ -4,9 +4,9 @@ mod ours;
 
 pub(super) use ours::alone;
 
+use super::gateway::{Running, named};
 use super::records::Figures;
 use super::rig::Rig;
-use super::target::{Running, named};
 use crate::load::LoadResult;
 use anyhow::{Context, bail};
 use clap::ValueEnum;

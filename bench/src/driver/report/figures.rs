@@ -1,8 +1,8 @@
 //! Figures that several tables need, each defined once.
 
+use crate::driver::gateway::Target;
 use crate::driver::records::Records;
 use crate::driver::scenario::Scenario;
-use crate::driver::target::Target;
 use crate::load::{LoadResult, Quantiles};
 
 /// Reads figures off a run.

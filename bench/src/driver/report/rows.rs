@@ -1,8 +1,8 @@
 //! The rows of DESIGN part 8: what must be, what is aimed at, what was measured.
 
 use super::figures::{Measured, Per, Point};
+use crate::driver::gateway::Target;
 use crate::driver::scenario::Scenario;
-use crate::driver::target::Target;
 
 /// One promise about speed.
 struct Row {

@@ -1,9 +1,9 @@
 //! The other tables: every gateway's figures, threads, late events, the machine.
 
 use super::figures::{Measured, Per, Point};
+use crate::driver::gateway::Target;
 use crate::driver::machine::Machine;
 use crate::driver::scenario::Scenario;
-use crate::driver::target::Target;
 use clap::ValueEnum;
 
 fn number(value: Option<f64>, decimals: usize) -> String {

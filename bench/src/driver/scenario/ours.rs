@@ -1,9 +1,9 @@
 //! What is looked at on ours alone: billing, the office, memory, the key table.
 
 use super::{Running, Scenario};
+use crate::driver::gateway::Face;
 use crate::driver::records::{Figures, Record};
 use crate::driver::rig::Rig;
-use crate::driver::target::Face;
 use crate::http;
 use crate::procfs::{self, CpuSample, WHOLE};
 use anyhow::{Context, bail};
