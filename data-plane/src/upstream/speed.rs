@@ -140,7 +140,7 @@ mod tests {
         assert_eq!(speeds.known("b", "m", Timestamp(0), AGE), Known::default());
         speeds.note("a", "m", sample(500, 1_000, 11, 11));
         assert_eq!(known(&speeds, 11), (Some(200_000), Some(40_000)), "a part of the way");
-        (0..40).for_each(|_| speeds.note("a", "m", sample(500, 1_000, 11, 12)));
+        (0..60).for_each(|_| speeds.note("a", "m", sample(500, 1_000, 11, 12)));
         assert_eq!(known(&speeds, 12), (Some(500_000), Some(10_000)), "and in the end all of it");
         assert_eq!(known(&speeds, 72), (Some(500_000), Some(10_000)));
         assert_eq!(known(&speeds, 73), (None, None), "older than a minute");
