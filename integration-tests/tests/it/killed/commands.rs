@@ -112,7 +112,8 @@ async fn listed(admin: &Cli, above: &str) -> Vec<String> {
     let help = run(admin, above, "--help", "").await.stdout;
     let Some((_, list)) = help.split_once("\nCommands:\n") else { return vec![above.to_owned()] };
     let list = list.split_once("\n\n").map_or(list, |(list, _)| list);
-    let is_one_itself = help.contains(&format!("Usage: turnpike {above} [OPTIONS] [COMMAND]"));
+    let usage = help.lines().find(|line| line.starts_with("Usage: ")).unwrap_or_default();
+    let is_one_itself = !usage.ends_with("<COMMAND>");
     let mut leaves: Vec<String> = is_one_itself.then(|| above.to_owned()).into_iter().collect();
     for line in list.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   ")) {
         let name = line.split_whitespace().next().unwrap();
