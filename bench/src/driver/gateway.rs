@@ -83,7 +83,8 @@ impl Target {
             Self::TurnpikeDisk => {
                 vec![S::Closed64, S::Billing, S::Open, S::SseTtfb, S::Steps, S::Office]
             }
-            Self::TurnpikeAlone => vec![S::Rest, S::Sse1000, S::Crowd, S::LongStream],
+            // What one takes and gives back later would be seen in the next: the crowd is last.
+            Self::TurnpikeAlone => vec![S::Rest, S::LongStream, S::Sse1000, S::Crowd],
             Self::Direct | Self::Nginx | Self::Turnpike => [load.as_slice(), &[S::Steps]].concat(),
             _ => load.to_vec(),
         }
