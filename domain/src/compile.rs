@@ -9,6 +9,7 @@ use crate::snapshot::{Model, Org, Route, SellPrice};
 use crate::time::Timestamp;
 use prices::Pricing;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// What data planes get of a catalog, by name. Keys are not in here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -96,7 +97,7 @@ fn compile_route(route: &config::Route, prices: Vec<SellPrice>) -> Route {
         priority: route.priority,
         weight: route.weight,
         supported_parameters: route.supported_parameters.clone(),
-        prices,
+        prices: prices.into_iter().map(Arc::new).collect(),
     }
 }
 
@@ -122,7 +123,7 @@ impl Compiled {
             let once = model.routes.iter().filter(move |route| seen.insert(&route.upstream));
             once.flat_map(move |route| {
                 let new = route.prices.iter().filter(move |price| price.revision == revision);
-                new.map(|price| (model.name.as_str(), route.upstream.as_str(), price))
+                new.map(|price| (model.name.as_str(), route.upstream.as_str(), &**price))
             })
         })
     }

@@ -64,7 +64,7 @@ pub struct Route {
     /// Request parameters that it honours; empty: those of the model.
     pub supported_parameters: Vec<String>,
     /// For every entity that may use the upstream. None for the others: to them the route does not exist.
-    pub prices: Vec<SellPrice>,
+    pub prices: Vec<Arc<SellPrice>>,
 }
 
 /// What one entity asks of one audience, or of one org.
@@ -115,11 +115,11 @@ impl Model {
 impl Route {
     /// What an org pays here: its own price, else its audience's. `None`: the route is not for it.
     #[must_use]
-    pub fn price_for(&self, org: &Org) -> Option<&SellPrice> {
+    pub fn price_for(&self, org: &Org) -> Option<&Arc<SellPrice>> {
         let mine =
-            |price: &&SellPrice| price.entity == org.entity && price.audience == org.audience;
-        let own = |price: &&SellPrice| mine(price) && price.org.as_deref() == Some(&org.name);
-        let common = |price: &&SellPrice| mine(price) && price.org.is_none();
+            |price: &&Arc<SellPrice>| price.entity == org.entity && price.audience == org.audience;
+        let own = |price: &&Arc<SellPrice>| mine(price) && price.org.as_deref() == Some(&org.name);
+        let common = |price: &&Arc<SellPrice>| mine(price) && price.org.is_none();
         self.prices.iter().find(own).or_else(|| self.prices.iter().find(common))
     }
 }

@@ -97,7 +97,7 @@ fn model() -> Model {
             priority: 3,
             weight: 4,
             supported_parameters: vec!["top_k".to_owned()],
-            prices: vec![price(None), price(Some("acme"))],
+            prices: vec![price(None).into(), price(Some("acme")).into()],
         }],
         created: Timestamp(1_700_000_000_000_000),
     }

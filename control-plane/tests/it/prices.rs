@@ -15,7 +15,7 @@ fn input_price(price: &SellPrice) -> Option<Nano> {
 fn retail(view: &View) -> SellPrice {
     let model = view.snapshot.models.get("demo/chat").unwrap();
     let org = view.snapshot.orgs.values().find(|org| org.name == "acme").unwrap();
-    model.routes[0].price_for(org).unwrap().clone()
+    model.routes[0].price_for(org).unwrap().as_ref().clone()
 }
 
 #[tokio::test]

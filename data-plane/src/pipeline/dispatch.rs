@@ -7,7 +7,7 @@ use crate::pipeline::admission::Admission;
 use crate::pipeline::attempt::{AttemptError, Opened, UpstreamAnswer, UpstreamStream, attempt};
 use crate::pipeline::authenticate::caller;
 use crate::pipeline::head::head;
-use crate::pipeline::route::{candidate, may_use};
+use crate::pipeline::route::{may_use, offer};
 use crate::plane::Core;
 use crate::respond::Client;
 use crate::trace;
@@ -214,7 +214,7 @@ fn is_still_allowed(core: &Core, admission: &Admission, index: usize) -> bool {
     let snapshot = configuration.snapshot();
     snapshot.models.get(&planned.model.name).is_some_and(|model| {
         let route = model.routes.iter().find(|route| route.upstream == planned.upstream.name);
-        let goes = route.is_some_and(|r| candidate(&snapshot, &caller, model, r).is_some());
+        let goes = route.is_some_and(|route| offer(&snapshot, &caller, route).is_some());
         goes && may_use(&caller, model)
     })
 }

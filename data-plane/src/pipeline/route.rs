@@ -25,7 +25,7 @@ pub(crate) struct Candidate {
     pub(crate) model: Arc<Model>,
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) upstream_model: String,
-    pub(crate) price: SellPrice,
+    pub(crate) price: Arc<SellPrice>,
     priority: u32,
     weight: u32,
 }
@@ -116,7 +116,7 @@ pub(crate) fn route(
             Err(error @ RouteError::ModelNotAllowed(_)) => return Err(error),
             Err(error) => failed = failed.or(Some(error)),
             Ok(Supply { model, routes }) => {
-                let mut found = keep_preferred(&model, routes, request, routed_at, &mut exclusions);
+                let mut found = keep_preferred(model, routes, request, routed_at, &mut exclusions);
                 order(&mut found, request, plane, routed_at);
                 candidates.extend(found);
             }
@@ -131,18 +131,18 @@ pub(crate) fn route(
 }
 
 /// A model with the routes that law and catalog allow; at least one.
-struct Supply {
-    model: Arc<Model>,
-    routes: Vec<(Route, Candidate)>,
+struct Supply<'a> {
+    model: &'a Model,
+    routes: Vec<(&'a Route, Candidate)>,
 }
 
 /// Finds the model of a name, and who may serve it.
-fn of_model(
-    snapshot: &Snapshot,
+fn of_model<'a>(
+    snapshot: &'a Snapshot,
     caller: &Caller,
     operation: Operation,
     name: &str,
-) -> Result<Supply, RouteError> {
+) -> Result<Supply<'a>, RouteError> {
     let name_of = || name.to_owned();
     let model = snapshot.model(name).ok_or_else(|| RouteError::UnknownModel(name_of()))?;
     if !may_use(caller, model) {
@@ -155,14 +155,12 @@ fn of_model(
     if model.routes.is_empty() {
         return Err(RouteError::NoUpstream(name_of()));
     }
-    let pair = |route: &Route| {
-        candidate(snapshot, caller, model, route).map(|found| (route.clone(), found))
-    };
+    let pair = |route: &'a Route| Some((route, candidate(snapshot, caller, model, route)?));
     let routes: Vec<_> = model.routes.iter().filter_map(pair).collect();
     if routes.is_empty() {
         return Err(RouteError::Jurisdiction(name_of()));
     }
-    Ok(Supply { model: model.clone(), routes })
+    Ok(Supply { model, routes })
 }
 
 /// Whether the key may use a model at all.
@@ -173,22 +171,29 @@ pub(crate) fn may_use(caller: &Caller, model: &Model) -> bool {
 
 /// The one rule of jurisdiction at the proxy: the upstream exists, entity, org and key all permit its place, and the
 /// entity sells it. Asked again before each attempt.
+pub(crate) fn offer<'a>(
+    snapshot: &'a Snapshot,
+    caller: &Caller,
+    route: &'a Route,
+) -> Option<(&'a Arc<Upstream>, &'a Arc<SellPrice>)> {
+    let upstream = snapshot.upstreams.get(&route.upstream)?;
+    let parties = [&caller.entity.allowed, &caller.org.allowed, &caller.key.key.allowed];
+    let is_permitted = all_permit(parties, upstream.jurisdiction);
+    is_permitted.then_some((upstream, route.price_for(&caller.org)?))
+}
+
 pub(crate) fn candidate(
     snapshot: &Snapshot,
     caller: &Caller,
     model: &Arc<Model>,
     route: &Route,
 ) -> Option<Candidate> {
-    let upstream = snapshot.upstreams.get(&route.upstream)?;
-    let parties = [&caller.entity.allowed, &caller.org.allowed, &caller.key.key.allowed];
-    if !all_permit(parties, upstream.jurisdiction) {
-        return None;
-    }
+    let (upstream, price) = offer(snapshot, caller, route)?;
     Some(Candidate {
         model: model.clone(),
         upstream: upstream.clone(),
         upstream_model: route.model.clone(),
-        price: route.price_for(&caller.org)?.clone(),
+        price: price.clone(),
         priority: route.priority,
         weight: route.weight,
     })

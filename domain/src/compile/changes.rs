@@ -16,7 +16,7 @@ impl Compiled {
         for (name, upstream, price) in prices {
             let model = models.entry(name.clone()).or_insert_with(|| bare_model(name));
             match model.routes.iter_mut().find(|route| route.upstream == upstream) {
-                Some(route) => route.prices.push(price),
+                Some(route) => route.prices.push(price.into()),
                 None => model.routes.push(bare_route(upstream, price)),
             }
         }
@@ -96,6 +96,6 @@ fn bare_route(upstream: String, price: SellPrice) -> Route {
         priority: 0,
         weight: 0,
         supported_parameters: Vec::new(),
-        prices: vec![price],
+        prices: vec![price.into()],
     }
 }

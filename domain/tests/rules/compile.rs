@@ -30,7 +30,7 @@ fn prices<'a>(compiled: &'a Compiled, model: &str) -> Vec<(String, &'a SellPrice
         let org = price.org.as_ref().map_or(String::new(), |org| format!("/{org}"));
         format!("{}/{}{org}", price.entity, price.audience)
     };
-    compiled.models[model].routes[0].prices.iter().map(|price| (label(price), price)).collect()
+    compiled.models[model].routes[0].prices.iter().map(|price| (label(price), &**price)).collect()
 }
 
 fn buyers(compiled: &Compiled) -> Vec<String> {

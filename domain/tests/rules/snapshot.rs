@@ -13,6 +13,7 @@ use domain::snapshot::{
 };
 use domain::time::Timestamp;
 use proptest::prelude::*;
+use std::sync::Arc;
 
 fn revision(rev: u64) -> Revision {
     Revision { generation: 1, rev }
@@ -103,12 +104,14 @@ fn an_org_created_again_under_its_name_is_another_one() {
 
 #[test]
 fn an_org_pays_its_own_price_else_its_audiences_else_cannot_use_the_route() {
-    let price = |entity: &str, audience: &str, org: Option<&str>, revision: u64| SellPrice {
-        entity: entity.to_owned(),
-        audience: audience.to_owned(),
-        org: org.map(str::to_owned),
-        revision,
-        schedule: Schedule::default(),
+    let price = |entity: &str, audience: &str, org: Option<&str>, revision: u64| {
+        Arc::new(SellPrice {
+            entity: entity.to_owned(),
+            audience: audience.to_owned(),
+            org: org.map(str::to_owned),
+            revision,
+            schedule: Schedule::default(),
+        })
     };
     let route = Route {
         upstream: "openai".to_owned(),

@@ -39,7 +39,7 @@ impl Exclusions {
 /// Leaves out what the client does not want.
 pub(super) fn keep_preferred(
     model: &Model,
-    routes: Vec<(Route, Candidate)>,
+    routes: Vec<(&Route, Candidate)>,
     request: &ClientRequest,
     at: Timestamp,
     exclusions: &mut Exclusions,
@@ -47,7 +47,7 @@ pub(super) fn keep_preferred(
     let preferences = &request.preferences;
     let mut kept = Vec::new();
     for (route, candidate) in routes {
-        let lacks = |name: &&String| !model.supports(&route, name);
+        let lacks = |name: &&String| !model.supports(route, name);
         let lacking: Vec<String> = preferences.required.iter().filter(lacks).cloned().collect();
         let reason = if lacking.is_empty() {
             refused_by(preferences, &candidate, at)

@@ -12,6 +12,7 @@ use domain::name::Glob;
 use domain::operation::Operation;
 use domain::snapshot::{Key, Model, Org, Route};
 use domain::time::Timestamp;
+use std::sync::Arc;
 
 impl From<&Entity> for v1::Entity {
     fn from(entity: &Entity) -> Self {
@@ -166,7 +167,7 @@ impl From<&Route> for v1::Route {
             model: route.model.clone(),
             priority: route.priority,
             weight: route.weight,
-            prices: route.prices.iter().map(sell_price_to_proto).collect(),
+            prices: route.prices.iter().map(|price| sell_price_to_proto(price)).collect(),
             supported_parameters: route.supported_parameters.clone(),
         }
     }
@@ -176,7 +177,7 @@ impl TryFrom<v1::Route> for Route {
     type Error = Unreadable;
 
     fn try_from(route: v1::Route) -> Result<Self, Unreadable> {
-        let prices = route.prices.into_iter().map(sell_price_from_proto).collect::<Result<_, _>>();
+        let prices = route.prices.into_iter().map(|price| sell_price_from_proto(price).map(Arc::new)).collect::<Result<_, _>>();
         Ok(Self {
             prices: prices.map_err(|wrong| wrong.within(&format!("routes[{}]", route.upstream)))?,
             upstream: route.upstream,
