@@ -220,6 +220,15 @@ impl Configuration {
         }
     }
 
+    /// One that holds these objects, as if the control plane had just sent them.
+    #[cfg(test)]
+    pub(crate) fn holding(objects: Vec<Change>) -> Self {
+        let configuration = Self::empty(Duration::from_secs(3_600));
+        configuration.replace(Revision { generation: 1, rev: 1 }, objects).unwrap();
+        configuration.confirm(Duration::ZERO);
+        configuration
+    }
+
     /// The control plane stood by this state so long ago.
     fn confirm(&self, ago: Duration) {
         self.0.last_word.came(ago);

@@ -33,6 +33,8 @@ pub mod limits;
 pub mod purse;
 pub mod recovery;
 pub mod tokenizer;
+#[cfg(test)]
+mod instructions;
 
 pub use access::AccessLog;
 pub use metric::describe as describe_metrics;

@@ -121,6 +121,13 @@ impl Upstreams {
         Ok(home.answer(head, incoming))
     }
 
+    /// Gives it a free connection to an upstream.
+    #[cfg(test)]
+    pub(crate) fn lend(&self, upstream: &Arc<Upstream>, stream: impl Stream) {
+        let home = self.prepare(upstream).unwrap();
+        home.free.lock().push(Free { wire: Wire::new(Box::new(stream)), since: Instant::now() });
+    }
+
     /// Closes the connections that were free for too long, or that the other end has closed. To be called now and then.
     pub(crate) fn sweep(&self) {
         let prepared: Vec<_> = self.prepared.lock().values().cloned().collect();

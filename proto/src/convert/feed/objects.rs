@@ -177,7 +177,11 @@ impl TryFrom<v1::Route> for Route {
     type Error = Unreadable;
 
     fn try_from(route: v1::Route) -> Result<Self, Unreadable> {
-        let prices = route.prices.into_iter().map(|price| sell_price_from_proto(price).map(Arc::new)).collect::<Result<_, _>>();
+        let prices = route
+            .prices
+            .into_iter()
+            .map(|price| sell_price_from_proto(price).map(Arc::new))
+            .collect::<Result<_, _>>();
         Ok(Self {
             prices: prices.map_err(|wrong| wrong.within(&format!("routes[{}]", route.upstream)))?,
             upstream: route.upstream,
