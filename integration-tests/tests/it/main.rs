@@ -30,6 +30,7 @@ mod preferences;
 mod hangup;
 mod p9_explains;
 mod p10_private;
+mod p11_cheap;
 mod limits;
 mod errors;
 mod edge_account;
