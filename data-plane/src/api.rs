@@ -24,29 +24,35 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 /// The routes of one core.
 pub(crate) fn router(core: Arc<Core>) -> Router {
-    let operations = Operation::ALL.into_iter().fold(Router::new(), |router, operation| {
-        router.route(operation.path(), post(move |core, request| serve(operation, core, request)))
-    });
-    let paths = operations
-        .route("/models", get(models::list))
-        .route("/models/{id}", get(models::one))
-        .route("/models/{author}/{slug}", get(models::one_by_parts))
-        .route("/models/{author}/{slug}/endpoints", get(models::endpoints))
-        .route("/providers", get(models::providers))
-        .route("/key", get(account::key))
-        .route("/auth/key", get(account::key))
-        .route("/credits", get(account::credits))
-        .route("/generation", get(account::generation))
-        .method_not_allowed_fallback(wrong_method);
-    let router = Router::new()
-        .nest("/v1", paths.clone())
-        .nest("/api/v1", paths)
-        .fallback(unknown_path)
-        .with_state(core.clone());
+    let router = PREFIXES.into_iter().fold(Router::new(), under);
+    let router = router.method_not_allowed_fallback(wrong_method).fallback(unknown_path);
+    let router = router.with_state(core.clone());
     match cross_origin(&core.plane.parts.settings.cors_origins) {
         Some(layer) => router.layer(layer),
         None => router,
     }
+}
+
+/// Where the same routes are.
+const PREFIXES: [&str; 2] = ["/v1", "/api/v1"];
+
+/// The routes under one prefix. Written out: a nested router would rewrite the address of every request.
+fn under(router: Router<Arc<Core>>, prefix: &str) -> Router<Arc<Core>> {
+    let at = |path: &str| format!("{prefix}{path}");
+    let operations = Operation::ALL.into_iter().fold(router, |router, operation| {
+        let serve = move |core, request| serve(operation, core, request);
+        router.route(&at(operation.path()), post(serve))
+    });
+    operations
+        .route(&at("/models"), get(models::list))
+        .route(&at("/models/{id}"), get(models::one))
+        .route(&at("/models/{author}/{slug}"), get(models::one_by_parts))
+        .route(&at("/models/{author}/{slug}/endpoints"), get(models::endpoints))
+        .route(&at("/providers"), get(models::providers))
+        .route(&at("/key"), get(account::key))
+        .route(&at("/auth/key"), get(account::key))
+        .route(&at("/credits"), get(account::credits))
+        .route(&at("/generation"), get(account::generation))
 }
 
 /// Lets pages of some origins call us. Never with cookies or a browser's own credentials: a key is sent by the page.

@@ -46,7 +46,16 @@ pub(crate) async fn read(
         }
         collected.push(data, announced.unwrap_or_default());
     }
-    encoding::unpack(encoding, collected.take(), limits).await
+    encoding::unpack(encoding, settled(collected.take()), limits).await
+}
+
+/// Bodies up to this size get bytes of their own.
+const OWN_BYTES_MAX: usize = 16 << 10;
+
+/// A body is kept as long as its request runs. A small one would keep the whole buffer that its connection was read into,
+/// which is needed for the next request.
+fn settled(body: Bytes) -> Bytes {
+    if body.len() > OWN_BYTES_MAX { body } else { Bytes::copy_from_slice(&body) }
 }
 
 fn announced(headers: &HeaderMap) -> Option<usize> {

@@ -70,15 +70,15 @@ pub(crate) fn conclude(admission: &mut Admission, outcome: Outcome, status: Stat
     let settled = hold.settle(cost);
     let ended = now();
     limit.settle(ended, tokens(&charged.quantities));
-    let record = &admission.record;
+    let record = std::mem::take(&mut admission.record);
     let event = usage::UsageEvent {
         request_id: record.request_id.clone(),
-        upstream_id: admission.meter.upstream_id.clone(),
+        upstream_id: std::mem::take(&mut admission.meter.upstream_id),
         org_uid: record.org_uid,
         key_uid: record.key_uid,
-        entity: record.entity.clone(),
-        currency: record.currency.clone(),
-        model: admission.candidate().map_or(&record.model, |c| &c.model.name).clone(),
+        entity: record.entity,
+        currency: record.currency,
+        model: admission.candidate().map_or(record.model, |c| c.model.name.clone()),
         price: admission.candidate().map(Candidate::price_ref),
         outcome: usage::Outcome::from(outcome).into(),
         lines: convert::lines(&charged, &rates),
@@ -90,16 +90,16 @@ pub(crate) fn conclude(admission: &mut Admission, outcome: Outcome, status: Stat
         first_token_us: admission.meter.first_token_us,
         streamed: record.streamed,
         status: u32::from(status.as_u16()),
-        app: record.app.clone(),
+        app: record.app,
         budgeted: record.budgeted,
         usage_anomaly,
         operation: record.operation,
-        requested_model: record.requested_model.clone(),
-        session_id: record.session_id.clone(),
+        requested_model: record.requested_model,
+        session_id: record.session_id,
         vendor: admission.candidate().map(|c| c.upstream.vendor.clone()).unwrap_or_default(),
         finish_reason: std::mem::take(&mut admission.meter.finish_reason),
-        client_digest: record.client_digest.clone(),
-        trace_id: record.trace_id.clone(),
+        client_digest: record.client_digest,
+        trace_id: record.trace_id,
     };
     metric::settled(admission, outcome, &event, &charged.quantities);
     note_speed(admission, &event, &charged.quantities);
@@ -110,7 +110,7 @@ pub(crate) fn conclude(admission: &mut Admission, outcome: Outcome, status: Stat
         tracing::error!(%error, "a usage event was not written; the next start closes its request");
     }
     if let Some(content) = admission.content.take() {
-        content.end(&admission.record.request_id, admission.record.org_uid, ended.0);
+        content.end(&record.request_id, record.org_uid, ended.0);
     }
 }
 
