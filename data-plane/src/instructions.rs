@@ -162,89 +162,116 @@ fn settings() -> DataPlaneSettings {
 }
 
 fn objects() -> Vec<Change> {
-    let place = Jurisdiction::parse("SG").unwrap();
-    let rates = TokenClass::ALL
-        .into_iter()
-        .fold(Rates::NONE, |rates, class| rates.with(class, Nano::saturating(500_000_000)));
+    vec![entity(), plan(), upstream(), model(), org(), key()]
+}
+
+fn place() -> Jurisdiction {
+    Jurisdiction::parse("SG").unwrap()
+}
+
+fn price() -> SellPrice {
+    let rate = Nano::saturating(500_000_000);
+    let rates =
+        TokenClass::ALL.into_iter().fold(Rates::NONE, |rates, class| rates.with(class, rate));
     let card = RateCard { base: rates, overrides: Vec::new() };
-    let price = SellPrice {
+    SellPrice {
         entity: "global".to_owned(),
         audience: "standard".to_owned(),
         org: None,
         revision: 1,
         schedule: Schedule(vec![DatedCard { from: Timestamp(0), card }]),
+    }
+}
+
+fn entity() -> Change {
+    Change::Entity(Entity {
+        name: "global".to_owned(),
+        display_name: String::new(),
+        jurisdiction: place(),
+        currency: Currency::parse("USD").unwrap(),
+        key_prefix: "sk-".to_owned(),
+        allowed: Allowed::Any,
+        charge_empty_answers: false,
+        charge_cut_answers: false,
+    })
+}
+
+fn plan() -> Change {
+    Change::Plan(Plan {
+        name: "all".to_owned(),
+        requests_per_minute: Some(1_000_000),
+        tokens_per_minute: Some(1_000_000_000),
+        concurrency: Some(1_000),
+    })
+}
+
+fn upstream() -> Change {
+    Change::Upstream(Upstream {
+        name: "mock".to_owned(),
+        vendor: "mock".to_owned(),
+        dialect: Dialect::OpenAi,
+        base_url: "http://127.0.0.1:1/v1".to_owned(),
+        sealed_credential: links::seal::seal(&[7; 32], "mock", b"sk-upstream"),
+        jurisdiction: place(),
+        stops_on_abort: true,
+        collects_no_data: false,
+        zero_data_retention: false,
+        vendor_pages: Default::default(),
+    })
+}
+
+fn model() -> Change {
+    let route = Route {
+        upstream: "mock".to_owned(),
+        model: "m".to_owned(),
+        priority: 1,
+        weight: 1,
+        supported_parameters: Vec::new(),
+        prices: vec![price().into()],
     };
-    vec![
-        Change::Entity(Entity {
-            name: "global".to_owned(),
-            display_name: String::new(),
-            jurisdiction: place,
-            currency: Currency::parse("USD").unwrap(),
-            key_prefix: "sk-".to_owned(),
-            allowed: Allowed::Any,
-            charge_empty_answers: false,
-            charge_cut_answers: false,
-        }),
-        Change::Plan(Plan {
-            name: "all".to_owned(),
-            requests_per_minute: Some(1_000_000),
-            tokens_per_minute: Some(1_000_000_000),
-            concurrency: Some(1_000),
-        }),
-        Change::Upstream(Upstream {
-            name: "mock".to_owned(),
-            vendor: "mock".to_owned(),
-            dialect: Dialect::OpenAi,
-            base_url: "http://127.0.0.1:1/v1".to_owned(),
-            sealed_credential: links::seal::seal(&[7; 32], "mock", b"sk-upstream"),
-            jurisdiction: place,
-            stops_on_abort: true,
-            collects_no_data: false,
-            zero_data_retention: false,
-        }),
-        Change::Model(Model {
-            name: "mock/m".to_owned(),
-            display_name: String::new(),
-            context_length: 128_000,
-            max_output_tokens: 16_384,
-            input_modalities: vec![Modality::Text],
-            output_modalities: vec![Modality::Text],
-            image_tokens_max: 0,
-            audio_tokens_max: 0,
-            hidden_reasoning: false,
-            aliases: Vec::new(),
-            operations: Vec::new(),
-            supported_parameters: Vec::new(),
-            routes: vec![Route {
-                upstream: "mock".to_owned(),
-                model: "m".to_owned(),
-                priority: 1,
-                weight: 1,
-                supported_parameters: Vec::new(),
-                prices: vec![price.into()],
-            }],
-            created: Timestamp(0),
-        }),
-        Change::Org(Org {
-            uid: OrgUid(1),
-            name: "acme".to_owned(),
-            entity: "global".to_owned(),
-            plan: "all".to_owned(),
-            audience: "standard".to_owned(),
-            allowed: Allowed::Any,
-            disabled: false,
-            store_content: false,
-        }),
-        Change::Key(Key {
-            uid: KeyUid(1),
-            digest: digest(&PEPPER, SECRET),
-            org: OrgUid(1),
-            name: "acme/key".to_owned(),
-            models: Vec::new(),
-            budgeted: false,
-            expires: None,
-            disabled: false,
-            allowed: Allowed::Any,
-        }),
-    ]
+    Change::Model(Model {
+        name: "mock/m".to_owned(),
+        display_name: String::new(),
+        description: String::new(),
+        context_length: 128_000,
+        max_output_tokens: 16_384,
+        input_modalities: vec![Modality::Text],
+        output_modalities: vec![Modality::Text],
+        image_tokens_max: 0,
+        audio_tokens_max: 0,
+        hidden_reasoning: false,
+        aliases: Vec::new(),
+        operations: Vec::new(),
+        supported_parameters: Vec::new(),
+        routes: vec![route],
+        created: Timestamp(0),
+    })
+}
+
+fn org() -> Change {
+    Change::Org(Org {
+        uid: OrgUid(1),
+        name: "acme".to_owned(),
+        entity: "global".to_owned(),
+        plan: "all".to_owned(),
+        audience: "standard".to_owned(),
+        allowed: Allowed::Any,
+        disabled: false,
+        store_content: false,
+    })
+}
+
+fn key() -> Change {
+    Change::Key(Key {
+        uid: KeyUid(1),
+        digest: digest(&PEPPER, SECRET),
+        previous: None,
+        org: OrgUid(1),
+        name: "acme/key".to_owned(),
+        models: Vec::new(),
+        budgeted: false,
+        expires: None,
+        disabled: false,
+        allowed: Allowed::Any,
+    })
 }

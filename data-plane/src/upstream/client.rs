@@ -5,9 +5,9 @@
 use crate::body::splice::Spliced;
 use crate::settings::DataPlaneSettings;
 use crate::upstream::connector::{ConnectError, Connection, Connector};
-use crate::upstream::wire::{BrokenOff, ExchangeError, Head, Incoming, Wire};
 #[cfg(test)]
 use crate::upstream::wire::Stream;
+use crate::upstream::wire::{BrokenOff, ExchangeError, Head, Incoming, Wire};
 use bytes::{BufMut, Bytes, BytesMut};
 use domain::config::{Dialect, Upstream};
 use domain::network::Networks;

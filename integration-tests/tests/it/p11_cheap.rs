@@ -19,13 +19,22 @@ const TOLERANCE_PERCENT: u64 = 10;
 fn data_plane() -> PathBuf {
     let built = Command::new(cargo())
         .current_dir(workspace())
-        .args(["test", "--package", "data-plane", "--lib", "--no-run", "--message-format", "json-render-diagnostics"])
+        .args([
+            "test",
+            "--package",
+            "data-plane",
+            "--lib",
+            "--no-run",
+            "--message-format",
+            "json-render-diagnostics",
+        ])
         .output()
         .unwrap();
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     let messages = String::from_utf8(built.stdout).unwrap();
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let path = messages.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).next();
+    let path =
+        messages.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).next();
     path.expect("cargo names the executable that it built")
 }
 
@@ -40,8 +49,13 @@ fn instructions(binary: &PathBuf, kind: &str, rounds: u64) -> u64 {
         .expect("valgrind is installed: see scripts/setup");
     let said = String::from_utf8_lossy(&counted.stderr);
     assert!(counted.status.success(), "{said}\n{}", String::from_utf8_lossy(&counted.stdout));
-    let collected = said.lines().find_map(|line| line.split_once("Collected : ")).map(|(_, number)| number.trim());
-    collected.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no count in: {said}"))
+    let collected = said
+        .lines()
+        .find_map(|line| line.split_once("Collected : "))
+        .map(|(_, number)| number.trim());
+    collected
+        .and_then(|number| number.parse().ok())
+        .unwrap_or_else(|| panic!("no count in: {said}"))
 }
 
 #[test]
@@ -59,10 +73,14 @@ fn a_request_and_a_chunk_cost_the_instructions_that_are_written_down() {
         ("chunk_read_whole", unlike / CHUNKS),
     ]);
     let file = workspace().join("bench/instructions.json");
-    let known: BTreeMap<String, u64> = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let known: BTreeMap<String, u64> =
+        serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
     for (what, count) in &found {
         let known = known[*what];
         let is_near = count.abs_diff(known) * 100 <= known * TOLERANCE_PERCENT;
-        assert!(is_near, "{what} costs {count} instructions, and {known} were written down: {found:?}");
+        assert!(
+            is_near,
+            "{what} costs {count} instructions, and {known} were written down: {found:?}"
+        );
     }
 }
