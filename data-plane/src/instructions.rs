@@ -90,8 +90,9 @@ impl World {
         let upstreams = Upstreams::new(&settings, [7; 32]).unwrap();
         let (ours, theirs) = duplex(1 << 20);
         upstreams.lend(&upstream, ours);
+        let ending = plane.shared.ending.child_token();
         Self {
-            core: Arc::new(Core { plane: plane.shared, upstreams }),
+            core: Arc::new(Core { plane: plane.shared, upstreams, ending }),
             upstream: theirs,
             _home: home,
         }

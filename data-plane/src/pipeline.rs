@@ -26,7 +26,7 @@ use crate::error::ApiError;
 use crate::idempotency::{self, Claim};
 use crate::metric;
 use crate::pipeline::admit::AdmitOrder;
-use crate::pipeline::authenticate::{Caller, authenticate};
+use crate::pipeline::authenticate::{Caller, authenticate, caller};
 use crate::pipeline::dispatch::{Dispatched, dispatch};
 use crate::pipeline::route::{RoutePlan, route};
 use crate::plane::Core;
@@ -93,14 +93,14 @@ async fn prepare(
     let (head, body) = request.into_parts();
     head::refuse_while_draining(&core.plane)?;
     // Before the body, so that strangers cannot make us read one; after it, as the key may have been revoked meanwhile.
-    authenticate(parts, &head.headers, now())?;
+    let presented = authenticate(parts, &head.headers, now())?.presented;
     let body = body::read(&head.headers, body, limits, &parts.settings.pace).await?;
     let mut request = ClientRequest::parse(operation, body, limits)?;
     if request.session_id.is_empty() {
         request.session_id = head::session(&head.headers, limits.session_id_bytes);
     }
     let snapshot = parts.configuration.snapshot();
-    let caller = authenticate(parts, &head.headers, now())?;
+    let caller = caller(&parts.configuration, &presented, now())?;
     let plan = route(&snapshot, &caller, &request, &core.plane)?;
     let app = head::app(&head.headers, limits.app_bytes);
     let client = client_address::digest(core, &head);

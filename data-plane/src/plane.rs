@@ -121,4 +121,6 @@ impl Shared {
 pub(crate) struct Core {
     pub(crate) plane: Arc<Shared>,
     pub(crate) upstreams: Upstreams,
+    /// As the plane's, but for this core alone: what waits for it does not meet the other cores.
+    pub(crate) ending: CancellationToken,
 }

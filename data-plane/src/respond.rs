@@ -38,6 +38,14 @@ struct Mailbox {
     producer: Option<Waker>,
 }
 
+impl Mailbox {
+    fn wake_later(&mut self, waker: &Waker) {
+        if !self.producer.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            self.producer = Some(waker.clone());
+        }
+    }
+}
+
 /// The producer's view of its client.
 #[derive(Clone)]
 pub(crate) struct Client(Arc<Mutex<Mailbox>>);
@@ -71,7 +79,7 @@ impl Client {
                 return Poll::Ready(Err(Gone));
             }
             if mailbox.frame.is_some() {
-                mailbox.producer = Some(context.waker().clone());
+                mailbox.wake_later(context.waker());
                 return Poll::Pending;
             }
             mailbox.frame = bytes.take();
@@ -80,17 +88,14 @@ impl Client {
         .await
     }
 
-    /// Resolves once the client went away.
-    pub(crate) async fn gone(&self) {
-        poll_fn(|context| {
-            let mut mailbox = self.0.lock();
-            if mailbox.is_gone {
-                return Poll::Ready(());
-            }
-            mailbox.producer = Some(context.waker().clone());
-            Poll::Pending
-        })
-        .await;
+    /// Ready once the client went away.
+    pub(crate) fn poll_gone(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut mailbox = self.0.lock();
+        if mailbox.is_gone {
+            return Poll::Ready(());
+        }
+        mailbox.wake_later(context.waker());
+        Poll::Pending
     }
 }
 

@@ -88,7 +88,8 @@ impl Listener {
             let plane = plane.clone();
             let upstreams =
                 Upstreams::new(&plane.shared.parts.settings, plane.shared.parts.seal_key)?;
-            let core = Arc::new(Core { plane: plane.shared.clone(), upstreams });
+            let ending = plane.shared.ending.child_token();
+            let core = Arc::new(Core { plane: plane.shared.clone(), upstreams, ending });
             let runtime = Builder::new_current_thread().enable_all().build()?;
             thread::Builder::new().name(format!("core-{index}")).spawn(move || {
                 if let Err(error) = runtime.block_on(accept(core, socket)) {

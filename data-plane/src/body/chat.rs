@@ -3,18 +3,17 @@
 use crate::body::envelope::Field;
 use crate::body::fields::Fields;
 use crate::body::request::Ask;
-use crate::body::size::{ServerTools, has_messages, measure};
+use crate::body::size::{ServerTools, measure};
 use crate::error::ApiError;
 use crate::settings::Limits;
 
 /// Reads it.
 pub(crate) fn ask(fields: Fields<'_>, limits: &Limits) -> Result<Ask, ApiError> {
     let messages = fields.needed(Field::Messages, "send a list of at least one message")?;
-    if !has_messages(messages) {
+    let Some(mut size) = measure(fields.text.len(), messages) else {
         let message = "`messages` must be a list of at least one message";
         return Err(ApiError::invalid("messages", message));
-    }
-    let mut size = measure(fields.text.len(), messages);
+    };
     let server_tools =
         fields.value(Field::Tools).map_or_else(ServerTools::default, ServerTools::of);
     let searches = server_tools.search || fields.value(Field::WebSearchOptions).is_some();

@@ -21,20 +21,23 @@ struct Part<'a> {
     input_audio: Option<&'a RawValue>,
 }
 
-/// Measures. Messages that cannot be told apart count as open-ended, which is the dearest reading.
-pub(super) fn measure(body_bytes: usize, messages: &str) -> RequestSize {
+/// Measures. Messages that cannot be told apart count as open-ended, which is the dearest reading. `None`: they are no list,
+/// or an empty one.
+pub(super) fn measure(body_bytes: usize, messages: &str) -> Option<RequestSize> {
     let mut size = RequestSize::default();
     let mut other_bytes = 0_usize;
     match serde_json::from_str::<Vec<Message<'_>>>(messages) {
+        Ok(list) if list.is_empty() => return None,
         Ok(list) => {
             for content in list.iter().filter_map(|message| message.content) {
                 other_bytes = other_bytes.saturating_add(measure_content(content.get(), &mut size));
             }
         }
+        Err(_) if !is_list_of_some(messages) => return None,
         Err(_) => size.open_ended = true,
     }
     size.text_bytes = u64::try_from(body_bytes.saturating_sub(other_bytes)).unwrap_or(u64::MAX);
-    size
+    Some(size)
 }
 
 /// Counts what parts there are, and returns how many bytes of them are no text.
@@ -97,7 +100,6 @@ impl ServerTools {
     }
 }
 
-/// Whether there is at least one message.
-pub(super) fn has_messages(messages: &str) -> bool {
+fn is_list_of_some(messages: &str) -> bool {
     serde_json::from_str::<Vec<&RawValue>>(messages).is_ok_and(|list| !list.is_empty())
 }

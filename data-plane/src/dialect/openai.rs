@@ -28,8 +28,11 @@ pub(crate) struct Changes<'a> {
 pub(crate) fn request_body(request: &ClientRequest, changes: &Changes<'_>) -> Spliced {
     let members = &request.members;
     let mut inserted = String::new();
-    let cuts = members.cuts(request.text(), &Field::OURS).into_iter();
-    let mut edits: Vec<Edit> = cuts.map(|at| Edit { at, text: String::new() }).collect();
+    let mut edits = Vec::new();
+    if Field::OURS.iter().any(|field| members.at(*field).is_some()) {
+        let cuts = members.cuts(request.text(), &Field::OURS).into_iter();
+        edits.extend(cuts.map(|at| Edit { at, text: String::new() }));
+    }
     model_edit(members.at(Field::Model), changes.model, &mut edits, &mut inserted);
     if request.stream {
         usage_edit(&request.usage_switch, &mut edits, &mut inserted);

@@ -5,25 +5,87 @@
 
 use crate::dialect::Reported;
 use domain::tokens::{Quantities, TokenClass};
-use serde::Deserialize;
-use serde_json::Value;
+use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use std::fmt;
+
+/// What stands where a count should.
+#[derive(Clone, Copy, Default)]
+enum Count {
+    /// No value, or null.
+    #[default]
+    Nothing,
+    Of(u32),
+    /// Anything else.
+    Odd,
+}
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        reader.deserialize_any(AnyValue)
+    }
+}
+
+struct AnyValue;
+
+impl<'de> Visitor<'de> for AnyValue {
+    type Value = Count;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a count")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Count, E> {
+        Ok(Count::Nothing)
+    }
+
+    fn visit_u64<E: Error>(self, count: u64) -> Result<Count, E> {
+        Ok(u32::try_from(count).map_or(Count::Odd, Count::Of))
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<Count, E> {
+        Ok(Count::Odd)
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Count, E> {
+        Ok(Count::Odd)
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Count, E> {
+        Ok(Count::Odd)
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<Count, E> {
+        Ok(Count::Odd)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Count, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Count::Odd)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Count, A::Error> {
+        while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Count::Odd)
+    }
+}
 
 #[derive(Default, Deserialize)]
 struct Usage {
     #[serde(default)]
-    prompt_tokens: Value,
+    prompt_tokens: Count,
     #[serde(default)]
-    completion_tokens: Value,
+    completion_tokens: Count,
     #[serde(default)]
-    total_tokens: Value,
+    total_tokens: Count,
     #[serde(default)]
     prompt_tokens_details: Option<PromptDetails>,
     #[serde(default)]
     completion_tokens_details: Option<CompletionDetails>,
     #[serde(default)]
-    prompt_cache_hit_tokens: Value,
+    prompt_cache_hit_tokens: Count,
     #[serde(default)]
-    cached_tokens: Value,
+    cached_tokens: Count,
     #[serde(default)]
     server_tool_use: Option<ServerToolUse>,
 }
@@ -31,31 +93,31 @@ struct Usage {
 #[derive(Default, Deserialize)]
 struct ServerToolUse {
     #[serde(default)]
-    web_search_requests: Value,
+    web_search_requests: Count,
 }
 
 #[derive(Default, Deserialize)]
 struct PromptDetails {
     #[serde(default)]
-    cached_tokens: Value,
+    cached_tokens: Count,
     #[serde(default)]
-    cache_write_tokens: Value,
+    cache_write_tokens: Count,
     #[serde(default)]
-    cache_creation_input_tokens: Value,
+    cache_creation_input_tokens: Count,
     #[serde(default)]
-    audio_tokens: Value,
+    audio_tokens: Count,
     #[serde(default)]
-    image_tokens: Value,
+    image_tokens: Count,
 }
 
 #[derive(Default, Deserialize)]
 struct CompletionDetails {
     #[serde(default)]
-    reasoning_tokens: Value,
+    reasoning_tokens: Count,
     #[serde(default)]
-    audio_tokens: Value,
+    audio_tokens: Count,
     #[serde(default)]
-    image_tokens: Value,
+    image_tokens: Count,
 }
 
 /// Reads numbers that should be counts and remembers if one was none.
@@ -66,13 +128,14 @@ struct Counter {
 
 impl Counter {
     /// The count; nothing where there is none.
-    fn read(&mut self, value: &Value) -> u64 {
-        match value {
-            Value::Null => 0,
-            other => other.as_u64().filter(|n| *n <= u64::from(u32::MAX)).unwrap_or_else(|| {
+    fn read(&mut self, count: &Count) -> u64 {
+        match count {
+            Count::Nothing => 0,
+            Count::Of(count) => u64::from(*count),
+            Count::Odd => {
                 self.is_odd = true;
                 0
-            }),
+            }
         }
     }
 
@@ -109,7 +172,7 @@ pub(crate) fn read(text: &str) -> Option<Reported> {
 fn input(usage: &Usage, counter: &mut Counter, quantities: &mut Quantities) -> u64 {
     let prompt = counter.read(&usage.prompt_tokens);
     let details = usage.prompt_tokens_details.as_ref();
-    let mut detail = |pick: fn(&PromptDetails) -> &Value| {
+    let mut detail = |pick: fn(&PromptDetails) -> &Count| {
         details.map_or(0, |details| counter.read(pick(details)))
     };
     let cached = detail(|d| &d.cached_tokens);
@@ -129,7 +192,7 @@ fn input(usage: &Usage, counter: &mut Counter, quantities: &mut Quantities) -> u
 fn output(usage: &Usage, counter: &mut Counter, quantities: &mut Quantities) -> u64 {
     let completion = counter.read(&usage.completion_tokens);
     let details = usage.completion_tokens_details.as_ref();
-    let mut detail = |pick: fn(&CompletionDetails) -> &Value| {
+    let mut detail = |pick: fn(&CompletionDetails) -> &Count| {
         details.map_or(0, |details| counter.read(pick(details)))
     };
     let reasoning = detail(|d| &d.reasoning_tokens);

@@ -11,8 +11,7 @@ use domain::key::{KeyDigest, PreviousDigest};
 use domain::name::Glob;
 use domain::snapshot::Key;
 use domain::time::Timestamp;
-use hashbrown::HashTable;
-use std::collections::HashMap;
+use hashbrown::{HashMap, HashTable};
 use std::sync::Arc;
 
 /// Where on its shelf a key is, as long as it is there.

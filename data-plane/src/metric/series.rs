@@ -5,10 +5,10 @@ use crate::pipeline::admission::Admission;
 use domain::operation::Operation;
 use domain::tokens::{Quantities, TokenClass};
 use domain::usage::Outcome;
+use hashbrown::HashMap;
 use metrics::{Counter, Histogram, counter, histogram};
 use parking_lot::RwLock;
 use proto::usage::v1::UsageEvent;
-use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 /// How an attempt or a request can go wrong, as a label. What is not named here counts as the last.

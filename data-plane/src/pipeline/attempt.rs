@@ -1,5 +1,6 @@
 //! One try at one upstream: the request sent, and its answer read up to the point where it can be trusted to be one.
 
+use crate::dialect::Facts;
 use crate::dialect::openai::{self, Changes, is_done, read};
 use crate::dialect::sse::{Event, EventReader};
 use crate::joined::Joined;
@@ -39,6 +40,9 @@ pub(crate) struct UpstreamAnswer {
     pub(crate) status: StatusCode,
     pub(crate) content_type: HeaderValue,
     pub(crate) body: Bytes,
+    /// What it tells, and says.
+    pub(crate) facts: Facts,
+    pub(crate) transcript: Transcript,
 }
 
 /// Why an attempt gave nothing.
@@ -215,16 +219,15 @@ async fn open_answer(
     let status = answer.head.status;
     let body = collect(answer.body, deadline, bytes_max).await?;
     let text = std::str::from_utf8(&body).map_err(|_| AttemptError::Malformed)?;
-    // Only whether it is an answer at all; what it says is read once it is the one that counts.
     if !text.trim_start().starts_with('{') {
         return Err(AttemptError::Malformed);
     }
-    let facts =
-        read::read(text, &mut Transcript::default()).map_err(|_| AttemptError::Malformed)?;
+    let mut transcript = Transcript::default();
+    let facts = read::read(text, &mut transcript).map_err(|_| AttemptError::Malformed)?;
     if facts.is_error {
         return Err(AttemptError::Failed { status });
     }
-    Ok(Opened::Answer(UpstreamAnswer { status, content_type, body }))
+    Ok(Opened::Answer(UpstreamAnswer { status, content_type, body, facts, transcript }))
 }
 
 /// Waits for the first event that is one: until then nothing was promised, and another upstream can still take over.

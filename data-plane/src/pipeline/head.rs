@@ -7,7 +7,7 @@ use crate::respond::Client;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::response::Parts;
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::BodyExt;
 use std::time::Duration;
 
@@ -47,6 +47,10 @@ pub(crate) fn refuse_while_draining(plane: &Shared) -> Result<(), ApiError> {
         .retry(true))
 }
 
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Header lines of an answer, about.
+const HEADERS: usize = 12;
+
 /// The head of an answer.
 pub(crate) fn head(
     status: StatusCode,
@@ -56,40 +60,48 @@ pub(crate) fn head(
 ) -> Parts {
     let (mut parts, ()) = Response::new(()).into_parts();
     parts.status = status;
+    parts.headers.reserve(HEADERS);
     parts.headers.insert(CONTENT_TYPE, content_type);
     if let Ok(id) = HeaderValue::from_str(request_id) {
-        parts.headers.insert("x-request-id", id);
+        parts.headers.insert(REQUEST_ID, id);
     }
     rate_headers(&mut parts.headers, standing);
     parts
 }
 
+/// The names of one window's headers. Made once: to make one of text is most of what a header costs.
+struct WindowHeaders {
+    limit: HeaderName,
+    remaining: HeaderName,
+    reset: HeaderName,
+}
+
+const REQUESTS: WindowHeaders = WindowHeaders {
+    limit: HeaderName::from_static("x-ratelimit-limit-requests"),
+    remaining: HeaderName::from_static("x-ratelimit-remaining-requests"),
+    reset: HeaderName::from_static("x-ratelimit-reset-requests"),
+};
+const TOKENS: WindowHeaders = WindowHeaders {
+    limit: HeaderName::from_static("x-ratelimit-limit-tokens"),
+    remaining: HeaderName::from_static("x-ratelimit-remaining-tokens"),
+    reset: HeaderName::from_static("x-ratelimit-reset-tokens"),
+};
+
 /// `x-ratelimit-*` as OpenAI writes them.
 pub(crate) fn rate_headers(headers: &mut HeaderMap, standing: &RateStanding) {
-    let mut put = |window: &Option<WindowStanding>, names: [&'static str; 3]| {
+    let mut put = |window: &Option<WindowStanding>, names: WindowHeaders| {
         let Some(window) = window else {
             return;
         };
-        let [limit, remaining, reset] = names;
-        headers.insert(limit, HeaderValue::from(window.limit));
-        headers.insert(remaining, HeaderValue::from(window.remaining));
+        headers.insert(names.limit, HeaderValue::from(window.limit));
+        headers.insert(names.remaining, HeaderValue::from(window.remaining));
         let millis = format!("{}ms", window.reset_us / 1000);
-        if let Ok(value) = HeaderValue::from_str(&millis) {
-            headers.insert(reset, value);
+        if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(millis)) {
+            headers.insert(names.reset, value);
         }
     };
-    put(
-        &standing.requests,
-        [
-            "x-ratelimit-limit-requests",
-            "x-ratelimit-remaining-requests",
-            "x-ratelimit-reset-requests",
-        ],
-    );
-    put(
-        &standing.tokens,
-        ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"],
-    );
+    put(&standing.requests, REQUESTS);
+    put(&standing.tokens, TOKENS);
 }
 
 /// Says what is wrong: as a response if none has begun, else as the stream's last event.

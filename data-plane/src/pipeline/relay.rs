@@ -31,11 +31,9 @@ use http::{HeaderValue, StatusCode};
 /// Relays a whole answer.
 pub(crate) async fn answer(mut admission: Box<Admission>, answer: UpstreamAnswer, client: &Client) {
     let bound = admission.output_bound();
-    let UpstreamAnswer { status, content_type, body } = answer;
-    let text = std::str::from_utf8(&body).unwrap_or_default();
-    if let Ok(facts) = read::read(text, &mut admission.meter.transcript) {
-        admission.meter.learn(&facts);
-    }
+    let UpstreamAnswer { status, content_type, body, facts, transcript } = answer;
+    admission.meter.transcript = transcript;
+    admission.meter.learn(&facts);
     admission.meter.first_token_us = now().0.saturating_sub(admission.record.admitted_us);
     let mut parts = head_of(&admission, status, content_type);
     if bound.is_some() && admission.meter.finish_reason == "length" {

@@ -79,7 +79,7 @@ pub(crate) fn conclude(admission: &mut Admission, outcome: Outcome, status: Stat
         entity: record.entity,
         currency: record.currency,
         model: admission.candidate().map_or(record.model, |c| c.model.name.clone()),
-        price: admission.candidate().map(Candidate::price_ref),
+        price: price_ref(admission, record.price),
         outcome: usage::Outcome::from(outcome).into(),
         lines: convert::lines(&charged, &rates),
         charge_nano: settled.charged.get(),
@@ -112,6 +112,11 @@ pub(crate) fn conclude(admission: &mut Admission, outcome: Outcome, status: Stat
     if let Some(content) = admission.content.take() {
         content.end(&record.request_id, record.org_uid, ended.0);
     }
+}
+
+/// The first candidate's is written down already.
+fn price_ref(admission: &Admission, of_first: Option<usage::PriceRef>) -> Option<usage::PriceRef> {
+    if admission.serving == 0 { of_first } else { admission.candidate().map(Candidate::price_ref) }
 }
 
 /// A stream tells how fast its upstream is.

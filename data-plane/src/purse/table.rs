@@ -3,8 +3,8 @@
 use super::slice::SharedSlice;
 use domain::escrow::slice::Slice;
 use domain::id::Account;
+use hashbrown::HashMap;
 use parking_lot::RwLock;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Enough that cores seldom meet.

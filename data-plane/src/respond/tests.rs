@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http::Response;
 use http::response::Parts;
 use http_body_util::BodyExt;
+use std::future::poll_fn;
 use tokio::sync::oneshot;
 
 fn head() -> Parts {
@@ -50,7 +51,7 @@ async fn a_producer_runs_to_its_end_when_the_client_leaves_in_the_middle() {
     let response = respond(|client: Client| async move {
         client.begin(head());
         client.send(Bytes::from("1")).await.unwrap();
-        client.gone().await;
+        poll_fn(|context| client.poll_gone(context)).await;
         assert_eq!(client.send(Bytes::from("2")).await, Err(Gone));
         ended.send(client.is_gone()).unwrap();
     })

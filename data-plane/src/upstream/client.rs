@@ -214,7 +214,11 @@ impl AnswerBody {
         poll_fn(|context| self.poll_part(context)).await
     }
 
-    fn poll_part(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
+    /// The same, for who waits for other things, too.
+    pub(crate) fn poll_part(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, BrokenOff>>> {
         let Some(incoming) = self.incoming.as_mut() else { return Poll::Ready(None) };
         let part = incoming.poll_part(context);
         self.give_back();

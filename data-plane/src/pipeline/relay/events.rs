@@ -11,9 +11,12 @@ use crate::upstream::wire::BrokenOff;
 use bytes::Bytes;
 use http::StatusCode;
 use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::time::{Instant, timeout_at};
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 /// What comes next in a stream.
 pub(crate) enum Next {
@@ -39,6 +42,9 @@ pub(crate) struct Events<'a> {
     ends_at: Instant,
     /// In all, for the upstream.
     waited: Duration,
+    /// Goes off no later than a wait may end.
+    alarm: Pin<Box<Sleep>>,
+    stopping: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 enum Arrived {
@@ -57,8 +63,18 @@ const OVERSLEPT: Duration = Duration::from_millis(250);
 impl<'a> Events<'a> {
     pub(crate) fn new(core: &'a Core, upstream: UpstreamStream) -> Self {
         let UpstreamStream { reader, body, first, .. } = upstream;
-        let ends_at = Instant::now() + core.plane.parts.settings.pace.stream;
-        Self { waiting: first.into(), reader, body, core, ends_at, waited: Duration::ZERO }
+        let (now, pace) = (Instant::now(), &core.plane.parts.settings.pace);
+        let ends_at = now + pace.stream;
+        Self {
+            waiting: first.into(),
+            reader,
+            body,
+            core,
+            ends_at,
+            waited: Duration::ZERO,
+            alarm: Box::pin(sleep_until(ends_at.min(now + pace.between_tokens))),
+            stopping: Box::pin(core.ending.clone().cancelled_owned()),
+        }
     }
 
     /// An event that is here already.
@@ -110,16 +126,31 @@ impl<'a> Events<'a> {
         }
         let silence = self.core.plane.parts.settings.pace.between_tokens;
         let deadline = (now + silence).min(self.ends_at);
-        let ending: &CancellationToken = &self.core.plane.ending;
-        tokio::select! {
-            biased;
-            arrived = timeout_at(deadline, self.body.part()) => match arrived {
-                Err(_) => Arrived::Late { overslept: deadline.elapsed() > OVERSLEPT },
-                Ok(part) => Arrived::Part(part),
-            },
-            () = client.gone(), if stops_on_abort && !client.is_gone() => Arrived::ClientGone,
-            () = ending.cancelled() => Arrived::Stopping,
+        poll_fn(|context| {
+            if let Poll::Ready(part) = self.body.poll_part(context) {
+                return Poll::Ready(Arrived::Part(part));
+            }
+            if stops_on_abort && client.poll_gone(context).is_ready() {
+                return Poll::Ready(Arrived::ClientGone);
+            }
+            if self.stopping.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Arrived::Stopping);
+            }
+            self.poll_alarm(context, deadline)
+        })
+        .await
+    }
+
+    /// The alarm is moved only when it goes off: events come much more often than they fail to.
+    fn poll_alarm(&mut self, context: &mut Context<'_>, deadline: Instant) -> Poll<Arrived> {
+        while self.alarm.as_mut().poll(context).is_ready() {
+            if self.alarm.deadline() >= deadline {
+                let overslept = deadline.elapsed() > OVERSLEPT;
+                return Poll::Ready(Arrived::Late { overslept });
+            }
+            self.alarm.as_mut().reset(deadline);
         }
+        Poll::Pending
     }
 }
 
