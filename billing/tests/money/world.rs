@@ -217,7 +217,8 @@ impl World {
 }
 
 async fn add_object(write: &mut Write, kind: &str, uid: i64, name: &str, spec: &[u8]) {
-    let row = "INSERT INTO config_object (kind, name, uid, rev, spec, secret, created_us, updated_us)
+    let row =
+        "INSERT INTO config_object (kind, name, uid, rev, spec, secret, created_us, updated_us)
         VALUES ($1, $2, $3, 1, $4, $5, 0, 0)";
     sqlx::query(row)
         .bind(kind)
