@@ -124,7 +124,8 @@ async fn live(core: Arc<Core>, prepared: Prepared, trace: RequestTrace, client: 
         }
     };
     admission.trace = trace;
-    match dispatch(&core, &mut admission, &client).await {
+    // What trying takes of memory is free again while the answer is relayed, which may take long.
+    match Box::pin(dispatch(&core, &mut admission, &client)).await {
         Ok(Dispatched::Stream(stream)) => relay::stream(&core, admission, stream, &client).await,
         Ok(Dispatched::Answer(answer)) => relay::answer(admission, answer, &client).await,
         Err(failure) => {

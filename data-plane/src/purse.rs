@@ -148,7 +148,8 @@ impl Purse {
         let budget = order.budget.map(|key| self.0.slices.open(Account::Budget(order.org, key)));
         let held = match self.hold_at_once(&wallet, budget.as_ref(), order.wanted) {
             Some(held) => held,
-            None => self.hold_in_turn(&wallet, budget.as_ref(), order).await?,
+            // Apart, so that the usual way, which does not wait, keeps no room for this one.
+            None => Box::pin(self.hold_in_turn(&wallet, budget.as_ref(), order)).await?,
         };
         self.renew_when_low(&wallet);
         if let Some(budget) = &budget {

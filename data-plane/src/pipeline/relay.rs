@@ -229,7 +229,7 @@ impl Relay<'_> {
         }
         if admission.meter.transcript.is_long() {
             self.flush().await;
-            admission.meter.transcript.forget().await;
+            Box::pin(admission.meter.transcript.forget()).await;
         }
         self.has_finished |= facts.finish_reason.is_some();
         if let Some(bytes) = shown(admission, &event, data, &chunk) {
@@ -247,7 +247,7 @@ impl Relay<'_> {
             return Ok(());
         }
         self.flush().await;
-        self.cover.fetch(admission).await
+        Box::pin(self.cover.fetch(admission)).await
     }
 
     /// The upstream ended the stream: well, badly, or because our own bound made it.

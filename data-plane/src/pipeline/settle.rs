@@ -27,9 +27,13 @@ pub(crate) async fn settle(mut admission: Box<Admission>, outcome: Outcome, stat
 
 /// Has the tokeniser say what no upstream said.
 pub(crate) async fn count(admission: &mut Admission) {
-    if !admission.needs_counting() {
-        return;
+    // Apart, so that the many that need no counting keep no room for it.
+    if admission.needs_counting() {
+        Box::pin(count_all(admission)).await;
     }
+}
+
+async fn count_all(admission: &mut Admission) {
     if admission.meter.input_counted.is_none() {
         count_input(admission).await;
     }
