@@ -65,4 +65,14 @@ impl Cli {
         assert_eq!(differences, 0, "{found}");
         found["events"].as_str().map_or(0, |events| events.parse().unwrap())
     }
+
+    /// The same, once that many events are billed; there are never more.
+    pub async fn reconciled_with(&self, events: u64) {
+        eventually("every event is billed", async || {
+            let found = self.reconciled().await;
+            assert!(found <= events, "{found} events, and there should be {events}");
+            (found == events).then_some(())
+        })
+        .await;
+    }
 }
