@@ -175,14 +175,9 @@ fn note(read: &Read, request: &str) {
     *read.lock().entry(id).or_default() += 1;
 }
 
-#[tokio::test]
-async fn case_41_a_kept_connection_that_closes_as_we_write_costs_no_request_and_none_is_read_twice()
-{
-    let gateway = gateway().start().await;
-    let mut account = Account::open(&gateway, "unlucky", 1).await;
-    let read = Read::default();
-    let seen = read.clone();
-    // One answer for each connection, which is then closed without a word: while the next request may be on its way.
+/// An upstream each of whose connections is good for one answer, and which notes what it reads; it closes then, or once it has read
+/// another request. Its address as a `base_url`.
+async fn good_for_one_answer(seen: Read, reads_another: bool) -> String {
     let address = listen("127.0.0.1:0", move |stream| {
         let seen = seen.clone();
         async move {
@@ -191,9 +186,23 @@ async fn case_41_a_kept_connection_that_closes_as_we_write_costs_no_request_and_
                 note(&seen, &request);
                 answer(&mut stream).await;
             }
+            if reads_another && let Some(request) = request(&mut stream).await {
+                note(&seen, &request);
+            }
         }
     });
-    gateway.admin().apply(&upstream("demo-a", &format!("http://{}/v1", address.await))).await;
+    format!("http://{}/v1", address.await)
+}
+
+#[tokio::test]
+async fn case_41_a_kept_connection_that_closes_as_we_write_costs_no_request_and_none_is_read_twice()
+{
+    let gateway = gateway().start().await;
+    let mut account = Account::open(&gateway, "unlucky", 1).await;
+    let read = Read::default();
+    // It closes without a word: while the next request may be on its way.
+    let address = good_for_one_answer(read.clone(), false).await;
+    gateway.admin().apply(&upstream("demo-a", &address)).await;
     let mut ids = Vec::new();
     for _ in 0..60 {
         let reply = gateway.chat(&account.org.key, say(SAID.unsigned_abs())).await;
@@ -218,22 +227,8 @@ async fn case_41_a_request_that_its_upstream_may_have_read_is_not_sent_to_it_aga
     let gateway = gateway().start().await;
     let mut account = Account::open(&gateway, "read", 1).await;
     let read = Read::default();
-    let seen = read.clone();
-    // Each connection is good for one answer; the second request on it is read, and then it closes.
-    let address = listen("127.0.0.1:0", move |stream| {
-        let seen = seen.clone();
-        async move {
-            let mut stream = BufReader::new(stream);
-            if let Some(request) = request(&mut stream).await {
-                note(&seen, &request);
-                answer(&mut stream).await;
-            }
-            if let Some(request) = request(&mut stream).await {
-                note(&seen, &request);
-            }
-        }
-    });
-    gateway.admin().apply(&upstream("demo-a", &format!("http://{}/v1", address.await))).await;
+    let address = good_for_one_answer(read.clone(), true).await;
+    gateway.admin().apply(&upstream("demo-a", &address)).await;
     for round in 0..10 {
         let reply = gateway.chat(&account.org.key, say(SAID.unsigned_abs())).await;
         assert_eq!(reply.status, 200, "{}", reply.text());
