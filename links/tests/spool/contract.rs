@@ -1,8 +1,8 @@
 //! What callers of an open spool are promised.
 
 use super::support::{
-    DATA_PLANE, admitted, close_and_read, directory, drain, event, killed_now, open, power_cut_now,
-    progress, request, request_ids, segments, slice, small, used_segments, wait,
+    DATA_PLANE, admitted, close_and_read, directory, drain, event, killed_now, open, open_as,
+    power_cut_now, progress, request, request_ids, segments, slice, small, used_segments, wait,
 };
 use domain::id::{OrgUid, PARTITIONS, Partition};
 use links::spool::{Spool, SpoolError, SpoolSettings};
@@ -204,7 +204,7 @@ fn the_spool_of_another_data_plane_is_refused_and_left_as_it_was() {
     wait(spool.close()).unwrap();
     let before: Vec<_> =
         segments(directory.path()).iter().map(|of| fs::read(of).unwrap()).collect();
-    let refused = Spool::open(settings.clone(), "dp-2").unwrap_err();
+    let refused = open_as(&settings, "dp-2").unwrap_err();
     assert!(refused.to_string().contains("belongs to the data plane \"dp-1\""), "{refused}");
     let after: Vec<_> = segments(directory.path()).iter().map(|of| fs::read(of).unwrap()).collect();
     assert_eq!(before, after);

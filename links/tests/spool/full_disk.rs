@@ -194,7 +194,7 @@ fn a_disk_that_is_full_from_the_start_is_told_and_nothing_is_left_half_made() {
     let settings = settings(&disk);
     fs::create_dir_all(&settings.directory).unwrap();
     let filler = fill(disk.path());
-    let refused = Spool::open(settings.clone(), super::support::DATA_PLANE).unwrap_err();
+    let refused = super::support::open_as(&settings, super::support::DATA_PLANE).unwrap_err();
     assert!(matches!(refused, SpoolError::Full | SpoolError::Io { .. }), "{refused}");
     let left = fs::read_dir(&settings.directory).unwrap().map(|entry| entry.unwrap().file_name());
     assert!(left.into_iter().all(|name| name == "lock"));

@@ -1,6 +1,6 @@
 //! What the tests share: records to write, a reading of the files that owes nothing to the code, and crashes.
 
-use links::spool::{Recovered, Spool, SpoolReader, SpoolSettings};
+use links::spool::{Recovered, Spool, SpoolError, SpoolReader, SpoolSettings};
 use prost::Message;
 use proto::usage::v1::spool_record::Record;
 use proto::usage::v1::{
@@ -41,7 +41,21 @@ pub(crate) fn small(directory: impl Into<PathBuf>) -> SpoolSettings {
 }
 
 pub(crate) fn open(settings: &SpoolSettings) -> (Spool, Recovered) {
-    Spool::open(settings.clone(), DATA_PLANE).unwrap()
+    open_as(settings, DATA_PLANE).unwrap()
+}
+
+/// Another test may be starting a process at this moment, which holds a copy of the lock from its fork to its exec.
+pub(crate) fn open_as(
+    settings: &SpoolSettings,
+    data_plane: &str,
+) -> Result<(Spool, Recovered), SpoolError> {
+    for _ in 0..1_000 {
+        match Spool::open(settings.clone(), data_plane) {
+            Err(SpoolError::Locked { .. }) => std::thread::sleep(Duration::from_millis(10)),
+            answered => return answered,
+        }
+    }
+    panic!("the spool is locked for good");
 }
 
 pub(crate) fn runtime() -> tokio::runtime::Runtime {
