@@ -5,6 +5,7 @@
 pub(crate) mod request;
 mod encoding;
 pub(crate) mod envelope;
+pub(crate) mod skim;
 pub(crate) mod fields;
 mod chat;
 mod completions;

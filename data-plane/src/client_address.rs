@@ -6,56 +6,51 @@ use crate::clock::now;
 use crate::plane::Core;
 use domain::client::ClientDigest;
 use domain::network::Networks;
-use http::request::Parts;
-use http::{HeaderMap, Request};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::task::{Context, Poll};
-use tower::Service;
+use http::{HeaderMap, HeaderName};
+use parking_lot::Mutex;
+use std::net::{IpAddr, SocketAddr};
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The other end of a connection.
+pub(crate) struct Peer {
+    address: IpAddr,
+    /// What is kept of the last address that asked through it, which seldom changes.
+    last: Mutex<Option<Digested>>,
+}
+
 #[derive(Clone, Copy)]
-pub(crate) struct Peer(pub(crate) IpAddr);
-
-/// Tells every request of a connection where that comes from.
-#[derive(Clone)]
-pub(crate) struct WithPeer<S> {
-    service: S,
-    peer: Peer,
+struct Digested {
+    address: IpAddr,
+    day: u64,
+    digest: ClientDigest,
 }
 
-impl<S> WithPeer<S> {
-    pub(crate) fn new(service: S, peer: Peer) -> Self {
-        Self { service, peer }
-    }
-}
-
-impl<S: Service<Request<B>>, B> Service<Request<B>> for WithPeer<S> {
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.service.poll_ready(context)
+impl Peer {
+    pub(crate) fn new(address: IpAddr) -> Self {
+        Self { address, last: Mutex::default() }
     }
 
-    fn call(&mut self, mut request: Request<B>) -> S::Future {
-        request.extensions_mut().insert(self.peer);
-        self.service.call(request)
+    /// What is kept of the address of whoever sent a request with these headers.
+    pub(crate) fn digest(&self, core: &Core, headers: &HeaderMap) -> ClientDigest {
+        let trusted = &core.plane.parts.settings.trusted_proxies;
+        let (address, now) = (client(self.address, headers, trusted), now());
+        let (mut last, day) = (self.last.lock(), now.day());
+        match *last {
+            Some(last) if last.address == address && last.day == day => last.digest,
+            _ => {
+                let digest = core.plane.address_key.digest(address, now);
+                *last = Some(Digested { address, day, digest });
+                digest
+            }
+        }
     }
-}
-
-/// What is kept of the address of whoever sent this.
-pub(crate) fn digest(core: &Core, head: &Parts) -> ClientDigest {
-    let peer = head.extensions.get::<Peer>();
-    let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Peer(address)| *address);
-    let trusted = &core.plane.parts.settings.trusted_proxies;
-    core.plane.address_key.digest(client(peer, &head.headers, trusted), now())
 }
 
 /// The last one in the chain of proxies that we do not trust: whoever stands before it could have written anything.
 fn client(peer: IpAddr, headers: &HeaderMap, trusted: &Networks) -> IpAddr {
     let mut client = peer;
-    let mut told = headers.get_all("x-forwarded-for").iter().rev().flat_map(|line| {
+    let mut told = headers.get_all(X_FORWARDED_FOR).iter().rev().flat_map(|line| {
         let line = line.to_str().unwrap_or_default();
         line.rsplit(',').map(|hop| address(hop.trim()))
     });

@@ -80,11 +80,20 @@ pub struct Configuration(Arc<Applied>);
 
 struct Applied {
     snapshot: ArcSwap<Snapshot>,
+    /// How many snapshots were shown.
+    shown: AtomicU64,
     keys: KeyTable,
     is_loaded: watch::Sender<bool>,
     last_word: LastWord,
     age_max: Duration,
     rejects: AtomicU64,
+}
+
+/// Tells whether anything at all was changed between two moments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Edition {
+    keys: u64,
+    shown: u64,
 }
 
 /// An update that starts at, or leads to, a state that has nothing to do with the one that is applied.
@@ -125,7 +134,13 @@ impl Configuration {
         let snapshot = ArcSwap::from_pointee(Snapshot::default());
         let (keys, last_word) = (KeyTable::new(), LastWord::never());
         let rejects = AtomicU64::new(0);
-        Self(Arc::new(Applied { snapshot, keys, is_loaded, last_word, age_max, rejects }))
+        let shown = AtomicU64::new(0);
+        Self(Arc::new(Applied { snapshot, shown, keys, is_loaded, last_word, age_max, rejects }))
+    }
+
+    /// What was read after this was asked for still holds as long as it is the same.
+    pub(crate) fn edition(&self) -> Edition {
+        Edition { keys: self.0.keys.changes(), shown: self.0.shown.load(Ordering::Acquire) }
     }
 
     /// The snapshot at this moment; a request keeps the one it began with.
@@ -255,6 +270,7 @@ impl Configuration {
     fn show(&self, next: Snapshot) {
         let revision = next.revision;
         self.0.snapshot.store(Arc::new(next));
+        self.0.shown.fetch_add(1, Ordering::AcqRel);
         self.0.is_loaded.send_replace(true);
         tracing::debug!(?revision, keys = self.key_count(), "configuration applied");
     }

@@ -10,14 +10,15 @@ use crate::plane::Core;
 use crate::settings::{Limits, Pace};
 use domain::key::{KeyDigest, digest};
 use domain::time::Timestamp;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 use links::spool::UsedKey;
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-const HEADER: &str = "idempotency-key";
+const NAME: &str = "idempotency-key";
+const HEADER: HeaderName = HeaderName::from_static(NAME);
 
 /// All used keys of one data plane. Clones are the same.
 #[derive(Clone)]
@@ -69,7 +70,7 @@ fn named(headers: &HeaderMap, bytes_max: usize) -> Result<Option<&str>, ApiError
     let is_one = values.next().is_none() && !text.is_empty() && text.len() <= bytes_max;
     is_one.then_some(Some(text)).ok_or_else(|| {
         let message = format!("Idempotency-Key must be one text of up to {bytes_max} characters");
-        ApiError::invalid(HEADER, message)
+        ApiError::invalid(NAME, message)
     })
 }
 

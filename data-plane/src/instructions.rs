@@ -1,6 +1,7 @@
 //! What a request and a streamed chunk cost, in instructions: whole exchanges through the pipeline, from a client's request to a
 //! settled event, with an upstream in memory instead of sockets. `integration-tests` counts them (`instructions.rs` there).
 
+use crate::client_address::Peer;
 use crate::configuration::Configuration;
 use crate::pipeline;
 use crate::plane::{Core, DataPlane, DataPlaneParts};
@@ -26,6 +27,7 @@ use links::account::AccountLink;
 use links::content::{ContentKey, ContentLink};
 use links::spool::{Spool, SpoolSettings};
 use proto::usage::v1::SliceMark;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -109,8 +111,9 @@ impl World {
             .header("content-length", body.len())
             .body(Body::from(body))
             .unwrap();
+        let peer = Arc::new(Peer::new(Ipv4Addr::LOCALHOST.into()));
         let asked = async {
-            let response = pipeline::serve(self.core.clone(), Operation::Chat, request).await;
+            let response = pipeline::serve(self.core.clone(), Operation::Chat, peer, request).await;
             let status = response.status();
             (status, response.into_body().collect().await.unwrap().to_bytes())
         };

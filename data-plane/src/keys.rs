@@ -16,7 +16,7 @@ use shelf::{Shelf, Slot};
 use std::collections::HashSet;
 use std::iter;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 const SHELVES: usize = 256;
 
@@ -37,6 +37,8 @@ pub(crate) struct KeyTable {
     shelves: Box<[RwLock<Shelf>; SHELVES]>,
     writer: Mutex<()>,
     count: AtomicUsize,
+    /// How many changes were made.
+    changes: AtomicU64,
 }
 
 /// A place, with as much of the digest that leads there as the index needs when it grows.
@@ -54,6 +56,7 @@ impl KeyTable {
             shelves: Box::new(std::array::from_fn(|_| RwLock::default())),
             writer: Mutex::new(()),
             count: AtomicUsize::new(0),
+            changes: AtomicU64::new(0),
         }
     }
 
@@ -75,6 +78,11 @@ impl KeyTable {
 
     pub(crate) fn len(&self) -> usize {
         self.count.load(Ordering::Relaxed)
+    }
+
+    /// Another number after each change, which can be seen by then.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
     }
 
     /// How many parts there are, to be gone through one at a time.
@@ -103,6 +111,7 @@ impl KeyTable {
                 KeyChange::Put(key) => self.put(&key),
                 KeyChange::Gone(uid) => self.remove(uid),
             }
+            self.changes.fetch_add(1, Ordering::AcqRel);
         }
     }
 

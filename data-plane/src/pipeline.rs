@@ -20,50 +20,39 @@ pub(crate) mod head;
 
 use crate::body;
 use crate::body::request::ClientRequest;
-use crate::client_address;
+use crate::client_address::Peer;
 use crate::clock::now;
 use crate::error::ApiError;
-use crate::idempotency::{self, Claim};
+use crate::idempotency;
 use crate::metric;
 use crate::pipeline::admit::AdmitOrder;
-use crate::pipeline::authenticate::{Caller, authenticate, caller};
+use crate::pipeline::authenticate::authenticate;
 use crate::pipeline::dispatch::{Dispatched, dispatch};
-use crate::pipeline::route::{RoutePlan, route};
+use crate::pipeline::route::route;
 use crate::plane::Core;
 use crate::respond::{Client, respond};
 use crate::trace::RequestTrace;
 use axum::body::Body;
-use domain::client::ClientDigest;
 use domain::operation::Operation;
 use futures::future::Either;
 use http::{Request, Response};
 use opentelemetry::context::FutureExt;
 use std::sync::Arc;
 
-/// What is known of a request before it costs anything.
-struct Prepared {
-    request_id: String,
-    caller: Caller,
-    plan: RoutePlan,
-    request: ClientRequest,
-    app: String,
-    client: ClientDigest,
-    claim: Option<Claim>,
-}
-
 /// Serves one request of an operation.
 pub(crate) async fn serve(
     core: Arc<Core>,
     operation: Operation,
+    peer: Arc<Peer>,
     request: Request<Body>,
 ) -> Response<Body> {
     let request_id = mint_request_id();
     let trace = core.plane.trace(request.headers(), &request_id, operation.endpoint());
-    let response = match prepare(&core, request_id.clone(), operation, request).await {
-        Ok(prepared) => {
+    let response = match prepare(&core, request_id.clone(), operation, &peer, request).await {
+        Ok(order) => {
             let here = trace.context();
             let life = |client| {
-                let life = live(core, prepared, trace, client);
+                let life = live(core, order, trace, client);
                 match here {
                     None => Either::Left(life),
                     Some(here) => Either::Right(life.with_context(here)),
@@ -86,35 +75,35 @@ async fn prepare(
     core: &Core,
     request_id: String,
     operation: Operation,
+    peer: &Peer,
     request: Request<Body>,
-) -> Result<Prepared, ApiError> {
+) -> Result<Box<AdmitOrder>, ApiError> {
     let parts = &core.plane.parts;
     let limits = &parts.settings.limits;
     let (head, body) = request.into_parts();
     head::refuse_while_draining(&core.plane)?;
     // Before the body, so that strangers cannot make us read one; after it, as the key may have been revoked meanwhile.
-    let presented = authenticate(parts, &head.headers, now())?.presented;
+    let caller = authenticate(parts, &head.headers, now())?;
     let body = body::read(&head.headers, body, limits, &parts.settings.pace).await?;
     let mut request = ClientRequest::parse(operation, body, limits)?;
     if request.session_id.is_empty() {
         request.session_id = head::session(&head.headers, limits.session_id_bytes);
     }
+    let caller = caller.renewed(&parts.configuration, now())?;
     let snapshot = parts.configuration.snapshot();
-    let caller = caller(&parts.configuration, &presented, now())?;
     let plan = route(&snapshot, &caller, &request, &core.plane)?;
     let app = head::app(&head.headers, limits.app_bytes);
-    let client = client_address::digest(core, &head);
+    let client = peer.digest(core, &head.headers);
     let claim = idempotency::claim(core, &caller, &head.headers, &request_id)?;
-    Ok(Prepared { request_id, caller, plan, request, app, client, claim })
+    let trace_id = String::new();
+    Ok(Box::new(AdmitOrder { request_id, trace_id, caller, plan, request, app, client, claim }))
 }
 
 /// From admission to settlement. Outlives its client.
-async fn live(core: Arc<Core>, prepared: Prepared, trace: RequestTrace, client: Client) {
-    let Prepared { request_id, caller, plan, request, app, client: asker, claim } = prepared;
-    let is_only_attempt = claim.is_some();
-    let (id, trace_id) = (request_id.clone(), trace.id());
-    let order =
-        AdmitOrder { request_id: id, trace_id, caller, plan, request, app, client: asker, claim };
+async fn live(core: Arc<Core>, mut order: Box<AdmitOrder>, trace: RequestTrace, client: Client) {
+    order.trace_id = trace.id();
+    let is_only_attempt = order.claim.is_some();
+    let request_id = order.request_id.clone();
     let mut admission = match admit::admit(&core.plane, order).await {
         Ok(admission) => admission,
         Err(refusal) => {

@@ -5,8 +5,8 @@
 mod gate;
 mod impatience;
 
-use crate::api;
-use crate::client_address::{Peer, WithPeer};
+use crate::api::Api;
+use crate::client_address::Peer;
 use crate::metric;
 use crate::plane::{Core, DataPlane};
 use crate::settings::DataPlaneSettings;
@@ -17,7 +17,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use impatience::Impatient;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -122,7 +122,7 @@ async fn accept(core: Arc<Core>, socket: StdListener) -> io::Result<()> {
     let listener = TcpListener::from_std(socket)?;
     tokio::spawn(sweep(core.clone()));
     let room = Arc::new(Semaphore::new(core.plane.parts.settings.limits.connections));
-    let router = api::router(core.clone());
+    let api = Arc::new(Api::new(core.clone()));
     let mut is_short = false;
     loop {
         // A full house leaves new clients in the backlog.
@@ -136,8 +136,7 @@ async fn accept(core: Arc<Core>, socket: StdListener) -> io::Result<()> {
         match stream {
             Ok((stream, address)) => {
                 is_short = false;
-                let service = WithPeer::new(router.clone(), Peer(address.ip()));
-                let connection = serve(core.clone(), service, stream);
+                let connection = serve(core.clone(), api.clone(), address.ip(), stream);
                 tokio::spawn(async move {
                     let present = metric::connection();
                     connection.await;
@@ -166,13 +165,14 @@ async fn sweep(core: Arc<Core>) {
     }
 }
 
-async fn serve(core: Arc<Core>, service: WithPeer<axum::Router>, stream: TcpStream) {
+async fn serve(core: Arc<Core>, api: Arc<Api>, address: IpAddr, stream: TcpStream) {
     let settings = &core.plane.parts.settings;
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
     let socket = Impatient::new(stream, settings.pace.write, core.plane.ending.clone());
-    let service = service_fn(|request| gate::serve(service.clone(), request));
+    let peer = Arc::new(Peer::new(address));
+    let service = service_fn(|request| gate::serve(&api, &peer, request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(settings.pace.head)

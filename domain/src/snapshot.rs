@@ -11,7 +11,8 @@ use crate::name::Glob;
 use crate::operation::Operation;
 use crate::price::Schedule;
 use crate::time::Timestamp;
-use std::collections::{BTreeMap, HashMap};
+use hashbrown::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use thiserror::Error;
 

@@ -3,12 +3,9 @@
 //! One parse serves routing, pricing and forwarding, so that no two readers can disagree: the fields we act on may stand
 //! only once, and only in their exact spelling.
 
-use crate::body::text::Text;
+use crate::body::skim::{Cursor, Fault};
 use crate::error::ApiError;
-use memchr::memchr2;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
-use std::fmt;
+use serde::de::IgnoredAny;
 use std::ops::Range;
 
 /// A field of a request that we act on.
@@ -101,12 +98,31 @@ pub(crate) struct Members {
 impl Members {
     /// Finds the members of an object.
     pub(crate) fn find(text: &str, depth_max: usize) -> Result<Self, ApiError> {
-        refuse_deep(text, depth_max)?;
-        let mut members = Self { inside: inside(text)?, ..Self::default() };
-        let mut reader = serde_json::Deserializer::from_str(text);
-        reader.deserialize_map(Finder { text, members: &mut members }).map_err(unreadable)?;
-        reader.end().map_err(unreadable)?;
+        let mut cursor = Cursor::new(text, depth_max);
+        let refuse = |fault| unreadable(text, fault, depth_max);
+        if !cursor.enter_object().map_err(refuse)? {
+            let message = "the body is not a JSON object: send one that names a `model`";
+            return Err(ApiError::invalid("body", message));
+        }
+        let mut members = Self { inside: cursor.at(), ..Self::default() };
+        while let Some(name) = cursor.name().map_err(refuse)? {
+            let value = cursor.value().map_err(refuse)?;
+            members.note(&name, place(text, value))?;
+        }
+        cursor.end().map_err(refuse)?;
         Ok(members)
+    }
+
+    fn note(&mut self, name: &str, at: Range<usize>) -> Result<(), ApiError> {
+        let Some(field) = Field::named(name) else {
+            return refuse_lookalike(name);
+        };
+        let slot = self.places.get_mut(field as usize);
+        if slot.is_some_and(|slot| slot.replace(at).is_some()) {
+            let message = format!("`{name}` stands twice: send it once");
+            return Err(ApiError::invalid(field.name(), message));
+        }
+        Ok(())
     }
 
     /// Where a field's value stands.
@@ -156,84 +172,29 @@ fn before_comma(text: &str, start: usize) -> usize {
     before.strip_suffix(',').map_or(start, str::len)
 }
 
-fn unreadable(error: serde_json::Error) -> ApiError {
-    ApiError::invalid("body", format!("the body is not a JSON object that can be used: {error}"))
-}
-
-fn inside(text: &str) -> Result<usize, ApiError> {
-    let start = text.len() - text.trim_start_matches([' ', '\t', '\r', '\n']).len();
-    if text.as_bytes().get(start) == Some(&b'{') {
-        return Ok(start + 1);
-    }
-    Err(ApiError::invalid("body", "the body is not a JSON object: send one that names a `model`"))
-}
-
-/// Nesting deeper than any reader behind us may like.
-fn refuse_deep(text: &str, depth_max: usize) -> Result<(), ApiError> {
-    let bytes = text.as_bytes();
-    let (mut depth, mut at) = (0_usize, 0_usize);
-    while let Some(byte) = bytes.get(at) {
-        at += 1;
-        match byte {
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            b'"' => at = after_string(bytes, at),
-            _ => {}
+/// What is wrong with a text that cannot be passed over.
+fn unreadable(text: &str, fault: Fault, depth_max: usize) -> ApiError {
+    let message = match fault {
+        Fault::TooDeep => {
+            format!("the JSON is nested deeper than {depth_max} levels: flatten it")
         }
-        if depth > depth_max {
-            let message = format!("the JSON is nested deeper than {depth_max} levels: flatten it");
-            return Err(ApiError::invalid("body", message));
+        Fault::Malformed => {
+            let wrong = serde_json::from_str::<IgnoredAny>(text).err();
+            let wrong =
+                wrong.map_or_else(|| "a name is no text".to_owned(), |wrong| wrong.to_string());
+            format!("the body is not a JSON object that can be used: {wrong}")
         }
-    }
-    Ok(())
-}
-
-fn after_string(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(found) = bytes.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
-        at += found;
-        if bytes.get(at) == Some(&b'"') {
-            return at + 1;
-        }
-        at += 2;
-    }
-    bytes.len()
-}
-
-struct Finder<'a> {
-    text: &'a str,
-    members: &'a mut Members,
-}
-
-impl<'de> Visitor<'de> for Finder<'de> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(key) = map.next_key::<Text<'de>>()? {
-            let Some(field) = Field::named(&key) else {
-                refuse_lookalike(&key)?;
-                map.next_value::<IgnoredAny>()?;
-                continue;
-            };
-            let value: &RawValue = map.next_value()?;
-            let place = place(self.text, value.get());
-            let slot = self.members.places.get_mut(field as usize);
-            if slot.is_some_and(|slot| slot.replace(place).is_some()) {
-                let twice = format!("`{}` stands twice: send it once", field.name());
-                return Err(serde::de::Error::custom(twice));
-            }
-        }
-        Ok(())
-    }
+    };
+    ApiError::invalid("body", message)
 }
 
 /// Some servers take `Model` for `model`; what was checked here must be what they read.
-fn refuse_lookalike<E: serde::de::Error>(key: &str) -> Result<(), E> {
-    match Field::ALL.iter().find(|field| field.name().eq_ignore_ascii_case(key)) {
-        Some(field) => Err(E::custom(format!("`{key}` must be written `{}`", field.name()))),
+fn refuse_lookalike(name: &str) -> Result<(), ApiError> {
+    match Field::ALL.iter().find(|field| field.name().eq_ignore_ascii_case(name)) {
+        Some(field) => {
+            let message = format!("`{name}` must be written `{}`", field.name());
+            Err(ApiError::invalid(field.name(), message))
+        }
         None => Ok(()),
     }
 }

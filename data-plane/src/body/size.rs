@@ -1,72 +1,71 @@
 //! How large a chat request can be for its model, read off its messages: what is text, and which parts are media.
 
+use crate::body::skim::{Cursor, Fault};
 use crate::body::text::Text;
 use domain::hold::RequestSize;
 use serde::Deserialize;
-use serde_json::value::RawValue;
-
-#[derive(Deserialize)]
-struct Message<'a> {
-    #[serde(borrow, default)]
-    content: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Part<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Text<'a>,
-    #[serde(borrow, default)]
-    image_url: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    input_audio: Option<&'a RawValue>,
-}
 
 /// Measures. Messages that cannot be told apart count as open-ended, which is the dearest reading. `None`: they are no list,
 /// or an empty one.
 pub(super) fn measure(body_bytes: usize, messages: &str) -> Option<RequestSize> {
     let mut size = RequestSize::default();
-    let mut other_bytes = 0_usize;
-    match serde_json::from_str::<Vec<Message<'_>>>(messages) {
-        Ok(list) if list.is_empty() => return None,
-        Ok(list) => {
-            for content in list.iter().filter_map(|message| message.content) {
-                other_bytes = other_bytes.saturating_add(measure_content(content.get(), &mut size));
-            }
-        }
-        Err(_) if !is_list_of_some(messages) => return None,
-        Err(_) => size.open_ended = true,
-    }
+    let other_bytes = measure_messages(messages, &mut size).ok()??;
     size.text_bytes = u64::try_from(body_bytes.saturating_sub(other_bytes)).unwrap_or(u64::MAX);
     Some(size)
 }
 
-/// Counts what parts there are, and returns how many bytes of them are no text.
-fn measure_content(content: &str, size: &mut RequestSize) -> usize {
-    if !content.starts_with('[') {
-        return 0;
+/// Returns how many bytes of the messages are no text; `None` if they are no list of some.
+fn measure_messages(messages: &str, size: &mut RequestSize) -> Result<Option<usize>, Fault> {
+    let mut list = Cursor::of_known(messages);
+    if !list.enter_list()? || !list.has_element()? {
+        return Ok(None);
     }
-    let Ok(parts) = serde_json::from_str::<Vec<&RawValue>>(content) else {
-        size.open_ended = true;
-        return 0;
-    };
-    parts.iter().fold(0, |bytes, part| bytes.saturating_add(measure_part(part.get(), size)))
+    let mut other_bytes = 0_usize;
+    loop {
+        match list.members(["content"])? {
+            Some([content]) => {
+                let bytes = measure_content(content.unwrap_or_default(), size)?;
+                other_bytes = other_bytes.saturating_add(bytes);
+            }
+            None => size.open_ended = true,
+        }
+        if !list.has_element()? {
+            return Ok(Some(other_bytes));
+        }
+    }
 }
 
-fn measure_part(json: &str, size: &mut RequestSize) -> usize {
-    let part = serde_json::from_str::<Part<'_>>(json).ok();
-    match part.as_ref().map(|part| (&*part.kind, part.image_url, part.input_audio)) {
-        Some(("text" | "refusal", None, None)) => 0,
-        Some(("image_url", Some(image), None)) => {
+/// Counts what parts there are, and returns how many bytes of them are no text.
+fn measure_content(content: &str, size: &mut RequestSize) -> Result<usize, Fault> {
+    let mut parts = Cursor::of_known(content);
+    let mut other_bytes = 0_usize;
+    if !content.starts_with('[') || !parts.enter_list()? {
+        return Ok(0);
+    }
+    while parts.has_element()? {
+        let start = parts.at();
+        let found = parts.members(["type", "image_url", "input_audio"])?;
+        let whole = parts.at().saturating_sub(start);
+        other_bytes = other_bytes.saturating_add(measure_part(found, whole, size));
+    }
+    Ok(other_bytes)
+}
+
+/// `found` are kind, image and audio of a part.
+fn measure_part(found: Option<[Option<&str>; 3]>, whole: usize, size: &mut RequestSize) -> usize {
+    match found {
+        Some([Some("\"text\"" | "\"refusal\""), None, None]) => 0,
+        Some([Some("\"image_url\""), Some(image), None]) => {
             size.images = size.images.saturating_add(1);
-            image.get().len()
+            image.len()
         }
-        Some(("input_audio", None, Some(audio))) => {
+        Some([Some("\"input_audio\""), None, Some(audio)]) => {
             size.audios = size.audios.saturating_add(1);
-            audio.get().len()
+            audio.len()
         }
         _ => {
             size.open_ended = true;
-            json.len()
+            whole
         }
     }
 }
@@ -98,8 +97,4 @@ impl ServerTools {
             search: found.search || kind.contains("search"),
         })
     }
-}
-
-fn is_list_of_some(messages: &str) -> bool {
-    serde_json::from_str::<Vec<&RawValue>>(messages).is_ok_and(|list| !list.is_empty())
 }

@@ -7,7 +7,7 @@ use crate::clock::now;
 use crate::dialect::{Facts, Reported};
 use crate::limits::LimitTicket;
 use crate::pipeline::admit::AdmitOrder;
-use crate::pipeline::authenticate::{self, Caller};
+use crate::pipeline::authenticate::Caller;
 use crate::pipeline::route::{Candidate, RoutePlan};
 use crate::pipeline::settle;
 use crate::plane::Shared;
@@ -91,10 +91,10 @@ impl Admission {
     pub(crate) fn new(
         plane: Arc<Shared>,
         record: usage::Admitted,
-        order: AdmitOrder,
+        order: Box<AdmitOrder>,
         money: Money,
     ) -> Self {
-        let AdmitOrder { caller, plan, request, .. } = order;
+        let AdmitOrder { caller, plan, request, .. } = *order;
         let sink = caller.org.store_content.then(|| plane.parts.content.clone());
         let content = sink.map(|sink| Record::begin(sink, &request.body));
         Self {
@@ -122,8 +122,7 @@ impl Admission {
 
     /// The key or its org was revoked since: no new attempt, and no more money, so that a stream ends within what it holds.
     pub(crate) fn is_withdrawn(&self) -> bool {
-        let presented = &self.caller.presented;
-        authenticate::caller(&self.plane.parts.configuration, presented, now()).is_err()
+        !self.caller.is_welcome(&self.plane.parts.configuration, now())
     }
 
     pub(crate) fn request_id(&self) -> &str {

@@ -127,7 +127,7 @@ pub(crate) fn unpaid(refused: HoldRefused) -> ApiError {
 /// Takes limits, money and a place in the spool, in this order; gives back what it took if a later one fails.
 pub(crate) async fn admit(
     plane: &Arc<Shared>,
-    mut order: AdmitOrder,
+    mut order: Box<AdmitOrder>,
 ) -> Result<Box<Admission>, AdmitError> {
     let admitted_at = now();
     let estimate = tokens_estimate(&order.plan);

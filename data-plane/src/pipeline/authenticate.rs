@@ -1,6 +1,6 @@
 //! Headers and snapshot → `Caller`: who asks, and under which plan. 401 or 403, and nothing is touched.
 
-use crate::configuration::Configuration;
+use crate::configuration::{Configuration, Edition};
 use crate::error::{ApiError, ErrorType};
 use crate::keys::KeyEntry;
 use crate::plane::DataPlaneParts;
@@ -9,7 +9,7 @@ use domain::key::{KeyDigest, digest, digest_of_sha256, is_importable, is_well_fo
 use domain::snapshot::Org;
 use domain::time::Timestamp;
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -22,6 +22,8 @@ pub(crate) struct Caller {
     pub(crate) org: Arc<Org>,
     pub(crate) entity: Arc<Entity>,
     pub(crate) plan: Arc<Plan>,
+    /// What the configuration was when the caller was found in it.
+    as_of: Edition,
 }
 
 /// Why nobody is let in.
@@ -123,16 +125,9 @@ pub(crate) fn caller(
     digest: &KeyDigest,
     now: Timestamp,
 ) -> Result<Caller, AuthenticateError> {
+    let as_of = configuration.edition();
     let entry = configuration.key(digest).ok_or(AuthenticateError::Unknown)?;
-    if entry.key.digest != *digest && !is_good_still(&entry, digest, now) {
-        return Err(AuthenticateError::Replaced);
-    }
-    if entry.key.disabled {
-        return Err(AuthenticateError::Disabled);
-    }
-    if entry.key.expires.is_some_and(|expires| expires <= now) {
-        return Err(AuthenticateError::Expired);
-    }
+    refuse_unusable(&entry, digest, now)?;
     let snapshot = configuration.snapshot();
     let org = snapshot.orgs.get(&entry.key.org).ok_or(AuthenticateError::Unknown)?;
     if org.disabled {
@@ -146,7 +141,53 @@ pub(crate) fn caller(
         org: org.clone(),
         entity: entity.clone(),
         plan: plan.clone(),
+        as_of,
     })
+}
+
+impl Caller {
+    /// Whether nothing at all was changed since the caller was found, so that only time can have taken the key away.
+    pub(crate) fn is_current(&self, configuration: &Configuration) -> bool {
+        self.as_of == configuration.edition()
+    }
+
+    /// The same caller by the configuration of this moment.
+    pub(crate) fn renewed(
+        self,
+        configuration: &Configuration,
+        now: Timestamp,
+    ) -> Result<Self, AuthenticateError> {
+        if !self.is_current(configuration) {
+            return caller(configuration, &self.presented, now);
+        }
+        refuse_unusable(&self.key, &self.presented, now).map(|()| self)
+    }
+
+    /// Whether the caller is let in by the configuration of this moment.
+    pub(crate) fn is_welcome(&self, configuration: &Configuration, now: Timestamp) -> bool {
+        if self.is_current(configuration) {
+            refuse_unusable(&self.key, &self.presented, now).is_ok()
+        } else {
+            caller(configuration, &self.presented, now).is_ok()
+        }
+    }
+}
+
+fn refuse_unusable(
+    entry: &KeyEntry,
+    digest: &KeyDigest,
+    now: Timestamp,
+) -> Result<(), AuthenticateError> {
+    if entry.key.digest != *digest && !is_good_still(entry, digest, now) {
+        return Err(AuthenticateError::Replaced);
+    }
+    if entry.key.disabled {
+        return Err(AuthenticateError::Disabled);
+    }
+    if entry.key.expires.is_some_and(|expires| expires <= now) {
+        return Err(AuthenticateError::Expired);
+    }
+    Ok(())
 }
 
 /// Whether a secret of before is within its overlap with the one that replaced it.
@@ -154,6 +195,8 @@ fn is_good_still(entry: &KeyEntry, digest: &KeyDigest, now: Timestamp) -> bool {
     let previous = entry.key.previous.as_deref();
     previous.is_some_and(|previous| previous.digest == *digest && now < previous.until)
 }
+
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// The one bearer of the request. Where there are two, whoever stands before or behind us might read the other.
 fn bearer(headers: &HeaderMap) -> Result<&str, AuthenticateError> {
@@ -168,7 +211,7 @@ fn bearer(headers: &HeaderMap) -> Result<&str, AuthenticateError> {
         return Err(AuthenticateError::Unreadable);
     }
     let secret = secret.trim();
-    if headers.get_all("x-api-key").iter().any(|other| other.as_bytes() != secret.as_bytes()) {
+    if headers.get_all(X_API_KEY).iter().any(|other| other.as_bytes() != secret.as_bytes()) {
         return Err(AuthenticateError::Ambiguous);
     }
     Ok(secret)

@@ -205,6 +205,9 @@ async fn try_all(
 /// Asked again before each attempt: key, upstream and jurisdiction may have changed since the request was routed.
 fn is_still_allowed(core: &Core, admission: &Admission, index: usize) -> bool {
     let configuration = &core.plane.parts.configuration;
+    if admission.caller.is_current(configuration) {
+        return admission.caller.is_welcome(configuration, now());
+    }
     let Ok(caller) = caller(configuration, &admission.caller.presented, now()) else {
         return false;
     };

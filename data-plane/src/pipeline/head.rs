@@ -5,25 +5,30 @@ use crate::limits::{RateStanding, WindowStanding};
 use crate::plane::Shared;
 use crate::respond::Client;
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, REFERER};
 use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::BodyExt;
 use std::time::Duration;
 
+// To look for a name that is not made once is dearer than what it finds.
+const HTTP_REFERER: HeaderName = HeaderName::from_static("http-referer");
+const X_TITLE: HeaderName = HeaderName::from_static("x-title");
+const X_SESSION_ID: HeaderName = HeaderName::from_static("x-session-id");
+
 /// The application that asks, as it names itself: its title, else its address without what may tell of a person.
 pub(crate) fn app(headers: &HeaderMap, bytes_max: usize) -> String {
-    let address = || text(headers, "http-referer").or_else(|| text(headers, "referer"));
-    let named = text(headers, "x-title").or_else(|| address().map(without_query));
+    let address = || text(headers, HTTP_REFERER).or_else(|| text(headers, REFERER));
+    let named = text(headers, X_TITLE).or_else(|| address().map(without_query));
     shortened(named, bytes_max)
 }
 
 /// The session that a request belongs to, where its body does not say.
 pub(crate) fn session(headers: &HeaderMap, bytes_max: usize) -> String {
-    shortened(text(headers, "x-session-id"), bytes_max)
+    shortened(text(headers, X_SESSION_ID), bytes_max)
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 

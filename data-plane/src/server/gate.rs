@@ -1,7 +1,8 @@
 //! What holds for every exchange, whatever it asks for: a request that two readers could read in two ways goes no
 //! further, and no answer may be kept by a cache or another customer. Where paths lead is `api`'s business.
 
-use crate::api;
+use crate::api::{self, Api};
+use crate::client_address::Peer;
 use crate::error::ApiError;
 use axum::body::Body;
 use http::header::{
@@ -10,21 +11,19 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Request, Response, Version};
 use hyper::body::Incoming;
 use std::convert::Infallible;
-use tower::{Service, ServiceExt};
+use std::sync::Arc;
 
 /// One exchange.
-pub(super) async fn serve<S>(
-    service: S,
+pub(super) async fn serve(
+    api: &Api,
+    peer: &Arc<Peer>,
     request: Request<Incoming>,
-) -> Result<Response<Body>, Infallible>
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
-{
+) -> Result<Response<Body>, Infallible> {
     let refusal = refusal(&request);
     let is_last = refusal.is_some() || is_last(&request);
     let mut response = match refusal {
         Some(refusal) => api::refuse(refusal),
-        None => service.oneshot(request.map(Body::new)).await?,
+        None => api.answer(peer, request.map(Body::new)).await?,
     };
     keep_private(response.headers_mut());
     if is_last {

@@ -15,6 +15,8 @@ pub(super) const SYNCED_MARK_OFFSET: u64 = 16;
 
 const MAGIC: [u8; 8] = *b"TURNSPL\n";
 const VERSION: u32 = 1;
+/// Most events fit into so much.
+const FIELD_BYTES: usize = 512;
 /// A field of a protobuf message that is a message or a string itself.
 const LENGTH_DELIMITED: u8 = 2;
 
@@ -46,25 +48,34 @@ pub(super) const fn bytes(length: usize) -> u64 {
 
 /// Appends a frame and returns where in `buffer` the bare message lies.
 pub(super) fn put(buffer: &mut Vec<u8>, kind: Kind, message: &impl Message) -> Range<usize> {
-    put_parts(buffer, kind, message, &[])
+    let start = buffer.len();
+    buffer.extend_from_slice(&[0; FRAME_HEADER_BYTES]);
+    buffer.push(kind.key());
+    let told = buffer.len();
+    message.encode_length_delimited(buffer).expect("a Vec grows as needed");
+    let length = prost::decode_length_delimiter(buffer.get(told..).unwrap_or_default());
+    seal(buffer, start);
+    let end = buffer.len();
+    end.saturating_sub(length.unwrap_or_default())..end
 }
 
-/// As `put`, with more bytes of the same message after what `message` encodes.
-pub(super) fn put_parts(
-    buffer: &mut Vec<u8>,
-    kind: Kind,
-    message: &impl Message,
-    more: &[u8],
-) -> Range<usize> {
+/// One field that is a message, to be put after a message without it.
+pub(super) fn field(number: u8, message: &impl Message) -> Vec<u8> {
+    let mut buffer = Vec::with_capacity(FIELD_BYTES);
+    buffer.push(field_key(number));
+    message.encode_length_delimited(&mut buffer).expect("a Vec grows as needed");
+    buffer
+}
+
+/// Appends a frame with more bytes of the same message after what `message` encodes.
+pub(super) fn put_parts(buffer: &mut Vec<u8>, kind: Kind, message: &impl Message, more: &[u8]) {
     let start = buffer.len();
     buffer.extend_from_slice(&[0; FRAME_HEADER_BYTES]);
     buffer.push(kind.key());
     put_length(buffer, message.encoded_len().saturating_add(more.len()));
-    let body = buffer.len();
-    put_message(buffer, message);
+    message.encode(buffer).expect("a Vec grows as needed");
     buffer.extend_from_slice(more);
     seal(buffer, start);
-    body..buffer.len()
 }
 
 /// Appends one field that is a message, already encoded, for building a message piecewise.
@@ -76,10 +87,6 @@ pub(super) fn put_field(buffer: &mut Vec<u8>, number: u8, encoded: &[u8]) {
 
 fn put_length(buffer: &mut Vec<u8>, length: usize) {
     prost::encode_length_delimiter(length, buffer).expect("a Vec grows as needed");
-}
-
-fn put_message(buffer: &mut Vec<u8>, message: &impl Message) {
-    message.encode(buffer).expect("a Vec grows as needed");
 }
 
 /// Fills in length and checksum of the frame that begins at `start`.

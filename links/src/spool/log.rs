@@ -10,8 +10,8 @@ use super::marks::Marks;
 use super::replay::Replay;
 use super::shorten::outer_attempts;
 use super::{EventId, SpoolError, SpoolSettings, SpoolStatus};
-use domain::id::Partition;
-use proto::usage::v1::{Admitted, Progress, SequencedEvent, SliceMark};
+use domain::id::{OrgUid, Partition};
+use proto::usage::v1::{Admitted, Progress, SequencedEvent, SliceMark, UsageEvent};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::ops::Range;
@@ -171,26 +171,27 @@ impl Log {
         Ok(true)
     }
 
-    /// Writes down how a request ended, in the room that was kept for it, and gives that its number.
+    /// Writes down how a request ended, in the room that was kept for it, and gives that its number. `encoded` is the event as
+    /// a field of its record, so that nobody waits for it to be encoded.
     pub(super) fn finish(
         &mut self,
         slot: Slot,
-        ended: &mut SequencedEvent,
+        event: &UsageEvent,
+        encoded: &[u8],
     ) -> Result<EventId, SpoolError> {
         if self.is_closed {
             return Err(SpoolError::Closed);
         }
-        let partition = Partition(ended.partition);
+        let partition = Partition::of(OrgUid(event.org_uid));
         let seq = self.books.next().get(partition).unwrap_or(1);
-        ended.seq = seq;
-        self.encode(Kind::Ended, ended);
+        let numbered = SequencedEvent { partition: partition.0, seq, event: None };
+        self.frame.clear();
+        frame::put_parts(&mut self.frame, Kind::Ended, &numbered, encoded);
         self.append()?;
         self.unsynced_ends.extend_from_slice(&self.frame);
         self.books.number(partition, seq);
-        if let Some(event) = &ended.event {
-            self.books.charge(event);
-            self.ages.push(partition, seq, event.ended_us);
-        }
+        self.books.charge(event);
+        self.ages.push(partition, seq, event.ended_us);
         if let Some(number) = self.books.close(slot) {
             self.unpin(number);
         }

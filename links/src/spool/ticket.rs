@@ -2,13 +2,14 @@
 
 use super::books::Slot;
 use super::shorten::shorten;
-use super::{Core, EventId, SpoolError};
-use domain::id::{OrgUid, Partition};
-use proto::usage::v1::{Progress, SequencedEvent, UsageEvent};
+use super::{Core, EventId, SpoolError, frame};
+use proto::usage::v1::{Progress, UsageEvent};
 use std::sync::Arc;
 
 /// Frame, record and sequence number round an event are not longer than this.
 const ENVELOPE_BYTES: u64 = 48;
+/// Of `SequencedEvent`, in which the event stands.
+const FIELD_EVENT: u8 = 3;
 
 /// An open request. Dropped without `finish` it writes nothing: the request is closed as interrupted at the next start.
 #[derive(Debug)]
@@ -45,13 +46,15 @@ impl Ticket {
     /// When it cannot be written: then the request is still open, and is closed at the next start.
     pub fn finish(mut self, mut event: UsageEvent) -> Result<EventId, SpoolError> {
         let limit = self.core.event_bytes_max.saturating_sub(ENVELOPE_BYTES);
-        if !shorten(&mut event, usize::try_from(limit).unwrap_or(usize::MAX)) {
-            let bytes = super::frame::bytes(prost::Message::encoded_len(&event));
-            return Err(SpoolError::TooLarge { bytes, limit });
+        let mut encoded = frame::field(FIELD_EVENT, &event);
+        if frame::bytes(encoded.len()) > limit {
+            if !shorten(&mut event, usize::try_from(limit).unwrap_or(usize::MAX)) {
+                let bytes = frame::bytes(prost::Message::encoded_len(&event));
+                return Err(SpoolError::TooLarge { bytes, limit });
+            }
+            encoded = frame::field(FIELD_EVENT, &event);
         }
-        let partition = Partition::of(OrgUid(event.org_uid)).0;
-        let mut ended = SequencedEvent { partition, seq: 0, event: Some(event) };
-        let id = self.core.shared.with(|log| log.finish(self.slot, &mut ended))?;
+        let id = self.core.shared.with(|log| log.finish(self.slot, &event, &encoded))?;
         self.is_finished = true;
         Ok(id)
     }
