@@ -5,6 +5,7 @@
 
 pub mod say;
 pub mod listen;
+pub mod awake;
 pub mod http;
 pub mod procfs;
 pub mod work;

@@ -1,5 +1,6 @@
 //! `loadgen`: one measurement from the command line, its findings as JSON on stdout.
 
+use bench::awake::awake;
 use bench::load::request::Asked;
 use bench::load::{self, Arrival, Call, Plan, Rhythm};
 use bench::say;
@@ -27,6 +28,9 @@ struct Options {
     /// A line of each request's head; may be repeated
     #[arg(long, value_name = "NAME: VALUE")]
     header: Vec<String>,
+    /// Never rests, see `bench::awake`
+    #[arg(long)]
+    awake: bool,
     #[arg(long, default_value = "mock-s512")]
     model: String,
     /// Bytes of the user's message
@@ -142,8 +146,12 @@ fn milliseconds(number: f64) -> anyhow::Result<Duration> {
 }
 
 fn main() -> anyhow::Result<()> {
-    let plan = Options::parse().plan()?;
+    let options = Options::parse();
+    let local = LocalSet::new();
+    if options.awake {
+        local.spawn_local(awake());
+    }
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let found = LocalSet::new().block_on(&runtime, load::run(plan))?;
+    let found = local.block_on(&runtime, load::run(options.plan()?))?;
     Ok(say::print(&serde_json::to_string_pretty(&found)?)?)
 }

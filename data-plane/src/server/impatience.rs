@@ -1,21 +1,25 @@
-//! A client's socket that fails once it has taken nothing for too long while something is to be written. What becomes of the
-//! request behind it is what becomes of any whose client left.
+//! A client's socket that fails once it has taken nothing for too long while something is to be written, and gives what it has in
+//! small parts. What becomes of the request behind it is what becomes of any whose client left.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, Take};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 /// How long it may take nothing while the process is ending.
 const LAST_PATIENCE: Duration = Duration::from_secs(1);
 
+/// Bytes that are read at once, at most. One less than what hyper's buffer has room for once it has grown: it grows again only when
+/// a read fills it, and is kept beside the whole body of the request.
+const READ_BYTES_MAX: u64 = (16 << 10) - 1;
+
 /// A socket and how long it may refuse to take anything. What waits for it is not even asked meanwhile whether it wants to
 /// go on, so it is here that the end of the process is noticed.
 pub(super) struct Impatient<S> {
-    socket: S,
+    socket: Take<S>,
     patience: Duration,
     ending: CancellationToken,
     /// Since when it takes nothing; `None` while it does, which costs no timer.
@@ -26,11 +30,14 @@ pub(super) struct Impatient<S> {
     ended: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
-impl<S> Impatient<S> {
+impl<S: AsyncRead> Impatient<S> {
     pub(super) fn new(socket: S, patience: Duration, ending: CancellationToken) -> Self {
+        let socket = socket.take(READ_BYTES_MAX);
         Self { socket, patience, ending, stuck_since: None, alarm: None, ended: None }
     }
+}
 
+impl<S> Impatient<S> {
     fn judge(
         &mut self,
         written: Poll<io::Result<usize>>,
@@ -59,13 +66,13 @@ impl<S> Impatient<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Impatient<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Impatient<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.socket).poll_write(context, bytes);
+        let written = Pin::new(self.socket.get_mut()).poll_write(context, bytes);
         self.judge(written, context)
     }
 
@@ -74,20 +81,20 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Impatient<S> {
         context: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.socket).poll_write_vectored(context, pieces);
+        let written = Pin::new(self.socket.get_mut()).poll_write_vectored(context, pieces);
         self.judge(written, context)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
+        self.socket.get_ref().is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(context)
+        Pin::new(self.socket.get_mut()).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(context)
+        Pin::new(self.socket.get_mut()).poll_shutdown(context)
     }
 }
 
@@ -97,6 +104,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Impatient<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        self.socket.set_limit(READ_BYTES_MAX);
         Pin::new(&mut self.socket).poll_read(context, buffer)
     }
 }

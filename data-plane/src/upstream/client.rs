@@ -12,9 +12,9 @@ use bytes::{BufMut, Bytes, BytesMut};
 use domain::config::{Dialect, Upstream};
 use domain::network::Networks;
 use domain::operation::Operation;
+use hashbrown::HashMap;
 use http::{HeaderValue, Uri};
 use parking_lot::Mutex;
-use std::collections::HashMap;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -70,8 +70,8 @@ pub(crate) struct Upstreams {
 struct Prepared {
     upstream: Arc<Upstream>,
     origin: Uri,
-    /// By operation: the head of every request, up to where they differ.
-    heads: HashMap<Operation, Zeroizing<Vec<u8>>>,
+    /// The head of every request, up to where they differ. In the order of the operations.
+    heads: Vec<Zeroizing<Vec<u8>>>,
     free: Mutex<Vec<Free>>,
 }
 
@@ -168,7 +168,7 @@ impl Prepared {
                 Dialect::OpenAi => operation.path(),
             };
             let address = format!("{base}{path}").parse().map_err(|_| PrepareError::Address)?;
-            Ok((operation, head(&address, credential.as_ref().map(|it| it.as_slice()))?))
+            head(&address, credential.as_ref().map(|it| it.as_slice()))
         };
         let heads = Operation::ALL.into_iter().map(head).collect::<Result<_, PrepareError>>()?;
         Ok(Self { upstream: upstream.clone(), origin, heads, free: Mutex::default() })
@@ -177,7 +177,7 @@ impl Prepared {
     /// The whole request.
     fn request(&self, call: Call<'_>) -> Result<Spliced, PrepareError> {
         let Call { operation, request_id, streams, traceparent, mut body } = call;
-        let prefix = self.heads.get(&operation).ok_or(PrepareError::Address)?;
+        let prefix = self.heads.get(operation as usize).ok_or(PrepareError::Address)?;
         let accept = if streams { "text/event-stream" } else { "application/json" };
         let mut head = BytesMut::with_capacity(prefix.len() + 256);
         head.extend_from_slice(prefix);

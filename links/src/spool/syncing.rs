@@ -7,13 +7,16 @@ use super::SpoolError;
 use super::files::{self, failed};
 use super::frame;
 use super::log::Log;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
+
+/// How long the thread looks for appends of itself after it had something to do, so that under load nobody has to wake it.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// What waiters and readers are woken by.
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,6 +44,14 @@ struct Guarded {
     /// Somebody waits for the next sync.
     is_urgent: bool,
     is_stopping: bool,
+    /// The thread looks at nothing until it is woken.
+    is_resting: bool,
+}
+
+impl Guarded {
+    fn is_called(&self) -> bool {
+        self.is_urgent || self.is_stopping
+    }
 }
 
 /// What one round of the thread has to do.
@@ -67,7 +78,12 @@ impl Shared {
         let synced = log.appended;
         let point = SyncPoint { synced, ..SyncPoint::default() };
         Self {
-            log: Mutex::new(Guarded { log, is_urgent: false, is_stopping: false }),
+            log: Mutex::new(Guarded {
+                log,
+                is_urgent: false,
+                is_stopping: false,
+                is_resting: false,
+            }),
             wake: Condvar::new(),
             directory,
             point: watch::Sender::new(point),
@@ -79,9 +95,11 @@ impl Shared {
         let mut guarded = self.log.lock();
         let before = guarded.log.patience();
         let outcome = action(&mut guarded.log);
-        let is_news = guarded.log.patience() != before;
+        let after = guarded.log.patience();
+        let is_soon = after.is_some_and(|after| after < guarded.log.settings.sync_interval);
+        let wakes = after != before && (guarded.is_resting || is_soon);
         drop(guarded);
-        if is_news {
+        if wakes {
             self.wake.notify_one();
         }
         outcome
@@ -132,12 +150,14 @@ impl Shared {
     /// Waits until something was appended, and then a little for others to join.
     fn next_round(&self) -> Round {
         let mut guarded = self.log.lock();
-        let mut due: Option<Instant> = None;
-        while !guarded.is_urgent && !guarded.is_stopping {
+        let mut due = self.linger(&mut guarded);
+        while !guarded.is_called() {
             let patience = guarded.log.patience();
             let Some(latest) = patience.and_then(|of| Instant::now().checked_add(of)) else {
                 due = None;
+                guarded.is_resting = true;
                 self.wake.wait(&mut guarded);
+                guarded.is_resting = false;
                 continue;
             };
             let until = due.map_or(latest, |due| due.min(latest));
@@ -149,6 +169,20 @@ impl Shared {
         guarded.is_urgent = false;
         let is_last = guarded.is_stopping;
         guarded.log.round(is_last)
+    }
+
+    /// Looks for something to do every now and then. When that is due: it may have waited for as long as it may already.
+    fn linger(&self, guarded: &mut MutexGuard<'_, Guarded>) -> Option<Instant> {
+        let interval = guarded.log.settings.sync_interval;
+        let began = Instant::now();
+        while !guarded.is_called() && guarded.log.patience().is_none() && began.elapsed() < LINGER {
+            let looked = Instant::now();
+            self.wake.wait_for(guarded, interval);
+            if guarded.log.patience().is_some() {
+                return looked.checked_add(interval);
+            }
+        }
+        None
     }
 
     fn sync(&self, round: &Round) -> Result<(), SpoolError> {
@@ -186,11 +220,7 @@ impl Shared {
     }
 
     /// Returns whether the thread is to stop.
-    fn wait_out(
-        &self,
-        guarded: &mut parking_lot::MutexGuard<'_, Guarded>,
-        interval: Duration,
-    ) -> bool {
+    fn wait_out(&self, guarded: &mut MutexGuard<'_, Guarded>, interval: Duration) -> bool {
         let due = Instant::now().checked_add(interval);
         while let Some(due) = due {
             if guarded.is_stopping || self.wake.wait_until(guarded, due).timed_out() {

@@ -2,7 +2,8 @@
 
 use super::framing::{BadFraming, Chunked, Framing};
 use http::{HeaderValue, StatusCode};
-use httparse::{EMPTY_HEADER, Header, Response, Status};
+use httparse::{Header, ParserConfig, Response, Status};
+use std::mem::MaybeUninit;
 use thiserror::Error;
 
 /// Header lines of an answer, at most.
@@ -40,9 +41,11 @@ pub(super) struct Parsed {
 
 /// Reads a head. `None`: more of it is to come.
 pub(super) fn parse(bytes: &[u8]) -> Result<Option<Parsed>, BadHead> {
-    let mut lines = [EMPTY_HEADER; HEADERS_MAX];
-    let mut response = Response::new(&mut lines);
-    let Status::Complete(length) = response.parse(bytes)? else { return Ok(None) };
+    let mut lines = [const { MaybeUninit::uninit() }; HEADERS_MAX];
+    let mut response = Response::new(&mut []);
+    let parser = ParserConfig::default();
+    let parsed = parser.parse_response_with_uninit_headers(&mut response, bytes, &mut lines)?;
+    let Status::Complete(length) = parsed else { return Ok(None) };
     let status = response.code.and_then(|code| StatusCode::from_u16(code).ok());
     let status = status.ok_or(BadHead::Status)?;
     let mut told = Told::default();
