@@ -1,11 +1,12 @@
 //! A thread that does not rest while its sockets are quiet.
 
-/// Never ends, and never lets the runtime of this thread wait for the kernel; others on the same processor get their turn.
+/// Never lets the runtime of this thread wait for the kernel, for as long as it is wanted; others on the same processor get their
+/// turn.
 ///
-/// A gateway that is slower than what loads it would otherwise pay for waking it up with every write, on a virtual machine
-/// several microseconds, and a faster one would not: the slower would seem slower still than it is.
-pub async fn awake() {
-    loop {
+/// In a closed loop what loads a slow gateway has time to rest, and each write of the gateway pays for waking it, on a virtual
+/// machine several microseconds; a fast one pays nothing. So a slower one would seem slower still than it is.
+pub async fn awake(is_wanted: impl Fn() -> bool) {
+    while is_wanted() {
         std::thread::yield_now();
         tokio::task::yield_now().await;
     }

@@ -92,7 +92,7 @@ async fn on_target(
     let mut found = Vec::new();
     for scenario in scenarios {
         rig.detail(&format!("  {target}: {scenario}"));
-        let measured = scenario::measure(rig, &running, *scenario).await;
+        let measured = scenario::measure(rig, &running, &mock, *scenario).await;
         let (load, figures) = measured.with_context(|| scenario.to_string())?;
         found.push(Record::new(target, *scenario, round, load, figures));
     }

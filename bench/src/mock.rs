@@ -6,6 +6,7 @@
 mod payload;
 mod shape;
 
+use crate::awake::awake;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -16,7 +17,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use payload::{Payload, Script};
 use shape::Shape;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
@@ -35,7 +36,13 @@ const REQUEST_ID: HeaderValue = HeaderValue::from_static("req_mock");
 struct Mock {
     answers: RefCell<HashMap<Shape, Bytes>>,
     scripts: RefCell<HashMap<Shape, Rc<Script>>>,
+    is_awake: Rc<Cell<bool>>,
 }
+
+/// Asked for by the driver, not by gateways: from then on it does not rest, or does again.
+pub const AWAKE: &str = "/awake";
+/// See `AWAKE`.
+pub const AT_REST: &str = "/at-rest";
 
 /// Serves for ever. Must run within a `LocalSet`.
 ///
@@ -62,6 +69,11 @@ async fn answer(
     mock: Rc<Mock>,
     request: Request<Incoming>,
 ) -> Result<Response<Payload>, Infallible> {
+    match request.uri().path() {
+        AWAKE => mock.stay_awake(),
+        AT_REST => mock.is_awake.set(false),
+        _ => {}
+    }
     if request.method() != Method::POST || !request.uri().path().ends_with("/chat/completions") {
         let text = Bytes::from_static(br#"{"object":"list","data":[]}"#);
         return Ok(response(JSON, Payload::whole(text)));
@@ -94,6 +106,13 @@ impl Mock {
     fn answer(&self, shape: Shape) -> Bytes {
         let mut answers = self.answers.borrow_mut();
         answers.entry(shape).or_insert_with(|| payload::answer(&shape)).clone()
+    }
+
+    fn stay_awake(&self) {
+        if !self.is_awake.replace(true) {
+            let is_awake = self.is_awake.clone();
+            spawn_local(awake(move || is_awake.get()));
+        }
     }
 
     fn script(&self, shape: Shape) -> Rc<Script> {

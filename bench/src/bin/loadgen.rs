@@ -28,7 +28,7 @@ struct Options {
     /// A line of each request's head; may be repeated
     #[arg(long, value_name = "NAME: VALUE")]
     header: Vec<String>,
-    /// Never rests, see `bench::awake`
+    /// Do not rest between answers: a gateway that is slower than its load does not pay for waking it then
     #[arg(long)]
     awake: bool,
     #[arg(long, default_value = "mock-s512")]
@@ -149,7 +149,7 @@ fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     let local = LocalSet::new();
     if options.awake {
-        local.spawn_local(awake());
+        local.spawn_local(awake(|| true));
     }
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let found = local.block_on(&runtime, load::run(options.plan()?))?;

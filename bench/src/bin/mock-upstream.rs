@@ -1,6 +1,5 @@
 //! `mock-upstream`: the upstream that gateways are measured in front of.
 
-use bench::awake::awake;
 use bench::mock;
 use clap::Parser;
 use std::io;
@@ -18,17 +17,10 @@ struct Options {
     /// Where it listens
     #[arg(default_value = "127.0.0.1:9100")]
     listen: SocketAddr,
-    /// Never rests, see `bench::awake`
-    #[arg(long)]
-    awake: bool,
 }
 
 fn main() -> io::Result<()> {
     let options = Options::parse();
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let local = LocalSet::new();
-    if options.awake {
-        local.spawn_local(awake());
-    }
-    local.block_on(&runtime, mock::serve(options.listen))
+    LocalSet::new().block_on(&runtime, mock::serve(options.listen))
 }

@@ -4,10 +4,12 @@ mod ours;
 
 pub(super) use ours::alone;
 
-use super::gateway::{Running, named};
+use super::gateway::{Running, Target, named};
 use super::records::Figures;
-use super::rig::Rig;
+use super::rig::{Mock, Rig};
+use crate::http;
 use crate::load::LoadResult;
+use crate::mock::{AT_REST, AWAKE};
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 use std::fmt;
@@ -64,6 +66,11 @@ impl Scenario {
     /// Whether other rounds tell more than the first.
     pub(super) fn repeats(self) -> bool {
         !matches!(self, Self::Steps | Self::Office | Self::Keys)
+    }
+
+    /// Whether it asks for more as soon as it has been answered, so that how long it rests depends on the gateway.
+    fn is_closed(self) -> bool {
+        matches!(self, Self::Closed64 | Self::Big64k | Self::SseBurst)
     }
 
     /// The load, as arguments of `loadgen`; `None`: it is not of that kind.
@@ -135,6 +142,11 @@ impl Load {
         self
     }
 
+    fn awake(mut self) -> Self {
+        self.0.push("--awake".to_owned());
+        self
+    }
+
     fn open(self, rate: &str) -> Self {
         self.with("mode", "open").with("rate", rate).with("connections", "2000")
     }
@@ -149,9 +161,17 @@ impl Load {
 pub(super) async fn measure(
     rig: &Rig,
     running: &Running,
+    mock: &Mock,
     scenario: Scenario,
 ) -> anyhow::Result<(Option<LoadResult>, Figures)> {
     let load = match scenario.load(running, rig.is_short()) {
+        // Direct, the upstream is itself what is measured.
+        Some(load) if scenario.is_closed() && running.target != Target::Direct => {
+            http::get(mock.address, AWAKE).await?;
+            let found = run(rig, running, &load.awake()).await;
+            http::get(mock.address, AT_REST).await?;
+            Some(found?)
+        }
         Some(load) => Some(run(rig, running, &load).await?),
         None => None,
     };

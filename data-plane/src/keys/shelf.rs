@@ -12,6 +12,7 @@ use domain::name::Glob;
 use domain::snapshot::Key;
 use domain::time::Timestamp;
 use hashbrown::{HashMap, HashTable};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Where on its shelf a key is, as long as it is there.
@@ -19,6 +20,8 @@ pub(super) type Slot = u32;
 
 /// Unfolded keys that are kept without asking whether any of them rests.
 const UNFOLDED_MIN: usize = 64;
+/// How many are asked for each that is unfolded: more than one, so that those that rest become fewer.
+const ASKED: usize = 2;
 /// No expiry.
 const NEVER: u64 = u64::MAX;
 
@@ -31,8 +34,8 @@ pub(super) struct Shelf {
     rare: HashMap<Slot, Box<Rare>>,
     /// Those that were used lately.
     unfolded: HashMap<Slot, Arc<KeyEntry>>,
-    /// How many of them there may be before those that rest are folded up again.
-    unfolded_max: usize,
+    /// The same, in the order in which they are asked whether they rest.
+    queue: VecDeque<Slot>,
 }
 
 /// A key, but for its name and what few keys have. Free slots have uid 0.
@@ -155,7 +158,8 @@ impl Shelf {
     pub(super) fn unfold(&mut self, slot: Slot, digest: &KeyDigest) -> Option<Arc<KeyEntry>> {
         if !self.unfolded.contains_key(&slot) {
             let key = self.key(slot)?;
-            self.fold_those_that_rest();
+            self.fold_some_that_rest();
+            self.queue.push_back(slot);
             self.unfolded.insert(slot, Arc::new(KeyEntry { key, limits: KeyLimits::default() }));
         }
         self.unfolded(slot, digest)
@@ -175,15 +179,21 @@ impl Shelf {
         self.by_uid.iter().filter_map(uid).collect()
     }
 
-    /// As long as nothing of a key runs or counts, it loses nothing by being folded up.
-    fn fold_those_that_rest(&mut self) {
-        if self.unfolded.len() < self.unfolded_max.max(UNFOLDED_MIN) {
+    /// As long as nothing of a key runs or counts, it loses nothing by being folded up. Never many at once: somebody waits.
+    fn fold_some_that_rest(&mut self) {
+        if self.queue.len() < UNFOLDED_MIN {
             return;
         }
         let now = now();
-        self.unfolded
-            .retain(|_, entry| Arc::strong_count(entry) > 1 || !entry.limits.is_at_rest(now));
-        self.unfolded_max = self.unfolded.len().saturating_mul(2);
+        for _ in 0..ASKED {
+            let Some(slot) = self.queue.pop_front() else { return };
+            let Some(entry) = self.unfolded.get(&slot) else { continue };
+            if Arc::strong_count(entry) > 1 || !entry.limits.is_at_rest(now) {
+                self.queue.push_back(slot);
+            } else {
+                self.unfolded.remove(&slot);
+            }
+        }
     }
 
     fn make_slot(&mut self, uid: KeyUid) -> Slot {

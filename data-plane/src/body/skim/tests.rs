@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 fn passes(text: &str) -> bool {
-    let mut cursor = Cursor::of_known(text);
+    let mut cursor = Cursor::new(text, usize::MAX);
     cursor.value().is_ok() && cursor.end().is_ok()
 }
 
