@@ -16,6 +16,8 @@ pub struct Limits {
     pub head_bytes: usize,
     /// Deepest nesting of a request's JSON.
     pub json_depth: usize,
+    /// Most bytes of the head of an upstream's answer.
+    pub answer_head_bytes: usize,
     /// Most bytes of an answer that is not a stream.
     pub answer_bytes: usize,
     /// Most bytes of one event of a stream.
@@ -52,6 +54,7 @@ impl Default for Limits {
             body_bytes: 32 << 20,
             head_bytes: 64 << 10,
             json_depth: 128,
+            answer_head_bytes: 64 << 10,
             answer_bytes: 64 << 20,
             event_bytes: 32 << 20,
             choices: 128,

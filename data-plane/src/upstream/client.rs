@@ -64,6 +64,7 @@ pub(crate) struct Upstreams {
     networks: Arc<Networks>,
     seal_key: [u8; 32],
     idle_max: Duration,
+    head_bytes_max: usize,
 }
 
 /// An upstream ready to be called, with the connections to it that are free.
@@ -99,7 +100,9 @@ impl Upstreams {
         let networks = Arc::new(settings.networks.clone());
         let connector = Connector::new(networks.clone(), settings.pace.connect)?;
         let idle_max = settings.pace.upstream_idle;
-        Ok(Self { connector, prepared: Mutex::default(), networks, seal_key, idle_max })
+        let head_bytes_max = settings.limits.answer_head_bytes;
+        let prepared = Mutex::default();
+        Ok(Self { connector, prepared, networks, seal_key, idle_max, head_bytes_max })
     }
 
     /// Sends a request and waits for the head of the answer.
@@ -118,7 +121,7 @@ impl Upstreams {
                 Err(broken) => return Err(broken.into()),
             }
         }
-        let wire = Wire::new(self.connector.connect(&home.origin).await?);
+        let wire = Wire::new(self.connector.connect(&home.origin).await?, self.head_bytes_max);
         let (head, incoming) = wire.exchange(&mut request).await?;
         Ok(home.answer(head, incoming))
     }
@@ -127,7 +130,8 @@ impl Upstreams {
     #[cfg(test)]
     pub(crate) fn lend(&self, upstream: &Arc<Upstream>, stream: impl Stream) {
         let home = self.prepare(upstream).unwrap();
-        home.free.lock().push(Free { wire: Wire::new(Box::new(stream)), since: Instant::now() });
+        let wire = Wire::new(Box::new(stream) as Connection, self.head_bytes_max);
+        home.free.lock().push(Free { wire, since: Instant::now() });
     }
 
     /// Closes the connections that were free for too long, or that the other end has closed. To be called now and then.

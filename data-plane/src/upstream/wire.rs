@@ -24,8 +24,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Bytes that are read at once.
 const READ_BYTES: usize = 64 << 10;
-/// Bytes of an answer's head, at most.
-const HEAD_BYTES_MAX: usize = 64 << 10;
 /// Pieces that are written at once.
 const SLICES: usize = 16;
 
@@ -64,6 +62,8 @@ pub(crate) struct BrokenOff;
 /// A connection that is free, or busy with one exchange.
 pub(crate) struct Wire<S> {
     stream: S,
+    /// Bytes of an answer's head, at most.
+    head_bytes_max: usize,
 }
 
 /// The body of an answer, with the connection that it comes from.
@@ -77,8 +77,8 @@ pub(crate) struct Incoming<S> {
 }
 
 impl<S: Stream> Wire<S> {
-    pub(crate) fn new(stream: S) -> Self {
-        Self { stream }
+    pub(crate) fn new(stream: S, head_bytes_max: usize) -> Self {
+        Self { stream, head_bytes_max }
     }
 
     /// Whether the other end holds a free connection open, as far as is known here. What it says unasked is no good.
@@ -160,7 +160,7 @@ impl<S: Stream> Wire<S> {
                     _ => return Poll::Ready(Ok(parsed)),
                 }
             }
-            if collected.len() > HEAD_BYTES_MAX {
+            if collected.len() > self.head_bytes_max {
                 return Poll::Ready(Err(ExchangeError::Malformed));
             }
         }

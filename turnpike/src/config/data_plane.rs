@@ -117,6 +117,9 @@ pub(crate) struct Limits {
     pub(crate) head_bytes: u64,
     /// Deepest nesting of a request's JSON.
     pub(crate) json_depth: NonZeroUsize,
+    /// Most bytes of the head of an upstream's answer.
+    #[serde(with = "human::bytes")]
+    pub(crate) answer_head_bytes: u64,
     /// Most bytes of an answer that is not a stream.
     #[serde(with = "human::bytes")]
     pub(crate) answer_bytes: u64,
@@ -210,6 +213,7 @@ impl Default for Limits {
             body_bytes: 32 * MIB,
             head_bytes: 64 * KIB,
             json_depth: at_least_one(128),
+            answer_head_bytes: 64 * KIB,
             answer_bytes: 64 * MIB,
             event_bytes: 32 * MIB,
             choices: NonZeroU64::MIN.saturating_add(127),

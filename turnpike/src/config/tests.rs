@@ -212,6 +212,7 @@ fn the_defaults_are_those_that_the_roles_have() {
     assert_eq!(size(plane.limits.body_bytes), limits.body_bytes);
     assert_eq!(size(plane.limits.head_bytes), limits.head_bytes);
     assert_eq!(plane.limits.json_depth.get(), limits.json_depth);
+    assert_eq!(size(plane.limits.answer_head_bytes), limits.answer_head_bytes);
     assert_eq!(size(plane.limits.answer_bytes), limits.answer_bytes);
     assert_eq!(size(plane.limits.event_bytes), limits.event_bytes);
     assert_eq!(plane.limits.choices.get(), limits.choices);

@@ -256,6 +256,7 @@ fn limits(config: &Config) -> Limits {
         body_bytes: size(from.body_bytes),
         head_bytes: size(from.head_bytes),
         json_depth: from.json_depth.get(),
+        answer_head_bytes: size(from.answer_head_bytes),
         answer_bytes: size(from.answer_bytes),
         event_bytes: size(from.event_bytes),
         choices: from.choices.get(),

@@ -6,6 +6,8 @@ use bytes::Bytes;
 use std::future::poll_fn;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
+const HEAD_BYTES_MAX: usize = 4 << 10;
+
 fn request() -> Spliced {
     let edit = Edit { at: 6..6, text: "big ".to_owned() };
     let mut request = Spliced::new(&Bytes::from("hello world"), vec![edit]);
@@ -41,7 +43,7 @@ async fn exchange(
         stays.then_some(theirs)
     });
     let mut request = request();
-    let (head, mut incoming) = Wire::new(ours).exchange(&mut request).await?;
+    let (head, mut incoming) = Wire::new(ours, HEAD_BYTES_MAX).exchange(&mut request).await?;
     let body = parts(&mut incoming).await;
     let _open = upstream.await.unwrap();
     Ok((head.status.as_u16(), body, incoming.into_free().is_some_and(|mut wire| wire.is_open())))
@@ -107,7 +109,8 @@ async fn an_upstream_that_answers_before_it_was_told_all_is_heard_and_its_connec
         theirs
     });
     let mut request = request();
-    let (head, mut incoming) = Wire::new(ours).exchange(&mut request).await.unwrap();
+    let (head, mut incoming) =
+        Wire::new(ours, HEAD_BYTES_MAX).exchange(&mut request).await.unwrap();
     assert_eq!((head.status.as_u16(), parts(&mut incoming).await.unwrap().as_str()), (413, "no"));
     assert!(incoming.into_free().is_none());
     drop(upstream.await.unwrap());
@@ -116,7 +119,7 @@ async fn an_upstream_that_answers_before_it_was_told_all_is_heard_and_its_connec
 #[tokio::test]
 async fn a_free_connection_that_was_closed_takes_nothing_of_a_request() {
     let (ours, theirs) = duplex(16);
-    let mut wire = Wire::new(ours);
+    let mut wire = Wire::new(ours, HEAD_BYTES_MAX);
     assert!(wire.is_open());
     drop(theirs);
     assert!(!wire.is_open());
