@@ -101,6 +101,15 @@ async fn what_breaks_off_is_told_once_and_is_no_end() {
 }
 
 #[tokio::test]
+async fn a_head_without_end_is_given_up() {
+    let (ours, mut theirs) = duplex(16 << 10);
+    let head = format!("HTTP/1.1 200 OK\r\nx: {}", "x".repeat(HEAD_BYTES_MAX));
+    theirs.write_all(head.as_bytes()).await.unwrap();
+    let failed = Wire::new(ours, HEAD_BYTES_MAX).exchange(&mut request()).await.err().unwrap();
+    assert!(matches!(failed, ExchangeError::Malformed), "{failed}");
+}
+
+#[tokio::test]
 async fn an_upstream_that_answers_before_it_was_told_all_is_heard_and_its_connection_dropped() {
     let (ours, mut theirs) = duplex(16);
     theirs.write_all(b"HTTP/1.1 413 ").await.unwrap();
