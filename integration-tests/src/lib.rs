@@ -38,6 +38,7 @@ mod metrics;
 mod disk;
 mod patience;
 mod chance;
+mod stress;
 
 pub use binary::{cargo, workspace};
 pub use builder::GatewayBuilder;
@@ -67,3 +68,4 @@ pub use metrics::{Family, Metrics, Series};
 pub use chance::Chance;
 pub use disk::{Ballast, SmallDisk};
 pub use patience::{PATIENCE, eventually};
+pub use stress::load_factor;

@@ -5,7 +5,9 @@
 mod crowd;
 
 use crowd::{INPUT_NANO, OUTPUT_NANO, Story};
-use integration_tests::{Balance, Cli, Gateway, PATIENCE, eventually, nano, say, units};
+use integration_tests::{
+    Balance, Cli, Gateway, PATIENCE, eventually, load_factor, nano, say, units,
+};
 use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -14,8 +16,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::time::timeout;
 
 /// About fifty of the crowd's shorter answers.
-const CREDIT: &str = "0.0186 USD";
 const CREDIT_NANO: i64 = 18_600_000;
+
+/// What the crowd has to spend.
+fn credit_nano() -> i64 {
+    CREDIT_NANO * i64::try_from(load_factor()).unwrap()
+}
+
 /// Between the moment that a record gives as a request's end and that at which its money is free again.
 const SETTLING_US: i64 = 50_000;
 
@@ -33,7 +40,8 @@ type Records = BTreeMap<String, Record>;
 async fn two_hundred_clients_never_overdraw_a_wallet_worth_fifty_requests() {
     let gateway =
         Gateway::demo().env("TURNPIKE__DATA_PLANE__MONEY__IDLE_RELEASE_AFTER", "1 s").start().await;
-    let org = gateway.new_org("spender", CREDIT).await;
+    let credit = credit_nano();
+    let org = gateway.new_org("spender", &usd(credit)).await;
     let admin = gateway.admin();
     let is_over = Arc::new(AtomicBool::new(false));
     let watching = tokio::spawn(watch(admin.clone(), org.name.clone(), is_over.clone()));
@@ -45,8 +53,8 @@ async fn two_hundred_clients_never_overdraw_a_wallet_worth_fifty_requests() {
 
     let records = records(&admin, &org.name, &story).await;
     let charges: i64 = records.values().map(|record| record.charge).sum();
-    assert!(charges > CREDIT_NANO * 9 / 10, "the money was spent: {charges} of {CREDIT_NANO}");
-    assert_eq!(admin.balance(&org.name).await.posted, CREDIT_NANO - charges);
+    assert!(charges > credit * 9 / 10, "the money was spent: {charges} of {credit}");
+    assert_eq!(admin.balance(&org.name).await.posted, credit - charges);
 
     each_refusal_had_less_than_its_hold_free(&story, &records);
     no_refusal_was_final_while_money_was_held(&story, &began(&gateway).await);
@@ -56,7 +64,7 @@ async fn two_hundred_clients_never_overdraw_a_wallet_worth_fifty_requests() {
         let balance = admin.balance(&org.name).await;
         (balance.held == 0).then_some(balance)
     });
-    assert_eq!(idle.await.free, CREDIT_NANO - charges);
+    assert_eq!(idle.await.free, credit - charges);
     assert_eq!(admin.reconciled().await, u64::try_from(records.len()).unwrap());
 }
 
@@ -146,7 +154,7 @@ fn each_refusal_had_less_than_its_hold_free(story: &Story, records: &Records) {
             taken_at_most +=
                 if was_settled { record.charge } else { served.hold_max.max(record.charge) };
         }
-        let free_at_least = CREDIT_NANO - taken_at_most;
+        let free_at_least = credit_nano() - taken_at_most;
         assert!(free_at_least < refused.minimum, "{free_at_least} were free: {refused:?}");
     }
 }

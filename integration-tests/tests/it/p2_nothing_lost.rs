@@ -4,7 +4,9 @@
 mod load;
 mod any_call;
 
-use integration_tests::{Chance, Cli, Gateway, LogReader, SimulatorProcess, eventually, nano, say};
+use integration_tests::{
+    Chance, Cli, Gateway, LogReader, SimulatorProcess, eventually, load_factor, nano, say,
+};
 use load::Load;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,19 +35,21 @@ async fn twenty_kills_under_load_lose_nothing_and_charge_nothing_twice() {
     let mut chance = Chance::new("p2");
     let mut log = simulator.client().reader();
     let mut answered = BTreeSet::new();
+    let (in_flight_min, streaming_min) =
+        (IN_FLIGHT_MIN * load_factor(), STREAMING_MIN * load_factor());
     for kill in 1..=KILLS {
         let load = Load::start(&gateway.client(), &org.key);
         eventually("enough requests are in flight", async || {
             log.read_on().await;
             let in_flight = log.running().count();
-            (in_flight >= IN_FLIGHT_MIN && load.talking() >= STREAMING_MIN).then_some(())
+            (in_flight >= in_flight_min && load.talking() >= streaming_min).then_some(())
         })
         .await;
         sleep(Duration::from_millis(chance.within(0..300))).await;
         gateway.kill9().await;
         answered.append(&mut load.end().await);
         let cut_off = cut_off(&mut log).await;
-        assert!(cut_off >= IN_FLIGHT_MIN * kill, "{cut_off} requests were cut off by {kill} kills");
+        assert!(cut_off >= in_flight_min * kill, "{cut_off} requests were cut off by {kill} kills");
 
         if kill % STARTS_THAT_ARE_KILLED == 0 {
             gateway.restart_and_kill9(Duration::from_millis(chance.within(0..1_500))).await;

@@ -3,7 +3,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use integration_tests::{Gateway, Request, say};
+use integration_tests::{Gateway, Request, load_factor, say};
 use serde_json::Value;
 
 const CHAT: &str = "/v1/chat/completions";
@@ -61,6 +61,28 @@ async fn a_request_reaches_its_upstream_byte_for_byte_but_for_the_model() {
         let expected = body.replace(MODEL, UPSTREAM_MODEL);
         assert!(sent == expected.as_bytes(), "{shown} became {}", String::from_utf8_lossy(&sent));
         assert_eq!(reply.text().as_bytes(), answered, "{shown}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_many_ask_at_once_is_not_mixed_up() {
+    let gateway = Gateway::demo().start().await;
+    let ask = async |number: usize| {
+        let streams = number.is_multiple_of(2);
+        let words = number.to_string().repeat(1 + number % 7_000);
+        let body = format!(
+            r#"{{"model":{MODEL},"stream":{streams},"stream_options":{{"include_usage":true}},"messages":[{{"role":"user","content":"{words}"}}]}}"#
+        );
+        let request = Request::post(CHAT, body.clone()).bearer(gateway.api_key());
+        let reply = gateway.send(&request).await;
+        (body.replace(MODEL, UPSTREAM_MODEL), reply)
+    };
+    let replies = futures::future::join_all((0..64 * load_factor()).map(ask)).await;
+    for (expected, reply) in replies {
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        let (sent, answered) = seen(&gateway, reply.request_id()).await;
+        assert!(sent == expected.as_bytes(), "{} was changed", reply.request_id());
+        assert!(reply.text().as_bytes() == answered, "{} was changed", reply.request_id());
     }
 }
 

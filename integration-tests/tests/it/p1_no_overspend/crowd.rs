@@ -1,12 +1,12 @@
 //! Two hundred clients of one wallet: what each does, and what each was told and when.
 
-use integration_tests::{Chance, Client, EventStream, Reply, say};
+use integration_tests::{Chance, Client, EventStream, Reply, load_factor, say};
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-const CLIENTS: u64 = 200;
+const CLIENTS: usize = 200;
 const TOKENS: u64 = 200;
 const LONG_TOKENS: u64 = 1_500;
 const WHOLE_TAKES_MS: u64 = 300;
@@ -72,7 +72,7 @@ impl Ran {
 
 impl Habit {
     /// Mixed, as clients are: four in ten want whole answers, some hang up, the first few want a lot.
-    fn of(number: u64, chance: &mut Chance) -> Self {
+    fn of(number: usize, chance: &mut Chance) -> Self {
         let all = u64::MAX;
         match number % 10 {
             0..4 => Self::Whole,
@@ -112,7 +112,7 @@ impl Story {
     pub(super) async fn of(client: Client, key: &str) -> Self {
         let mut chance = Chance::new("p1");
         let mut clients = JoinSet::new();
-        for number in 0..CLIENTS {
+        for number in 0..CLIENTS * load_factor() {
             let habit = Habit::of(number, &mut chance);
             let pauses: Vec<u64> = (0..TRIES).map(|_| chance.within(100..800)).collect();
             clients.spawn(insist(client.clone(), key.to_owned(), habit, pauses));

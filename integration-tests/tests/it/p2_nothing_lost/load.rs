@@ -1,6 +1,6 @@
 //! The load of one life of the gateway: long requests that the kill will meet, and quick ones at every stage of theirs.
 
-use integration_tests::{Client, End, Event, say};
+use integration_tests::{Client, End, Event, load_factor, say};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -25,13 +25,13 @@ impl Load {
     pub(super) fn start(client: &Client, key: &str) -> Self {
         let mut load =
             Self { quick: JoinSet::new(), long: JoinSet::new(), talking: Arc::default() };
-        for _ in 0..WHOLE {
+        for _ in 0..WHOLE * load_factor() {
             load.long.spawn(whole(client.clone(), key.to_owned()));
         }
-        for _ in 0..STREAMS {
+        for _ in 0..STREAMS * load_factor() {
             load.long.spawn(stream(client.clone(), key.to_owned(), load.talking.clone()));
         }
-        for _ in 0..QUICK {
+        for _ in 0..QUICK * load_factor() {
             load.quick.spawn(quick(client.clone(), key.to_owned()));
         }
         load
