@@ -129,5 +129,6 @@ async fn live(core: Arc<Core>, mut order: Box<AdmitOrder>, trace: RequestTrace, 
 
 /// Ordered by time, unique without asking anyone.
 pub(crate) fn mint_request_id() -> String {
-    format!("req-{}", uuid::Uuid::now_v7().simple())
+    let mut digits = [0; 32];
+    ["req-", uuid::Uuid::now_v7().simple().encode_lower(&mut digits)].concat()
 }

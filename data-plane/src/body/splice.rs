@@ -1,6 +1,6 @@
 //! Changing a few values of a body and leaving every other byte as it is.
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::ops::Range;
@@ -35,6 +35,18 @@ impl Spliced {
         }
         spliced.push(original.slice(from..));
         spliced
+    }
+
+    /// One that is whole already.
+    pub(crate) fn of(whole: Bytes) -> Self {
+        let mut spliced = Self::default();
+        spliced.push(whole);
+        spliced
+    }
+
+    /// Copies all of it.
+    pub(crate) fn append_to(&self, bytes: &mut BytesMut) {
+        self.pieces.iter().for_each(|piece| bytes.extend_from_slice(piece));
     }
 
     fn push(&mut self, piece: Bytes) {

@@ -199,7 +199,7 @@ fn record(order: &AdmitOrder, held: Nano, admitted_at: Timestamp) -> usage::Admi
         org_uid: caller.org.uid.0,
         key_uid: caller.key.key.uid.0,
         entity: caller.entity.name.clone(),
-        currency: caller.entity.currency.to_string(),
+        currency: caller.entity.currency.as_str().to_owned(),
         model: first.map(|candidate| candidate.model.name.clone()).unwrap_or_default(),
         price: first.map(Candidate::price_ref),
         hold_nano: held.get(),

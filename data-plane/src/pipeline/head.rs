@@ -100,7 +100,8 @@ pub(crate) fn rate_headers(headers: &mut HeaderMap, standing: &RateStanding) {
         };
         headers.insert(names.limit, HeaderValue::from(window.limit));
         headers.insert(names.remaining, HeaderValue::from(window.remaining));
-        let millis = format!("{}ms", window.reset_us / 1000);
+        let mut millis = (window.reset_us / 1000).to_string();
+        millis.push_str("ms");
         if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(millis)) {
             headers.insert(names.reset, value);
         }

@@ -1,7 +1,7 @@
 //! What a client prefers among the upstreams that law and catalog allow: hard filters first, then the order. Prices are
 //! those of the buyer, in the buyer's currency.
 
-use crate::body::preferences::{Preferences, Sort};
+use crate::body::preferences::{MaxPrice, Preferences, Sort};
 use crate::body::request::ClientRequest;
 use crate::pipeline::route::{Candidate, RouteError};
 use crate::plane::Shared;
@@ -97,6 +97,9 @@ fn is_named(upstream: &Upstream, name: &str) -> bool {
 
 fn is_too_dear(preferences: &Preferences, candidate: &Candidate, at: Timestamp) -> bool {
     let most = preferences.max_price;
+    if most == MaxPrice::default() {
+        return false;
+    }
     let rates = rates(candidate, at);
     let exceeds = |most: Option<Nano>, class: TokenClass| {
         most.is_some_and(|most| rates.effective(class).unwrap_or_default() > most)
@@ -123,6 +126,9 @@ pub(super) fn order(
     plane: &Shared,
     at: Timestamp,
 ) {
+    if candidates.len() < 2 {
+        return;
+    }
     let preferences = &request.preferences;
     let mut dice = rand::rng();
     candidates.sort_by_cached_key(|candidate| {
