@@ -45,8 +45,25 @@ pub(crate) struct KeyTable {
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Place {
     mark: u32,
-    shelf: u8,
-    slot: Slot,
+    /// The number of the shelf in the high byte, the slot below: room for four thousand million keys.
+    at: u32,
+}
+
+const SLOT_BITS: u32 = 24;
+
+impl Place {
+    fn new(digest: &KeyDigest, shelf: u8, slot: Slot) -> Self {
+        Self { mark: mark(digest), at: u32::from(shelf) << SLOT_BITS | slot }
+    }
+
+    fn shelf(self) -> usize {
+        let [.., shelf] = self.at.to_le_bytes();
+        usize::from(shelf)
+    }
+
+    fn slot(self) -> Slot {
+        self.at & ((1 << SLOT_BITS) - 1)
+    }
 }
 
 impl KeyTable {
@@ -65,15 +82,15 @@ impl KeyTable {
         let place = {
             let places = self.places(digest).read();
             let leads_here = |place: &Place| {
-                place.mark == mark(digest) && self.shelf_at(*place).read().has(place.slot, digest)
+                place.mark == mark(digest) && self.shelf_at(*place).read().has(place.slot(), digest)
             };
             *places.find(hash(mark(digest)), leads_here)?
         };
         let shelf = self.shelf_at(place);
-        if let Some(entry) = shelf.read().unfolded(place.slot, digest) {
+        if let Some(entry) = shelf.read().unfolded(place.slot(), digest) {
             return Some(entry);
         }
-        shelf.write().unfold(place.slot, digest)
+        shelf.write().unfold(place.slot(), digest)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -133,7 +150,7 @@ impl KeyTable {
     fn put(&self, key: &Key) {
         let (number, shelf) = self.shelf_of(key.uid);
         let (slot, before) = shelf.write().put(key);
-        let place = |digest: &KeyDigest| Place { mark: mark(digest), shelf: number, slot };
+        let place = |digest: &KeyDigest| Place::new(digest, number, slot);
         match before {
             Some(before) => {
                 let stays = |digest: &KeyDigest| digests(key).any(|new| new == *digest);
@@ -150,7 +167,7 @@ impl KeyTable {
         let (number, shelf) = self.shelf_of(uid);
         let Some((slot, key)) = shelf.read().slot_and_key(uid) else { return };
         for digest in digests(&key) {
-            self.unlink(&digest, Place { mark: mark(&digest), shelf: number, slot });
+            self.unlink(&digest, Place::new(&digest, number, slot));
         }
         shelf.write().remove(uid);
         self.count.fetch_sub(1, Ordering::Relaxed);
@@ -161,7 +178,7 @@ impl KeyTable {
         let mut places = self.places(digest).write();
         let is_here = |place: &Place| {
             *place == to
-                || (place.mark == to.mark && self.shelf_at(*place).read().has(place.slot, digest))
+                || (place.mark == to.mark && self.shelf_at(*place).read().has(place.slot(), digest))
         };
         let entry = places.entry(hash(to.mark), is_here, |place| hash(place.mark));
         match entry {
@@ -184,7 +201,7 @@ impl KeyTable {
     }
 
     fn shelf_at(&self, place: Place) -> &RwLock<Shelf> {
-        &self.shelves[usize::from(place.shelf)]
+        &self.shelves[place.shelf()]
     }
 
     fn shelf_of(&self, uid: KeyUid) -> (u8, &RwLock<Shelf>) {
