@@ -40,7 +40,14 @@ pub struct Tokenizer {
 
 struct Job {
     subject: Subject,
-    answer: oneshot::Sender<u64>,
+    answer: oneshot::Sender<Counted>,
+}
+
+/// What came of a job.
+struct Counted {
+    tokens: u64,
+    /// The text, whose room its owner may use again.
+    text: String,
 }
 
 enum Subject {
@@ -57,14 +64,21 @@ pub fn shared() -> &'static Tokenizer {
 
 /// Counts text on the tokeniser's threads.
 pub async fn count_text_off_thread(text: String) -> u64 {
+    count_and_return(text).await.0
+}
+
+/// The same, and gives the text back, so that who counts block after block needs room for one.
+pub async fn count_and_return(text: String) -> (u64, String) {
     let guess = guess(text.len());
-    shared().count(Subject::Text(text)).await.unwrap_or(guess)
+    let counted = shared().count(Subject::Text(text)).await;
+    counted.map_or((guess, String::new()), |counted| (counted.tokens, counted.text))
 }
 
 /// Counts the prompt of a request, given as its JSON body, on the tokeniser's threads.
 pub async fn count_prompt(operation: Operation, body: Bytes) -> u64 {
     let guess = guess(body.len());
-    shared().count(Subject::Prompt(operation, body)).await.unwrap_or(guess)
+    let counted = shared().count(Subject::Prompt(operation, body)).await;
+    counted.map_or(guess, |counted| counted.tokens)
 }
 
 /// What a text of that length has about, for when counting it fails altogether.
@@ -99,7 +113,7 @@ impl Tokenizer {
         count(&self.vocabulary, text)
     }
 
-    async fn count(&self, subject: Subject) -> Option<u64> {
+    async fn count(&self, subject: Subject) -> Option<Counted> {
         let (answer, counted) = oneshot::channel();
         self.jobs.send(Job { subject, answer }).await.ok()?;
         counted.await.ok()
@@ -112,15 +126,18 @@ fn work(waiting: &parking_lot::Mutex<mpsc::Receiver<Job>>) {
         let Some(job) = waiting.lock().blocking_recv() else {
             return;
         };
-        let counted = catch_unwind(AssertUnwindSafe(|| match &job.subject {
-            Subject::Text(text) => count(o200k_base_singleton(), text),
+        let Job { subject, answer } = job;
+        let count = |text: &str| count(o200k_base_singleton(), text);
+        let counted = catch_unwind(AssertUnwindSafe(move || match subject {
+            Subject::Text(text) => Counted { tokens: count(&text), text },
             Subject::Prompt(operation, body) => {
-                prompt::count(*operation, body, |text| count(o200k_base_singleton(), text))
+                let tokens = prompt::count(operation, &body, count);
+                Counted { tokens, text: String::new() }
             }
         }));
         match counted {
             // The caller may have gone away.
-            Ok(counted) => drop(job.answer.send(counted)),
+            Ok(counted) => drop(answer.send(counted)),
             Err(_) => tracing::error!("counting tokens failed: the count is guessed"),
         }
     }

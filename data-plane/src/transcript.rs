@@ -129,8 +129,10 @@ impl Transcript {
         self.latest.clear();
         if let Some(speech) = self.speeches.iter_mut().max_by_key(|speech| speech.kept.len()) {
             let block = std::mem::take(&mut speech.kept);
-            let tokens = tokenizer::count_text_off_thread(block).await;
+            let (tokens, room) = tokenizer::count_and_return(block).await;
             speech.forgotten = speech.forgotten.saturating_add(tokens);
+            speech.kept = room;
+            speech.kept.clear();
         }
     }
 

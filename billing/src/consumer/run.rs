@@ -38,7 +38,7 @@ impl Default for ConsumerSettings {
     fn default() -> Self {
         Self {
             batch: 500,
-            linger: Duration::from_millis(10),
+            linger: Duration::from_millis(50),
             retry_after: Duration::from_millis(50),
             retry_after_max: Duration::from_secs(5),
             look_again: Duration::from_secs(60),

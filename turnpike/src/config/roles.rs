@@ -162,7 +162,7 @@ impl Default for Billing {
     fn default() -> Self {
         Self {
             batch_events: NonZeroUsize::MIN.saturating_add(499),
-            linger: Duration::from_millis(10),
+            linger: Duration::from_millis(50),
             retry_after: Duration::from_millis(50),
             retry_after_max: Duration::from_secs(5),
             look_again: Duration::from_secs(60),
