@@ -191,6 +191,31 @@ fn a_secret_of_before_is_good_until_its_time_by_the_clock_of_the_data_plane_alon
 }
 
 #[test]
+fn a_caller_is_looked_up_again_after_any_change_and_asked_about_the_time_without_one() {
+    let configuration = loaded();
+    let changes = vec![entity("global"), Change::Key(rotated(1, 7, 1, 1_000))];
+    apply(&configuration, delta(5, changes));
+    let find = || caller(&configuration, &digest(1), Timestamp(0)).unwrap();
+    let found = find();
+    assert!(found.is_current(&configuration));
+    assert!(found.is_welcome(&configuration, Timestamp(999)));
+    assert!(!found.is_welcome(&configuration, Timestamp(1_000)), "its secret was replaced by now");
+    assert!(find().renewed(&configuration, Timestamp(1_000)).is_err());
+
+    apply(&configuration, delta(6, Vec::new()));
+    assert!(!found.is_current(&configuration) && found.is_welcome(&configuration, Timestamp(999)));
+
+    let stale = find();
+    let disabled = Key { disabled: true, ..rotated(1, 7, 1, 1_000) };
+    apply(&configuration, delta(7, vec![Change::Key(disabled)]));
+    assert!(!stale.is_current(&configuration) && !stale.is_welcome(&configuration, Timestamp(0)));
+    assert_eq!(
+        stale.renewed(&configuration, Timestamp(0)).err(),
+        Some(AuthenticateError::Disabled)
+    );
+}
+
+#[test]
 fn a_tombstone_takes_an_org_away_and_nothing_else_does() {
     let configuration = loaded();
     apply(&configuration, delta(5, Vec::new()));
