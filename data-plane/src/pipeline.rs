@@ -39,6 +39,12 @@ use http::{Request, Response};
 use opentelemetry::context::FutureExt;
 use std::sync::Arc;
 
+/// What a request is called, by us and in traces.
+struct Ids {
+    request_id: String,
+    trace_id: String,
+}
+
 /// Serves one request of an operation.
 pub(crate) async fn serve(
     core: Arc<Core>,
@@ -48,7 +54,8 @@ pub(crate) async fn serve(
 ) -> Response<Body> {
     let request_id = mint_request_id();
     let trace = core.plane.trace(request.headers(), &request_id, operation.endpoint());
-    let response = match prepare(&core, request_id.clone(), operation, &peer, request).await {
+    let ids = Ids { request_id: request_id.clone(), trace_id: trace.id() };
+    let response = match prepare(&core, ids, operation, &peer, request).await {
         Ok(order) => {
             let here = trace.context();
             let life = |client| {
@@ -73,7 +80,7 @@ pub(crate) async fn serve(
 /// All that needs no undoing.
 async fn prepare(
     core: &Core,
-    request_id: String,
+    ids: Ids,
     operation: Operation,
     peer: &Peer,
     request: Request<Body>,
@@ -94,14 +101,13 @@ async fn prepare(
     let plan = route(&snapshot, &caller, &request, &core.plane)?;
     let app = head::app(&head.headers, limits.app_bytes);
     let client = peer.digest(core, &head.headers);
+    let Ids { request_id, trace_id } = ids;
     let claim = idempotency::claim(core, &caller, &head.headers, &request_id)?;
-    let trace_id = String::new();
     Ok(Box::new(AdmitOrder { request_id, trace_id, caller, plan, request, app, client, claim }))
 }
 
 /// From admission to settlement. Outlives its client.
-async fn live(core: Arc<Core>, mut order: Box<AdmitOrder>, trace: RequestTrace, client: Client) {
-    order.trace_id = trace.id();
+async fn live(core: Arc<Core>, order: Box<AdmitOrder>, trace: RequestTrace, client: Client) {
     let is_only_attempt = order.claim.is_some();
     let request_id = order.request_id.clone();
     let mut admission = match admit::admit(&core.plane, order).await {
