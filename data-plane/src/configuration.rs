@@ -4,6 +4,7 @@
 //! served once the control plane has been silent for too long. Who follows the feed is in `keeper`.
 
 mod age;
+mod digest;
 mod disk;
 mod guard;
 mod keeper;
@@ -19,7 +20,7 @@ use arc_swap::ArcSwap;
 use disk::Loaded;
 use domain::id::{KeyUid, Revision};
 use domain::key::KeyDigest;
-use domain::snapshot::{Change, Delta, Snapshot, WrongBase};
+use domain::snapshot::{Change, Delta, Key, Snapshot, WrongBase};
 use links::feed::ObjectId;
 use std::io;
 use std::path::PathBuf;
@@ -111,8 +112,8 @@ impl Configuration {
     /// # Errors
     /// When the directory cannot be used.
     pub fn open(settings: ConfigurationSettings) -> Result<(Self, Keeper), ConfigurationError> {
-        let configuration = Self::empty(settings.age_max);
         let Some(of_disk) = settings.disk.clone() else {
+            let configuration = Self::with(KeyTable::default(), settings.age_max);
             let keeper = Keeper::new(configuration.clone(), settings, None, false);
             return Ok((configuration, keeper));
         };
@@ -120,6 +121,8 @@ impl Configuration {
             |source| ConfigurationError::Disk { directory: of_disk.directory.clone(), source };
         let (opening, mut loaded) =
             disk::open(&of_disk, &settings.cell, &settings.seal_key).map_err(failed)?;
+        let keys = loaded.as_mut().map(|loaded| std::mem::take(&mut loaded.keys));
+        let configuration = Self::with(keys.unwrap_or_default(), settings.age_max);
         if let Some(loaded) = &mut loaded {
             configuration.restore(loaded);
         }
@@ -129,10 +132,11 @@ impl Configuration {
         Ok((configuration, keeper))
     }
 
-    fn empty(age_max: Duration) -> Self {
+    /// Nothing but keys.
+    fn with(keys: KeyTable, age_max: Duration) -> Self {
         let (is_loaded, _) = watch::channel(false);
         let snapshot = ArcSwap::from_pointee(Snapshot::default());
-        let (keys, last_word) = (KeyTable::new(), LastWord::never());
+        let last_word = LastWord::never();
         let rejects = AtomicU64::new(0);
         let shown = AtomicU64::new(0);
         Self(Arc::new(Applied { snapshot, shown, keys, is_loaded, last_word, age_max, rejects }))
@@ -208,10 +212,9 @@ impl Configuration {
         self.0.rejects.store(u64::try_from(count).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
+    /// The keys are in place already.
     fn restore(&self, loaded: &mut Loaded) {
-        let (next, keys) = Snapshot::assemble(loaded.at, std::mem::take(&mut loaded.changes));
-        self.0.keys.replace(keys);
-        self.show(next);
+        self.show(std::mem::take(&mut loaded.snapshot));
         for delta in std::mem::take(&mut loaded.deltas) {
             if let Err(misfit) = self.advance(delta) {
                 tracing::error!(%misfit, "a delta of the disk does not fit");
@@ -238,7 +241,7 @@ impl Configuration {
     /// One that holds these objects, as if the control plane had just sent them.
     #[cfg(test)]
     pub(crate) fn holding(objects: Vec<Change>) -> Self {
-        let configuration = Self::empty(Duration::from_secs(3_600));
+        let configuration = Self::with(KeyTable::default(), Duration::from_secs(3_600));
         configuration.replace(Revision { generation: 1, rev: 1 }, objects).unwrap();
         configuration.confirm(Duration::ZERO);
         configuration
@@ -303,12 +306,12 @@ impl Configuration {
         KeyTable::shelves().saturating_add(1)
     }
 
-    /// One part of the whole state, as puts: first all but the keys, then the keys.
-    fn shelf(&self, shelf: usize) -> Vec<Change> {
-        match shelf.checked_sub(1) {
-            None => self.all_but_keys(),
-            Some(shelf) => self.0.keys.shelf(shelf).into_iter().map(Change::Key).collect(),
-        }
+    /// One part of the whole state, as puts, some at a time: first all but the keys, then the keys.
+    fn shelf(&self, shelf: usize) -> impl Iterator<Item = Vec<Change>> {
+        let others = (shelf == 0).then(|| self.all_but_keys());
+        let keys = shelf.checked_sub(1).map(|shelf| self.0.keys.shelf(shelf));
+        let puts = |keys: Vec<Key>| keys.into_iter().map(Change::Key).collect();
+        others.into_iter().chain(keys.into_iter().flatten().map(puts))
     }
 
     fn all_but_keys(&self) -> Vec<Change> {

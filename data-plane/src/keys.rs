@@ -4,15 +4,16 @@
 //! what is counted for it. What a key may do is the snapshot's and the pipeline's business; which keys there are is told by
 //! `configuration`.
 
+mod index;
 mod shelf;
 
 use crate::limits::KeyLimits;
 use domain::id::KeyUid;
 use domain::key::KeyDigest;
 use domain::snapshot::{Key, KeyChange};
-use hashbrown::HashTable;
+use index::{Index, Place};
 use parking_lot::{Mutex, RwLock};
-use shelf::{Shelf, Slot};
+use shelf::Shelf;
 use std::collections::HashSet;
 use std::iter;
 use std::sync::Arc;
@@ -32,7 +33,7 @@ pub struct KeyEntry {
 /// All keys. Many look up, one writes.
 pub(crate) struct KeyTable {
     /// Where the key of a digest is.
-    places: Box<[RwLock<HashTable<Place>>; SHELVES]>,
+    places: Box<[RwLock<Index>; SHELVES]>,
     /// The keys themselves, by their uid. Taken after `places` where both are held.
     shelves: Box<[RwLock<Shelf>; SHELVES]>,
     writer: Mutex<()>,
@@ -41,33 +42,8 @@ pub(crate) struct KeyTable {
     changes: AtomicU64,
 }
 
-/// A place, with as much of the digest that leads there as the index needs when it grows.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Place {
-    mark: u32,
-    /// The number of the shelf in the high byte, the slot below: room for four thousand million keys.
-    at: u32,
-}
-
-const SLOT_BITS: u32 = 24;
-
-impl Place {
-    fn new(digest: &KeyDigest, shelf: u8, slot: Slot) -> Self {
-        Self { mark: mark(digest), at: u32::from(shelf) << SLOT_BITS | slot }
-    }
-
-    fn shelf(self) -> usize {
-        let [.., shelf] = self.at.to_le_bytes();
-        usize::from(shelf)
-    }
-
-    fn slot(self) -> Slot {
-        self.at & ((1 << SLOT_BITS) - 1)
-    }
-}
-
-impl KeyTable {
-    pub(crate) fn new() -> Self {
+impl Default for KeyTable {
+    fn default() -> Self {
         Self {
             places: Box::new(std::array::from_fn(|_| RwLock::default())),
             shelves: Box::new(std::array::from_fn(|_| RwLock::default())),
@@ -76,15 +52,15 @@ impl KeyTable {
             changes: AtomicU64::new(0),
         }
     }
+}
 
+impl KeyTable {
     /// The key that a digest stands for, or stood for before its secret was changed.
     pub(crate) fn get(&self, digest: &KeyDigest) -> Option<Arc<KeyEntry>> {
         let place = {
             let places = self.places(digest).read();
-            let leads_here = |place: &Place| {
-                place.mark == mark(digest) && self.shelf_at(*place).read().has(place.slot(), digest)
-            };
-            *places.find(hash(mark(digest)), leads_here)?
+            let leads_here = |place: Place| self.shelf_at(place).read().has(place.slot(), digest);
+            places.find(digest, leads_here)?
         };
         let shelf = self.shelf_at(place);
         if let Some(entry) = shelf.read().unfolded(place.slot(), digest) {
@@ -102,14 +78,15 @@ impl KeyTable {
         self.changes.load(Ordering::Acquire)
     }
 
-    /// How many parts there are, to be gone through one at a time.
+    /// How many shelves there are, to be gone through one at a time.
     pub(crate) const fn shelves() -> usize {
         SHELVES
     }
 
-    /// The keys of one part.
-    pub(crate) fn shelf(&self, shelf: usize) -> Vec<Key> {
-        self.shelves.get(shelf).map_or_else(Vec::new, |shelf| shelf.read().keys())
+    /// The keys of one shelf, some at a time. Whoever wants one of them meanwhile does not wait for all.
+    pub(crate) fn shelf(&self, shelf: usize) -> impl Iterator<Item = Vec<Key>> {
+        let shelf = self.shelves.get(shelf);
+        (0..).map_while(move |block| shelf?.read().keys(block))
     }
 
     pub(crate) fn by_uid(&self, uid: KeyUid) -> Option<Key> {
@@ -175,27 +152,17 @@ impl KeyTable {
 
     /// A digest leads to one key: whoever had it before is not found by it any more.
     fn link(&self, digest: &KeyDigest, to: Place) {
-        let mut places = self.places(digest).write();
-        let is_here = |place: &Place| {
-            *place == to
-                || (place.mark == to.mark && self.shelf_at(*place).read().has(place.slot(), digest))
-        };
-        let entry = places.entry(hash(to.mark), is_here, |place| hash(place.mark));
-        match entry {
-            hashbrown::hash_table::Entry::Occupied(mut there) => *there.get_mut() = to,
-            hashbrown::hash_table::Entry::Vacant(free) => drop(free.insert(to)),
-        }
+        let is_here =
+            |place: Place| place == to || self.shelf_at(place).read().has(place.slot(), digest);
+        self.places(digest).write().put(to, is_here);
     }
 
     fn unlink(&self, digest: &KeyDigest, from: Place) {
-        let mut places = self.places(digest).write();
-        if let Ok(there) = places.find_entry(hash(from.mark), |place| *place == from) {
-            there.remove();
-        }
+        self.places(digest).write().remove(from);
     }
 
     /// By the last byte; the first ones are the mark.
-    fn places(&self, digest: &KeyDigest) -> &RwLock<HashTable<Place>> {
+    fn places(&self, digest: &KeyDigest) -> &RwLock<Index> {
         let [.., last] = digest.0;
         &self.places[usize::from(last)]
     }
@@ -214,17 +181,6 @@ impl KeyTable {
 fn digests(key: &Key) -> impl Iterator<Item = KeyDigest> {
     let previous = key.previous.as_deref().map(|previous| previous.digest);
     iter::once(key.digest).chain(previous)
-}
-
-/// A digest is a keyed hash already: nobody can choose its first bytes.
-fn mark(digest: &KeyDigest) -> u32 {
-    let [a, b, c, d, ..] = digest.0;
-    u32::from_le_bytes([a, b, c, d])
-}
-
-/// The table takes the place from the low bits and a check from the high ones.
-fn hash(mark: u32) -> u64 {
-    u64::from(mark).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
 #[cfg(test)]

@@ -266,7 +266,7 @@ impl Snapshot {
             return Err(WrongBase { from: delta.from, at: self.revision });
         }
         let mut next = Self { revision: delta.to, ..self.clone() };
-        let keys = delta.changes.into_iter().filter_map(|change| next.step(change)).collect();
+        let keys = next.extend(delta.changes);
         Ok((next, keys))
     }
 
@@ -274,8 +274,13 @@ impl Snapshot {
     #[must_use]
     pub fn assemble(revision: Revision, changes: Vec<Change>) -> (Self, Vec<KeyChange>) {
         let mut whole = Self { revision, ..Self::default() };
-        let keys = changes.into_iter().filter_map(|change| whole.step(change)).collect();
+        let keys = whole.extend(changes);
         (whole, keys)
+    }
+
+    /// Takes in a part of a state that is being put together. Returns what to do to the key table.
+    pub fn extend(&mut self, changes: Vec<Change>) -> Vec<KeyChange> {
+        changes.into_iter().filter_map(|change| self.step(change)).collect()
     }
 
     fn step(&mut self, change: Change) -> Option<KeyChange> {

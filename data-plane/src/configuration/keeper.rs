@@ -1,6 +1,7 @@
 //! Follows the feed: applies what can be used, writes it to the disk, and tells the control plane how far it has come and
 //! what it could not use. Compares itself with the control plane on every heartbeat.
 
+use super::digest::digest_of;
 use super::disk::{Disk, Entry, Written};
 use super::guard::{Guard, Loss, Losses, buried};
 use super::usable::{Judge, Whole};
@@ -296,14 +297,6 @@ impl Keeper {
 }
 
 /// The digest of all that is applied.
-fn digest_of(configuration: &Configuration) -> StateDigest {
-    let mut digest = StateDigest::default();
-    for shelf in 0..configuration.shelves() {
-        configuration.shelf(shelf).iter().for_each(|change| digest.add(change));
-    }
-    digest
-}
-
 /// Work that takes long. `None`: it died.
 async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let done = tokio::task::spawn_blocking(work).await;

@@ -80,7 +80,7 @@ fn delta(from: u64, changes: Vec<Change>) -> Delta {
 
 /// A configuration at revision 5 with an org and two keys.
 fn loaded() -> Configuration {
-    let configuration = Configuration::empty(Duration::from_secs(60));
+    let configuration = Configuration::with(KeyTable::default(), Duration::from_secs(60));
     let changes =
         vec![Change::Plan(plan()), org(1, "acme"), Change::Key(key(1, 1)), Change::Key(key(2, 2))];
     configuration.replace(revision(5), changes).unwrap();
@@ -157,7 +157,7 @@ fn a_rotated_key_is_found_by_both_secrets_and_kept_and_counted_once() {
     assert_eq!(new.limits.running(), 1);
     drop(running);
     assert_eq!(configuration.key_count(), 2);
-    let kept = (0..configuration.shelves()).flat_map(|shelf| configuration.shelf(shelf));
+    let kept = (0..configuration.shelves()).flat_map(|shelf| configuration.shelf(shelf)).flatten();
     let kept: Vec<Change> = kept.filter(|change| matches!(change, Change::Key(_))).collect();
     assert_eq!(kept.len(), 2, "{kept:?}");
     assert!(kept.contains(&Change::Key(rotated(1, 7, 1, 9))), "with its digest of before");
@@ -256,7 +256,7 @@ fn what_is_older_or_starts_elsewhere_changes_nothing() {
 
 #[tokio::test]
 async fn whoever_waits_for_the_first_state_gets_it() {
-    let configuration = Configuration::empty(Duration::from_secs(60));
+    let configuration = Configuration::with(KeyTable::default(), Duration::from_secs(60));
     assert!(!configuration.is_loaded());
     let waiting = tokio::spawn({
         let configuration = configuration.clone();

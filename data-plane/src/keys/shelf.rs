@@ -2,6 +2,9 @@
 //!
 //! How a digest leads here is the table's business.
 
+mod names;
+mod slots;
+
 use super::{KeyEntry, digests};
 use crate::clock::now;
 use crate::limits::KeyLimits;
@@ -12,14 +15,15 @@ use domain::name::Glob;
 use domain::snapshot::Key;
 use domain::time::Timestamp;
 use hashbrown::{HashMap, HashTable};
+use names::{Name, Names};
+use slots::Slots;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Where on its shelf a key is, as long as it is there.
-pub(super) type Slot = u32;
+pub(super) use slots::Slot;
 
 /// Unfolded keys that are kept without asking whether any of them rests.
-const UNFOLDED_MIN: usize = 64;
+const UNFOLDED_MIN: usize = 4;
 /// How many are asked for each that is unfolded: more than one, so that those that rest become fewer.
 const ASKED: usize = 2;
 /// No expiry.
@@ -27,7 +31,7 @@ const NEVER: u64 = u64::MAX;
 
 #[derive(Default)]
 pub(super) struct Shelf {
-    slots: Vec<Folded>,
+    slots: Slots,
     free: Vec<Slot>,
     by_uid: HashTable<Slot>,
     names: Names,
@@ -45,7 +49,9 @@ struct Folded {
     uid: u64,
     org: u64,
     expires: u64,
-    name: Name,
+    // A name's parts one by one: together with its padding it would make each key eight bytes longer.
+    name_at: u32,
+    name_length: u16,
     flags: u8,
 }
 
@@ -58,20 +64,6 @@ struct Rare {
     models: Vec<Glob>,
     allowed: Allowed,
     previous: Option<Box<PreviousDigest>>,
-}
-
-/// All names, one after the other. None is longer than a few hundred bytes: whoever configures them sees to it.
-#[derive(Default)]
-struct Names {
-    text: String,
-    unused: usize,
-}
-
-/// Where a name stands.
-#[derive(Clone, Copy, Default)]
-struct Name {
-    at: u32,
-    length: u16,
 }
 
 impl Shelf {
@@ -105,12 +97,14 @@ impl Shelf {
             previous: key.previous.clone(),
         };
         let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
+        let name = self.names.add(&key.name);
         let folded = Folded {
             digest: key.digest.0,
             uid: number(key.uid),
             org: key.org.0.cast_unsigned(),
             expires: key.expires.map_or(NEVER, |expires| expires.0),
-            name: self.names.add(&key.name),
+            name_at: name.at,
+            name_length: name.length,
             flags: flag(key.budgeted, BUDGETED)
                 | flag(key.disabled, DISABLED)
                 | flag(!rare.is_usual(), RARE),
@@ -127,7 +121,7 @@ impl Shelf {
     }
 
     pub(super) fn remove(&mut self, uid: KeyUid) {
-        let is = |slot: &Slot| self.slots.get(index(*slot)).is_some_and(|it| it.uid == number(uid));
+        let is = |slot: &Slot| self.slots.get(*slot).is_some_and(|it| it.uid == number(uid));
         let Ok(there) = self.by_uid.find_entry(hash(number(uid)), is) else { return };
         let (slot, _) = there.remove();
         self.forget_words(slot);
@@ -156,13 +150,17 @@ impl Shelf {
 
     /// The same, unfolding it first.
     pub(super) fn unfold(&mut self, slot: Slot, digest: &KeyDigest) -> Option<Arc<KeyEntry>> {
-        if !self.unfolded.contains_key(&slot) {
-            let key = self.key(slot)?;
-            self.fold_some_that_rest();
-            self.queue.push_back(slot);
-            self.unfolded.insert(slot, Arc::new(KeyEntry { key, limits: KeyLimits::default() }));
+        if self.unfolded.contains_key(&slot) {
+            return self.unfolded(slot, digest);
         }
-        self.unfolded(slot, digest)
+        if !self.has(slot, digest) {
+            return None;
+        }
+        let entry = Arc::new(KeyEntry { key: self.key(slot)?, limits: KeyLimits::default() });
+        self.fold_some_that_rest();
+        self.queue.push_back(slot);
+        self.unfolded.insert(slot, entry.clone());
+        Some(entry)
     }
 
     #[cfg(test)]
@@ -170,8 +168,11 @@ impl Shelf {
         self.unfolded.len()
     }
 
-    pub(super) fn keys(&self) -> Vec<Key> {
-        self.by_uid.iter().filter_map(|slot| self.key(*slot)).collect()
+    /// The keys of a block; `None` where there is none.
+    pub(super) fn keys(&self, block: usize) -> Option<Vec<Key>> {
+        let is_taken = |slot: &Slot| self.at(*slot).is_some_and(|folded| folded.uid != 0);
+        let slots = self.slots.of_block(block)?;
+        Some(slots.filter(is_taken).filter_map(|slot| self.key(slot)).collect())
     }
 
     pub(super) fn uids(&self) -> Vec<KeyUid> {
@@ -197,28 +198,25 @@ impl Shelf {
     }
 
     fn make_slot(&mut self, uid: KeyUid) -> Slot {
-        let slot = self.free.pop().unwrap_or_else(|| {
-            grow_gently(&mut self.slots);
-            self.slots.push(Folded::default());
-            u32::try_from(self.slots.len() - 1).unwrap_or(Slot::MAX)
-        });
+        let slot = self.free.pop().unwrap_or_else(|| self.slots.add());
         // The index looks at what is there when it grows.
         self.set(slot, Folded { uid: number(uid), ..Folded::default() });
         let slots = &self.slots;
-        let uid_of = |slot: &Slot| slots.get(index(*slot)).map_or(0, |folded| folded.uid);
+        let uid_of = |slot: &Slot| slots.get(*slot).map_or(0, |folded| folded.uid);
         self.by_uid.insert_unique(hash(number(uid)), slot, |slot| hash(uid_of(slot)));
         slot
     }
 
     fn key(&self, slot: Slot) -> Option<Key> {
-        let Folded { digest, uid, org, expires, name, flags } = *self.at(slot)?;
+        let folded = *self.at(slot)?;
+        let Folded { digest, uid, org, expires, flags, .. } = folded;
         let rare = self.rare.get(&slot).filter(|_| flags & RARE != 0);
         Some(Key {
             uid: KeyUid(uid.cast_signed()),
             digest: KeyDigest(digest),
             previous: rare.and_then(|rare| rare.previous.clone()),
             org: OrgUid(org.cast_signed()),
-            name: self.names.get(name).to_owned(),
+            name: self.names.get(folded.name()).to_owned(),
             models: rare.map(|rare| rare.models.clone()).unwrap_or_default(),
             budgeted: flags & BUDGETED != 0,
             expires: (expires != NEVER).then_some(Timestamp(expires)),
@@ -228,32 +226,39 @@ impl Shelf {
     }
 
     fn at(&self, slot: Slot) -> Option<&Folded> {
-        self.slots.get(index(slot))
+        self.slots.get(slot)
     }
 
     fn set(&mut self, slot: Slot, folded: Folded) {
-        if let Some(there) = self.slots.get_mut(index(slot)) {
+        if let Some(there) = self.slots.get_mut(slot) {
             *there = folded;
         }
     }
 
     fn forget_words(&mut self, slot: Slot) {
-        let name = self.at(slot).map(|folded| folded.name).unwrap_or_default();
-        self.names.unused = self.names.unused.saturating_add(usize::from(name.length));
+        let name = self.at(slot).map(|folded| folded.name()).unwrap_or_default();
+        self.names.forget(name);
         self.rare.remove(&slot);
     }
 
     /// Writes the names anew once half of the text is names that are gone.
     fn tidy_names(&mut self) {
-        if self.names.unused <= self.names.text.len() / 2 {
+        if !self.names.is_untidy() {
             return;
         }
         let before = std::mem::take(&mut self.names);
         for slot in &self.by_uid {
-            if let Some(folded) = self.slots.get_mut(index(*slot)) {
-                folded.name = self.names.add(before.get(folded.name));
+            if let Some(folded) = self.slots.get_mut(*slot) {
+                let name = self.names.add(before.get(folded.name()));
+                (folded.name_at, folded.name_length) = (name.at, name.length);
             }
         }
+    }
+}
+
+impl Folded {
+    fn name(self) -> Name {
+        Name { at: self.name_at, length: self.name_length }
     }
 }
 
@@ -262,36 +267,6 @@ impl Rare {
         let Self { models, allowed, previous } = self;
         models.is_empty() && *allowed == Allowed::default() && previous.is_none()
     }
-}
-
-impl Names {
-    fn add(&mut self, name: &str) -> Name {
-        let (at, length) = (u32::try_from(self.text.len()), u16::try_from(name.len()));
-        let room = self.text.capacity() - self.text.len();
-        if room < name.len() {
-            self.text.reserve_exact(name.len().max(self.text.len() / GROWTH));
-        }
-        self.text.push_str(name);
-        Name { at: at.unwrap_or_default(), length: length.unwrap_or_default() }
-    }
-
-    fn get(&self, name: Name) -> &str {
-        let at = index(name.at);
-        self.text.get(at..at + usize::from(name.length)).unwrap_or_default()
-    }
-}
-
-/// What is full grows by an eighth: twice the room would be wasted on millions.
-const GROWTH: usize = 8;
-
-fn grow_gently(slots: &mut Vec<Folded>) {
-    if slots.len() == slots.capacity() {
-        slots.reserve_exact((slots.len() / GROWTH).max(8));
-    }
-}
-
-fn index(slot: Slot) -> usize {
-    usize::try_from(slot).unwrap_or(usize::MAX)
 }
 
 fn number(uid: KeyUid) -> u64 {

@@ -74,7 +74,8 @@ fn agree(table: &KeyTable, known: &HashMap<KeyUid, Key>) {
             (known.get(&uid), known.contains_key(&uid))
         );
     }
-    let mut all: Vec<Key> = (0..KeyTable::shelves()).flat_map(|shelf| table.shelf(shelf)).collect();
+    let mut all: Vec<Key> =
+        (0..KeyTable::shelves()).flat_map(|shelf| table.shelf(shelf)).flatten().collect();
     all.sort_by_key(|key| key.uid);
     let mut expected: Vec<Key> = known.values().cloned().collect();
     expected.sort_by_key(|key| key.uid);
@@ -88,7 +89,7 @@ proptest! {
         steps in proptest::collection::vec((any_key(), any::<u8>()), 1..400),
         whole in proptest::collection::vec(any_key(), 0..60),
     ) {
-        let (table, mut known) = (KeyTable::new(), HashMap::new());
+        let (table, mut known) = (KeyTable::default(), HashMap::new());
         for (wanted, die) in steps {
             let change = change(&known, wanted, die < 50);
             match &change {
@@ -115,7 +116,7 @@ proptest! {
 
 #[test]
 fn a_key_that_is_used_keeps_its_counts_and_one_that_rests_is_folded_up() {
-    let table = KeyTable::new();
+    let table = KeyTable::default();
     // All of one shelf.
     let uids = (1..=200_i64).map(|n| n * 256);
     table.apply(uids.zip(0..).map(|(uid, number)| KeyChange::Put(key(uid, number))).collect());

@@ -124,6 +124,18 @@ fn every_crate_inherits_the_lints_of_the_workspace() {
     assert_none("[lints] workspace = true", own);
 }
 
+/// Decision 22 says why there is one.
+const UNSAFE: [&str; 1] = ["data-plane/src/server/turns.rs"];
+
+#[test]
+fn unsafe_code_is_where_a_decision_allows_it() {
+    let is_allowed = |path: &PathBuf| UNSAFE.iter().any(|allowed| path.ends_with(allowed));
+    let has_some =
+        |path: &PathBuf| text(path).lines().any(|line| code(line).contains("unsafe_code"));
+    let breaking = sources().into_iter().filter(has_some).filter(|path| !is_allowed(path));
+    assert_none("unsafe code needs a decision", breaking);
+}
+
 #[test]
 fn no_float_comes_near_money() {
     let mut floats = Vec::new();

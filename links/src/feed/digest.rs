@@ -48,6 +48,15 @@ impl StateDigest {
         }
     }
 
+    /// Counts in all that another one counted.
+    pub fn merge(&mut self, other: Self) {
+        for (kind, more) in other.kinds {
+            let kind = self.kinds.entry(kind).or_default();
+            kind.count = kind.count.wrapping_add(more.count);
+            kind.sum = kind.sum.wrapping_add(more.sum);
+        }
+    }
+
     /// How many objects of a kind there are.
     #[must_use]
     pub fn count(&self, kind: &str) -> u64 {

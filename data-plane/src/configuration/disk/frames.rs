@@ -113,6 +113,23 @@ impl FrameReader {
 
     /// The next record; `None` at the end of the file.
     pub(super) fn next(&mut self) -> Result<Option<Record>, Damage> {
+        let at = self.at;
+        self.next_whole()?.map(|record| read(&record, at)).transpose()
+    }
+
+    /// Goes on to the end without reading what the records say. Returns the last one.
+    pub(super) fn last(&mut self) -> Result<Option<Record>, Damage> {
+        let (mut at, mut last) = (self.at, None);
+        loop {
+            let next = self.at;
+            let Some(record) = self.next_whole()? else { break };
+            (at, last) = (next, Some(record));
+        }
+        last.map(|record| read(&record, at)).transpose()
+    }
+
+    /// The bytes of the next record, which are what was written.
+    fn next_whole(&mut self) -> Result<Option<Vec<u8>>, Damage> {
         if self.left == 0 {
             return Ok(None);
         }
@@ -130,10 +147,13 @@ impl FrameReader {
         if self.key.tag(&self.last, &record) != tag {
             return Err(Damage::BadTag(self.at));
         }
-        let record = StoredRecord::decode(record.as_slice()).ok().and_then(|it| it.record);
-        let record = record.ok_or(Damage::Unknown(self.at))?;
         (self.last, self.left) = (tag, left);
         self.at = self.at.saturating_add(head).saturating_add(length);
         Ok(Some(record))
     }
+}
+
+fn read(record: &[u8], at: u64) -> Result<Record, Damage> {
+    let record = StoredRecord::decode(record).ok().and_then(|it| it.record);
+    record.ok_or(Damage::Unknown(at))
 }

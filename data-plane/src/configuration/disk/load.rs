@@ -1,25 +1,31 @@
 //! Finding the newest state on the disk that can be trusted.
 //!
 //! Every snapshot is tried, the newest first, and each file that is refused is named in the log; the journals then lead on,
-//! as far as each delta fits onto the one before.
+//! as far as each delta fits onto the one before. Of millions of keys none is held twice: one thread reads, another puts them
+//! where they will be found.
 
 use super::files::{self, Listed};
 use super::frames::{Damage, FrameReader, TagKey};
+use crate::keys::KeyTable;
 use domain::id::Revision;
-use domain::snapshot::{Change, Delta};
+use domain::snapshot::{Change, Delta, Snapshot};
 use proto::feed::v1::stored_record::Record;
 use proto::feed::v1::{AgeNote, SnapshotChunk, StoredHeader};
 use std::io;
 use std::path::Path;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
 use thiserror::Error;
 
+/// Chunks that may be read before the keys of the first one are in place.
+const CHUNKS_AHEAD: usize = 4;
+
 /// A state from the disk.
-#[derive(Debug)]
 pub(in crate::configuration) struct Loaded {
-    /// What the snapshot is.
-    pub(in crate::configuration) at: Revision,
-    /// Puts.
-    pub(in crate::configuration) changes: Vec<Change>,
+    /// All of it but the keys.
+    pub(in crate::configuration) snapshot: Snapshot,
+    /// The keys.
+    pub(in crate::configuration) keys: KeyTable,
     /// What came after it, unbroken.
     pub(in crate::configuration) deltas: Vec<Delta>,
     /// How old the control plane's last word was.
@@ -49,6 +55,8 @@ enum Refused {
     Unreadable(&'static str, String),
     #[error("it goes on from {from:?}, but what could be used before it ends at {head:?}")]
     Gap { from: Revision, head: Revision },
+    #[error("the thread that reads it died")]
+    Died,
     #[error("it is of {at:?}, older than the one before it, of {before:?}")]
     Older { at: Revision, before: Revision },
 }
@@ -59,16 +67,18 @@ pub(super) fn load(directory: &Path, key: &TagKey, cell: &str) -> io::Result<Opt
     let mut has_damage = false;
     let mut best: Option<Loaded> = None;
     for file in listed.iter().rev().filter(|file| file.is_snapshot) {
-        match (read_snapshot(file, key, cell), &best) {
-            (Ok(older), Some(newest)) if older.at > newest.at => {
-                refuse(
-                    file_of(&listed, newest.number),
-                    &Refused::Older { at: newest.at, before: older.at },
-                );
+        let found = match &best {
+            None => read_snapshot(file, key, cell).map(Some),
+            Some(newest) => read_newer(file, key, cell, newest.at()),
+        };
+        match (found, &best) {
+            (Ok(Some(older)), Some(newest)) => {
+                let (at, before) = (newest.at(), older.at());
+                refuse(file_of(&listed, newest.number), &Refused::Older { at, before });
                 (best, has_damage) = (Some(older), true);
             }
-            (Ok(_), Some(_)) => break,
-            (Ok(found), None) => best = Some(found),
+            (Ok(None), _) => break,
+            (Ok(found), None) => best = found,
             (Err(refused), _) => {
                 refuse(&file.path, &refused);
                 has_damage = true;
@@ -100,35 +110,52 @@ fn refuse(path: &Path, refused: &Refused) {
     );
 }
 
+/// A snapshot that should be older than another one, if it is not. Of all others nothing is needed but that they are good.
+fn read_newer(
+    file: &Listed,
+    key: &TagKey,
+    cell: &str,
+    than: Revision,
+) -> Result<Option<Loaded>, Refused> {
+    let mut frames = FrameReader::open(&file.path, key)?;
+    let at = header(&mut frames, cell)?.at.ok_or(Refused::OutOfOrder)?;
+    let Some(Record::End(_)) = frames.last()? else { return Err(Refused::NoEnd) };
+    if Revision::from(at) > than { read_snapshot(file, key, cell).map(Some) } else { Ok(None) }
+}
+
 fn read_snapshot(file: &Listed, key: &TagKey, cell: &str) -> Result<Loaded, Refused> {
     let mut frames = FrameReader::open(&file.path, key)?;
     let header = header(&mut frames, cell)?;
-    let at = header.at.ok_or(Refused::OutOfOrder)?.into();
-    let mut loaded = Loaded {
-        at,
-        changes: Vec::new(),
-        deltas: Vec::new(),
-        note: header.note,
-        is_incomplete: header.incomplete,
-        has_damage: false,
-        number: file.number,
-    };
+    let mut loaded = Loaded::begin(file.number, header)?;
+    let (sender, chunks) = sync_channel(CHUNKS_AHEAD);
+    let objects = thread::scope(|scope| {
+        let reading = scope.spawn(move || read_chunks(&mut frames, &sender));
+        let put = |all: u64, chunk: Vec<Change>| all.saturating_add(loaded.extend(chunk));
+        let objects = chunks.into_iter().fold(0, put);
+        reading.join().unwrap_or(Err(Refused::Died)).map(|promised| promised == objects)
+    });
+    if objects? { Ok(loaded) } else { Err(Refused::NoEnd) }
+}
+
+/// Reads a snapshot to its end, which says how many objects there must have been.
+fn read_chunks(frames: &mut FrameReader, chunks: &SyncSender<Vec<Change>>) -> Result<u64, Refused> {
     loop {
         match frames.next()?.ok_or(Refused::NoEnd)? {
-            Record::Chunk(chunk) => loaded.extend(chunk)?,
+            Record::Chunk(chunk) => chunks.send(read_chunk(chunk)?).map_err(|_| Refused::Died)?,
             Record::End(end) => {
-                let is_whole = end.objects == u64::try_from(loaded.changes.len()).unwrap_or(0);
-                return match (is_whole, frames.next()?) {
-                    (true, None) => Ok(loaded),
-                    (true, Some(_)) => Err(Refused::MoreThanWhole),
-                    (false, _) => Err(Refused::NoEnd),
-                };
+                let is_last = frames.next()?.is_none();
+                return is_last.then_some(end.objects).ok_or(Refused::MoreThanWhole);
             }
             Record::Header(_) | Record::Delta(_) | Record::Note(_) => {
                 return Err(Refused::OutOfOrder);
             }
         }
     }
+}
+
+fn read_chunk(chunk: SnapshotChunk) -> Result<Vec<Change>, Refused> {
+    let changes: Result<_, _> = chunk.changes.into_iter().map(Change::try_from).collect();
+    changes.map_err(|wrong| Refused::Unreadable("change", wrong.to_string()))
 }
 
 fn header(frames: &mut FrameReader, cell: &str) -> Result<StoredHeader, Refused> {
@@ -167,16 +194,34 @@ fn follow_journal(
 }
 
 impl Loaded {
-    fn head(&self) -> Revision {
-        self.deltas.last().map_or(self.at, |last| last.to)
+    fn begin(number: u64, header: StoredHeader) -> Result<Self, Refused> {
+        let revision = header.at.ok_or(Refused::OutOfOrder)?.into();
+        Ok(Self {
+            snapshot: Snapshot { revision, ..Snapshot::default() },
+            keys: KeyTable::default(),
+            deltas: Vec::new(),
+            note: header.note,
+            is_incomplete: header.incomplete,
+            has_damage: false,
+            number,
+        })
     }
 
-    fn extend(&mut self, chunk: SnapshotChunk) -> Result<(), Refused> {
-        let read = |change| Change::try_from(change);
-        let changes: Result<Vec<Change>, _> = chunk.changes.into_iter().map(read).collect();
-        self.changes
-            .extend(changes.map_err(|wrong| Refused::Unreadable("change", wrong.to_string()))?);
-        Ok(())
+    /// What the snapshot is.
+    fn at(&self) -> Revision {
+        self.snapshot.revision
+    }
+
+    /// Where it leads with what came after it.
+    fn head(&self) -> Revision {
+        self.deltas.last().map_or(self.at(), |last| last.to)
+    }
+
+    /// Returns how many objects these were.
+    fn extend(&mut self, chunk: Vec<Change>) -> u64 {
+        let objects = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
+        self.keys.apply(self.snapshot.extend(chunk));
+        objects
     }
 
     fn take(&mut self, record: Record) -> Result<(), Refused> {

@@ -8,6 +8,7 @@ use super::{DiskSettings, Entry, Loaded, Opening, Written, files};
 use crate::configuration::Configuration;
 use crate::metric;
 use domain::id::Revision;
+use domain::snapshot::Change;
 use proto::feed::v1::stored_record::Record;
 use proto::feed::v1::{self, AgeNote, SnapshotChunk, StoredDelta, StoredEnd, StoredHeader};
 use std::fs;
@@ -241,13 +242,16 @@ impl Writer {
 
 impl Draft {
     fn put(&mut self, configuration: &Configuration, shelf: usize) -> io::Result<()> {
-        let objects = configuration.shelf(shelf);
-        for part in objects.chunks(CHUNK_OBJECTS) {
-            let changes: Vec<v1::Change> = part.iter().map(v1::Change::from).collect();
-            let count = u64::try_from(changes.len()).map_err(io::Error::other)?;
-            self.objects = self.objects.saturating_add(count);
-            self.file.put(Record::Chunk(SnapshotChunk { at: None, changes, last: false }))?;
+        for objects in configuration.shelf(shelf) {
+            objects.chunks(CHUNK_OBJECTS).try_for_each(|chunk| self.put_chunk(chunk))?;
         }
         Ok(())
+    }
+
+    fn put_chunk(&mut self, objects: &[Change]) -> io::Result<()> {
+        let changes: Vec<v1::Change> = objects.iter().map(v1::Change::from).collect();
+        let count = u64::try_from(changes.len()).map_err(io::Error::other)?;
+        self.objects = self.objects.saturating_add(count);
+        self.file.put(Record::Chunk(SnapshotChunk { at: None, changes, last: false }))
     }
 }
