@@ -87,6 +87,7 @@ impl World {
             account: AccountLink::new(channel, Default::default()),
             pepper: PEPPER,
             seal_key: [7; 32],
+            give_back: || (),
             settings: settings.clone(),
         });
         let upstreams = Upstreams::new(&settings, [7; 32]).unwrap();

@@ -38,6 +38,8 @@ pub struct DataPlaneParts {
     pub pepper: Pepper,
     /// Opens upstream credentials.
     pub seal_key: [u8; 32],
+    /// Gives memory that the calling thread has no use for back to the system: done by each core when it begins to rest.
+    pub give_back: fn(),
 }
 
 /// A data plane that can be served. Cloning shares it.

@@ -2,6 +2,7 @@
 //!
 //! An accept loop of our own, because the ready-made one sets neither head time-outs nor `TCP_NODELAY`.
 
+mod chores;
 mod gate;
 mod impatience;
 mod turns;
@@ -12,6 +13,7 @@ use crate::metric;
 use crate::plane::{Core, DataPlane};
 use crate::settings::DataPlaneSettings;
 use crate::upstream::client::Upstreams;
+use chores::chores;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -31,12 +33,6 @@ use tokio::sync::Semaphore;
 const BACKLOG: i32 = 4096;
 /// Pause after the system could not give a connection, so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// A core always waits for something that is near: for a timer that ends before all others the runtime makes a system call, and
-/// those of requests end later than this.
-const TICK: Duration = Duration::from_millis(250);
-/// How often free connections to upstreams are looked at.
-const TICKS_PER_SWEEP: u32 = 60;
 
 /// Why it does not listen.
 #[derive(Debug, Error)]
@@ -127,7 +123,7 @@ fn socket(address: SocketAddr) -> io::Result<StdListener> {
 
 async fn accept(core: Arc<Core>, socket: StdListener) -> io::Result<()> {
     let listener = TcpListener::from_std(socket)?;
-    tokio::spawn(sweep(core.clone()));
+    tokio::spawn(chores(core.clone()));
     let room = Arc::new(Semaphore::new(core.plane.parts.settings.limits.connections));
     let api = Arc::new(Api::new(core.clone()));
     let mut is_short = false;
@@ -162,16 +158,6 @@ async fn accept(core: Arc<Core>, socket: StdListener) -> io::Result<()> {
     drop(listener);
     // Running requests go on in their tasks until the process ends.
     std::future::pending().await
-}
-
-/// Free connections to upstreams are looked at now and then, as nothing else does while nobody needs one.
-async fn sweep(core: Arc<Core>) {
-    loop {
-        for _ in 0..TICKS_PER_SWEEP {
-            tokio::time::sleep(TICK).await;
-        }
-        core.upstreams.sweep();
-    }
 }
 
 async fn serve(core: Arc<Core>, api: Arc<Api>, address: IpAddr, stream: TcpStream) {

@@ -3,10 +3,12 @@
 //!
 //! Nothing here is in the path of a request that goes well, so nothing is loaded (some 50 MB) before it is first needed.
 
+mod pieces;
 mod prompt;
 
 use bytes::Bytes;
 use domain::operation::Operation;
+use pieces::pieces;
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock, OnceLock};
@@ -14,8 +16,8 @@ use std::thread;
 use tiktoken_rs::{CoreBPE, o200k_base_singleton};
 use tokio::sync::{mpsc, oneshot};
 
-/// Text that cannot be counted whole (a run of white space beyond the pattern's patience) is counted in pieces this long.
-const PIECE_BYTES: usize = 64 * 1024;
+/// Text is counted in pieces this long: a piece that is one word takes some forty times its own memory.
+const PIECE_BYTES: usize = 4 * 1024;
 
 /// How much the tokeniser may use of the machine.
 #[derive(Clone, Copy, Debug)]
@@ -144,22 +146,11 @@ fn work(waiting: &parking_lot::Mutex<mpsc::Receiver<Job>>) {
 }
 
 fn count(vocabulary: &CoreBPE, text: &str) -> u64 {
-    match vocabulary.count(text, &HashSet::new()) {
-        Ok(count) => tokens(count),
-        Err(_) => count_in_pieces(vocabulary, text),
-    }
-}
-
-fn count_in_pieces(vocabulary: &CoreBPE, text: &str) -> u64 {
-    let mut rest = text;
-    let mut sum = 0_u64;
-    while !rest.is_empty() {
-        let (piece, after) = rest.split_at(rest.floor_char_boundary(PIECE_BYTES));
+    let counted = pieces(text, PIECE_BYTES).map(|piece| {
         let counted = vocabulary.count(piece, &HashSet::new());
-        sum = sum.saturating_add(counted.map_or(guess(piece.len()), tokens));
-        rest = after;
-    }
-    sum
+        counted.map_or(guess(piece.len()), tokens)
+    });
+    counted.fold(0, u64::saturating_add)
 }
 
 #[cfg(test)]

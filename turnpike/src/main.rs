@@ -1,5 +1,5 @@
 //! The binary. In reading order: the command line, what it needs to talk to a control plane (client, objects, output),
-//! configuration, and the roles that `turnpike up` composes.
+//! configuration, the roles that `turnpike up` composes, and their memory.
 
 mod cli;
 
@@ -12,11 +12,9 @@ mod suggest;
 
 mod config;
 mod up;
+mod allocator;
 
 use std::process::ExitCode;
-
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     cli::run(std::env::args_os())

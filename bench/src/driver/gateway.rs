@@ -84,7 +84,8 @@ impl Target {
                 vec![S::Closed64, S::Billing, S::Open, S::SseTtfb, S::Steps, S::Office]
             }
             // What one takes and gives back later would be seen in the next: the crowd is last.
-            Self::TurnpikeAlone => vec![S::Rest, S::LongStream, S::Sse1000, S::Crowd],
+            // The tokeniser, which only the last one needs, stays in memory from then on.
+            Self::TurnpikeAlone => vec![S::Rest, S::Sse1000, S::Crowd, S::LongStream],
             Self::Direct | Self::Nginx | Self::Turnpike => [load.as_slice(), &[S::Steps]].concat(),
             _ => load.to_vec(),
         }

@@ -1,6 +1,7 @@
 //! The data plane of this process: its spool, money, configuration and listener, joined to a control plane by gRPC.
 
 use super::ops::Ops;
+use crate::allocator;
 use crate::config::{CellSecrets, Config, LoggedRequests};
 use data_plane::configuration::{
     Configuration, ConfigurationSettings, DiskSettings, GuardSettings,
@@ -86,6 +87,7 @@ impl Planes {
             account,
             pepper: Pepper(secrets.pepper),
             seal_key: secrets.seal_key,
+            give_back: allocator::give_back,
         });
         plane.remember(used_keys);
         listener.serve(&plane)?;
