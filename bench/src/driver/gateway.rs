@@ -83,8 +83,7 @@ impl Target {
             Self::TurnpikeDisk => {
                 vec![S::Closed64, S::Billing, S::Open, S::SseTtfb, S::Steps, S::Office]
             }
-            // What one takes and gives back later would be seen in the next: the crowd is last.
-            // The tokeniser, which only the last one needs, stays in memory from then on.
+            // What one leaves in memory is seen in the next: the tokeniser, which stays, is needed by the last one alone.
             Self::TurnpikeAlone => vec![S::Rest, S::Sse1000, S::Crowd, S::LongStream],
             Self::Direct | Self::Nginx | Self::Turnpike => [load.as_slice(), &[S::Steps]].concat(),
             _ => load.to_vec(),
