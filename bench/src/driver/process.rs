@@ -15,10 +15,11 @@ const LOOK: Duration = Duration::from_millis(50);
 /// How much of a log an error tells.
 const LOG_LINES: usize = 8;
 
-/// A program on one processor, which dies with the driver even when that is killed.
-pub(super) fn pinned(program: &Path, cpu: u32) -> Command {
+/// A program on some processors, which dies with the driver even when that is killed.
+pub(super) fn pinned(program: &Path, cpus: &[u32]) -> Command {
+    let cpus: Vec<String> = cpus.iter().map(u32::to_string).collect();
     let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "taskset", "-c", &cpu.to_string()]).arg(program);
+    command.args(["--pdeathsig", "KILL", "taskset", "-c", &cpus.join(",")]).arg(program);
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(|name| name.starts_with("TURNPIKE")) {
             command.env_remove(name);
@@ -37,7 +38,7 @@ pub(super) struct Spawn {
 
 impl Spawn {
     pub(super) fn new(name: &str, program: &Path, cpu: u32, log: &Path) -> Self {
-        let command = pinned(program, cpu);
+        let command = pinned(program, &[cpu]);
         Self { name: name.to_owned(), command, log: log.to_owned() }
     }
 

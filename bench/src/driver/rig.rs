@@ -103,7 +103,13 @@ impl Rig {
 
     /// A program that ends by itself, where the load comes from.
     pub(super) fn command(&self, program: &Path) -> Command {
-        super::process::pinned(program, self.options.load_cpu)
+        super::process::pinned(program, &[self.options.load_cpu])
+    }
+
+    /// A program that ends by itself and has the machine for itself meanwhile.
+    pub(super) fn command_alone(&self, program: &Path) -> Command {
+        let options = &self.options;
+        super::process::pinned(program, &[options.gateway_cpu, options.load_cpu])
     }
 
     fn log(&self, name: &str) -> PathBuf {

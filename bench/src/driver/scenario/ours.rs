@@ -9,6 +9,7 @@ use crate::procfs::{self, CpuSample, WHOLE};
 use anyhow::{Context, bail};
 use std::ffi::OsStr;
 use std::time::Duration;
+use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 
 const UNBILLED: &str = "turnpike_spool_unbilled_events";
@@ -62,7 +63,7 @@ pub(super) async fn office(rig: &Rig, running: &Running, face: &Face) -> anyhow:
     let arguments = ["office", "--admin", &admin, "--client", &client, "--changes", changes];
     let token = face.token.display().to_string();
     let more = ["--orgs", orgs, "--crowd", crowd, "--token-file", &token];
-    parts(rig, arguments.iter().chain(&more)).await
+    parts(rig.command(&rig.programs().parts), arguments.iter().chain(&more)).await
 }
 
 /// Memory of a process that has nothing to do.
@@ -94,9 +95,12 @@ pub(in crate::driver) async fn alone(
         let folder = rig.on_disk("keys")?;
         let (count, folder) = (count.to_string(), folder.display().to_string());
         rig.detail(&format!("  {count} keys are written"));
-        parts(rig, ["write-keys", "--dir", &folder, "--keys", &count]).await?;
+        let program = &rig.programs().parts;
+        let write = ["write-keys", "--dir", &folder, "--keys", &count];
+        parts(rig.command_alone(program), write).await?;
         rig.detail(&format!("  {count} keys are read"));
-        let mut figures = parts(rig, ["read-keys", "--dir", &folder]).await?;
+        let mut figures =
+            parts(rig.command_alone(program), ["read-keys", "--dir", &folder]).await?;
         figures.insert("keys".to_owned(), count.parse()?);
         found.push(Record::of_nobody(&format!("{count} keys"), scenario, round, figures));
     }
@@ -105,10 +109,9 @@ pub(in crate::driver) async fn alone(
 
 /// Runs a part of ours; what it found.
 async fn parts(
-    rig: &Rig,
+    mut command: Command,
     arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
 ) -> anyhow::Result<Figures> {
-    let mut command = rig.command(&rig.programs().parts);
     command.env("MIMALLOC_PURGE_DELAY", PURGE_DELAY_MS);
     let output = command.args(arguments).output().await;
     let output = output.context("parts does not start")?;
