@@ -5,7 +5,6 @@
 mod chores;
 mod gate;
 mod impatience;
-mod turns;
 
 use crate::api::Api;
 use crate::client_address::Peer;
@@ -92,9 +91,6 @@ impl Listener {
             let core = Arc::new(Core { plane: plane.shared.clone(), upstreams, ending });
             let runtime = Builder::new_current_thread().enable_all().build()?;
             thread::Builder::new().name(format!("core-{index}")).spawn(move || {
-                if let Err(error) = turns::take_short_turns() {
-                    tracing::debug!(%error, "a core has no short turns");
-                }
                 if let Err(error) = runtime.block_on(accept(core, socket)) {
                     tracing::error!(%error, "a core stopped listening");
                 }

@@ -125,7 +125,7 @@ fn every_crate_inherits_the_lints_of_the_workspace() {
 }
 
 /// Decision 22 says why there is any.
-const UNSAFE: [&str; 2] = ["data-plane/src/server/turns.rs", "turnpike/src/allocator.rs"];
+const UNSAFE: [&str; 1] = ["turnpike/src/allocator.rs"];
 
 #[test]
 fn unsafe_code_is_where_a_decision_allows_it() {
