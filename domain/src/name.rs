@@ -1,4 +1,4 @@
-//! What names may look like, and the globs that match them.
+//! What names and ids may look like, and the globs that match names.
 
 use thiserror::Error;
 
@@ -10,6 +10,12 @@ pub const DISPLAY_NAME_LENGTH_MAX: usize = 256;
 
 /// Longest text that explains something to people.
 pub const DESCRIPTION_LENGTH_MAX: usize = 4_096;
+
+/// Longest name of a data plane: that of a DNS label.
+pub const DATA_PLANE_LENGTH_MAX: usize = 63;
+
+/// Longest id of a request.
+pub const REQUEST_ID_LENGTH_MAX: usize = 128;
 
 /// A display name that no page has room for.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -27,6 +33,11 @@ pub struct LongDescription;
     "\"{0}\" is not a name: use 1 to 128 of a-z, 0-9, '.', '_', '-' and '/', beginning and ending with a letter or digit"
 )]
 pub struct BadName(pub String);
+
+/// A name that no data plane can have: it is a key of rows, and part of certificates and of addresses.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("the name of a data plane has 1 to {DATA_PLANE_LENGTH_MAX} of a-z, 0-9 and '-'")]
+pub struct BadDataPlane;
 
 /// A pattern that no name can match.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -69,6 +80,23 @@ pub fn check(name: &str) -> Result<(), BadName> {
     } else {
         Err(BadName(name.to_owned()))
     }
+}
+
+/// Checks the name of a data plane.
+///
+/// # Errors
+/// When it is empty, too long, or has other characters.
+pub fn check_data_plane(name: &str) -> Result<(), BadDataPlane> {
+    let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let fits = (1..=DATA_PLANE_LENGTH_MAX).contains(&name.len());
+    if fits && name.bytes().all(is_plain) { Ok(()) } else { Err(BadDataPlane) }
+}
+
+/// Whether a text has no control character. One that has is no name and no id of anything: not every database keeps it,
+/// and people do not see it.
+#[must_use]
+pub fn is_printable(text: &str) -> bool {
+    !text.contains(char::is_control)
 }
 
 /// A pattern in which `*` stands for any run of characters; all else is literal.

@@ -21,6 +21,7 @@ pub(crate) use roles::{
 pub(crate) use secrets::{CellSecrets, Secrets, SecretsError};
 pub(crate) use traces::Traces;
 
+use domain::name::check_data_plane;
 use domain::network::Networks;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -154,7 +155,11 @@ impl Config {
                 "links.message_bytes",
                 "must be at least 2 MiB: a usage event may be that long",
             ),
-            (!self.data_plane.name.is_empty(), "data_plane.name", "must not be empty"),
+            (
+                check_data_plane(&self.data_plane.name).is_ok(),
+                "data_plane.name",
+                "must have 1 to 63 of a-z, 0-9 and '-'",
+            ),
             (
                 self.data_plane.cors_origins.iter().all(|origin| is_origin(origin)),
                 "data_plane.cors_origins",

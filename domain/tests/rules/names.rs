@@ -20,6 +20,26 @@ fn names_are_what_can_be_typed_and_put_into_a_path() {
 }
 
 #[test]
+fn a_data_plane_is_named_like_a_host() {
+    for text in ["a", "sg-1", "7", &"a".repeat(63)] {
+        assert!(name::check_data_plane(text).is_ok(), "{text:?}");
+    }
+    for text in ["", "A", "a.b", "a/b", "a_b", "a b", "a\0", "ä", &"a".repeat(64)] {
+        assert!(name::check_data_plane(text).is_err(), "{text:?}");
+    }
+}
+
+#[test]
+fn what_people_cannot_see_is_no_part_of_an_id() {
+    for text in ["", "req-1", "chatcmpl 7: \u{e9}", "\u{10ffff}"] {
+        assert!(name::is_printable(text), "{text:?}");
+    }
+    for text in ["\0", "a\0b", "a\n", "\u{7f}", "\u{85}"] {
+        assert!(!name::is_printable(text), "{text:?}");
+    }
+}
+
+#[test]
 fn globs_match_whole_names() {
     let table = [
         ("*", "openai/gpt-5", true),

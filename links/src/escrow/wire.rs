@@ -3,6 +3,7 @@
 use super::{Denial, DenialReason, FromDataPlane, Grant, Hello, SliceReport, ToDataPlane, Want};
 use domain::id::{Account, Partition};
 use domain::money::Nano;
+use domain::name::{BadDataPlane, check_data_plane};
 use proto::escrow::v1::{self, sync_request, sync_response};
 use proto::usage::v1::PartitionMark;
 use thiserror::Error;
@@ -16,8 +17,8 @@ pub(super) enum Unreadable {
     NoHello,
     #[error("a second hello")]
     SecondHello,
-    #[error("a hello without a data plane's name")]
-    NoName,
+    #[error("hello.data_plane: {0}")]
+    Name(#[from] BadDataPlane),
     #[error("a message without its account")]
     NoAccount,
     #[error("{field} = {value}, which is out of range")]
@@ -39,9 +40,7 @@ pub(super) fn hello_from_wire(message: Option<v1::SyncRequest>) -> Result<Hello,
     let Some(sync_request::Message::Hello(hello)) = message else {
         return Err(Unreadable::NoHello);
     };
-    if hello.data_plane.is_empty() {
-        return Err(Unreadable::NoName);
-    }
+    check_data_plane(&hello.data_plane)?;
     Ok(Hello {
         data_plane: hello.data_plane,
         incarnation: hello.incarnation,

@@ -9,6 +9,7 @@ use super::publisher::Shared;
 use super::roster::{Acked, ConnectionId};
 use crate::ending::Ending;
 use domain::id::Revision;
+use domain::name::check_data_plane;
 use futures::{Stream, stream};
 use proto::feed::v1::{Ack, Hello, Reject, SyncRequest, sync_request};
 use std::sync::Arc;
@@ -48,9 +49,8 @@ fn read_hello(request: Option<SyncRequest>) -> Result<Hello, Status> {
     let Some(SyncRequest { message: Some(sync_request::Message::Hello(hello)) }) = request else {
         return Err(Status::invalid_argument("the first message must be a hello"));
     };
-    if hello.data_plane.is_empty() {
-        return Err(Status::invalid_argument("hello.data_plane: a data plane needs a name"));
-    }
+    check_data_plane(&hello.data_plane)
+        .map_err(|bad| Status::invalid_argument(format!("hello.data_plane: {bad}")))?;
     Ok(hello)
 }
 

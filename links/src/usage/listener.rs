@@ -3,6 +3,7 @@
 
 use super::UsageSourceError;
 use domain::id::Partition;
+use domain::name::check_data_plane;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use proto::usage::v1::usage_service_server::{UsageService, UsageServiceServer};
@@ -168,6 +169,8 @@ impl UsageService for UsageDoor {
         let Some(ship_request::Message::Hello(hello)) = first.and_then(|it| it.message) else {
             return Err(Status::invalid_argument("the first message must be a hello"));
         };
+        check_data_plane(&hello.data_plane)
+            .map_err(|bad| Status::invalid_argument(format!("hello.data_plane: {bad}")))?;
         let (responses, waiting) = mpsc::channel(self.settings.waiting_marks.max(1));
         let patience = self.settings.hello_timeout;
         let come = VecDeque::new();

@@ -282,12 +282,15 @@ async fn a_message_that_must_not_come_ends_that_connection_only(carrier: Carrier
     let named = v1::Hello { data_plane: "bad".into(), ..v1::Hello::default() };
     let hello = bytes(sync_request::Message::Hello(named));
     let nameless = bytes(sync_request::Message::Hello(v1::Hello::default()));
+    let misnamed = v1::Hello { data_plane: "no\0name".into(), ..v1::Hello::default() };
+    let misnamed = bytes(sync_request::Message::Hello(misnamed));
     let no_account = bytes(sync_request::Message::Want(v1::Want::default()));
     let garbage = Bytes::from_static(b"\xff\xff\xff\xff not a message");
     let rows = [
         (vec![garbage.clone()], Code::Internal),
         (vec![Bytes::new()], Code::InvalidArgument),
         (vec![nameless], Code::InvalidArgument),
+        (vec![misnamed], Code::InvalidArgument),
         (vec![no_account.clone()], Code::InvalidArgument),
         (vec![hello.clone(), garbage], Code::Internal),
         (vec![hello.clone(), Bytes::new()], Code::InvalidArgument),

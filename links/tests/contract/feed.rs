@@ -263,6 +263,7 @@ async fn a_message_that_must_not_come_ends_that_subscription_only(carrier: Carri
         (vec![bytes(&ack(Some(rev(1).into())))], Code::InvalidArgument),
         (vec![Bytes::new()], Code::InvalidArgument),
         (vec![bytes(&hello_message(""))], Code::InvalidArgument),
+        (vec![bytes(&hello_message("no name"))], Code::InvalidArgument),
         (vec![hello.clone(), garbage], Code::Internal),
         (vec![hello.clone(), hello.clone()], Code::InvalidArgument),
         (vec![hello.clone(), bytes(&ack(None))], Code::InvalidArgument),

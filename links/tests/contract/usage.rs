@@ -145,7 +145,11 @@ over_both_carriers! {
 }
 
 fn hello() -> ShipRequest {
-    let hello = ShipHello { data_plane: "dp".to_owned(), incarnation: 7 };
+    hello_of("dp")
+}
+
+fn hello_of(data_plane: &str) -> ShipRequest {
+    let hello = ShipHello { data_plane: data_plane.to_owned(), incarnation: 7 };
     ShipRequest { message: Some(ship_request::Message::Hello(hello)) }
 }
 
@@ -185,6 +189,11 @@ async fn who_breaks_the_protocol_is_sent_away_with_the_reason() {
     let table = [
         (vec![], Code::DeadlineExceeded, "no hello came"),
         (vec![batch_of("dp")], Code::InvalidArgument, "the first message must be a hello"),
+        (
+            vec![hello_of("no\nname")],
+            Code::InvalidArgument,
+            "hello.data_plane: the name of a data plane has 1 to 63 of a-z, 0-9 and '-'",
+        ),
         (vec![hello(), hello()], Code::InvalidArgument, "after the hello only batches may come"),
         (
             vec![hello(), batch_of("another")],

@@ -135,6 +135,7 @@ fn what_is_wrong_is_told_with_its_place_and_key() {
         ),
         ("data_plane: {limits: {attempts: 0}}", "`data_plane.limits.attempts`"),
         ("data_plane: {listen: everywhere}", "`data_plane.listen`"),
+        ("data_plane: {name: Sg 1}", "`data_plane.name` must have 1 to 63 of a-z, 0-9 and '-'"),
         (
             "data_plane: {spool: {high_water_percent: 100}}",
             "`data_plane.spool.high_water_percent` must be from 1 to 99",

@@ -104,12 +104,16 @@ fn a_request_that_cannot_be_read_says_why() {
 
 #[test]
 fn a_hello_needs_to_come_first_and_to_have_a_name() {
-    let nameless = Hello { data_plane: String::new(), incarnation: 1, slices: Vec::new() };
+    let named = |name: &str| {
+        let hello = Hello { data_plane: name.into(), incarnation: 1, slices: Vec::new() };
+        Some(hello_to_wire(&hello))
+    };
     let rows = [
         (None, Unreadable::NoHello),
         (Some(v1::SyncRequest { message: None }), Unreadable::NoHello),
         (Some(request_to_wire(&FromDataPlane::Want(want()))), Unreadable::NoHello),
-        (Some(hello_to_wire(&nameless)), Unreadable::NoName),
+        (named(""), Unreadable::Name(BadDataPlane)),
+        (named("dp\0"), Unreadable::Name(BadDataPlane)),
     ];
     for (message, expected) in rows {
         assert_eq!(hello_from_wire(message), Err(expected));
