@@ -5,6 +5,7 @@ mod rollups;
 use crate::rows;
 use domain::id::{KeyUid, OrgUid};
 use domain::money::{Currency, Nano};
+use domain::name::is_printable;
 use domain::time::Timestamp;
 use domain::usage::Outcome;
 use sqlx::AssertSqlSafe;
@@ -167,6 +168,12 @@ async fn page(
     Ok(rows)
 }
 
+/// The text of a token, if it can be one of ours.
+fn plain(token: &str) -> Option<String> {
+    let text = String::from_utf8(hex::decode(token).ok()?).ok()?;
+    is_printable(&text).then_some(text)
+}
+
 /// Where a page goes on.
 #[derive(Clone, Debug)]
 enum After {
@@ -212,7 +219,7 @@ impl Place {
     };
 
     fn parse(token: &str) -> Option<Self> {
-        let text = String::from_utf8(hex::decode(token).ok()?).ok()?;
+        let text = plain(token)?;
         let mut fields = text.splitn(5, ':');
         let mut number = || fields.next()?.parse().ok();
         let (ended_us, incarnation, partition, seq) = (number()?, number()?, number()?, number()?);
@@ -236,6 +243,10 @@ impl Place {
     }
 }
 
+/// What is shown of a record, and its place. Not the event, which is far longer than all of it.
+const COLUMNS: &str = "data_plane, incarnation, partition_no, seq, request_id, org_uid, key_uid, model, outcome, currency,
+     charge_nano, input_tokens, output_tokens, ended_us";
+
 async fn records(
     read: &mut Read,
     orgs: Option<&[OrgUid]>,
@@ -244,7 +255,7 @@ async fn records(
 ) -> Result<Vec<AnyRow>, StorageError> {
     let of_org = orgs.map(|orgs| among("usage_record", orgs)).unwrap_or_default();
     let text = format!(
-        "SELECT usage_record.*, org.name AS org_name, used.name AS key_name
+        "SELECT {COLUMNS}, org.name AS org_name, used.name AS key_name
          FROM usage_record
          LEFT JOIN config_object AS org ON org.uid = usage_record.org_uid
          LEFT JOIN config_object AS used ON used.uid = usage_record.key_uid

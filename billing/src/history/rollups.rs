@@ -1,6 +1,6 @@
 //! What is left of old records: one row per day, key, model and currency, newest first.
 
-use super::{UsageRow, among};
+use super::{UsageRow, among, plain};
 use crate::rows;
 use domain::id::{KeyUid, OrgUid};
 use sqlx::AssertSqlSafe;
@@ -31,7 +31,7 @@ impl Day {
     };
 
     pub(super) fn parse(token: &str) -> Option<Self> {
-        let text = String::from_utf8(hex::decode(token).ok()?).ok()?;
+        let text = plain(token)?;
         let mut fields = text.strip_prefix(TOKEN)?.splitn(5, ':');
         let mut number = || fields.next()?.parse().ok();
         let (day_us, org, key) = (number()?, number()?, number()?);

@@ -105,7 +105,8 @@ impl Filter {
         let mut names = String::new()..char::MAX.to_string();
         for term in &self.terms {
             let range = match (term.field.as_str(), &term.wanted) {
-                ("name", Wanted::Exactly(name)) => name.clone()..format!("{name}\0"),
+                // No character of a name comes before `!`, and a NUL could not be asked for.
+                ("name", Wanted::Exactly(name)) => name.clone()..format!("{name}!"),
                 ("name", Wanted::Beginning(prefix)) => beginning_with(prefix),
                 ("org", Wanted::Exactly(org)) if kind == Kind::Key => {
                     beginning_with(&format!("{org}/"))

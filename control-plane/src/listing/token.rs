@@ -3,6 +3,7 @@
 
 use crate::errors::TokenFault;
 use crate::rows::Place;
+use domain::name::is_printable;
 
 /// First byte: tokens of another layout are refused, not misread.
 const LAYOUT: u8 = 1;
@@ -90,7 +91,7 @@ fn parse(body: &[u8]) -> Option<Token> {
     let (generation, body) = body.split_first_chunk()?;
     let (list, body) = body.split_first_chunk()?;
     let (sort, name) = body.split_first_chunk()?;
-    let name = String::from_utf8(name.to_vec()).ok()?;
+    let name = String::from_utf8(name.to_vec()).ok().filter(|name| is_printable(name))?;
     Some(Token {
         generation: u64::from_le_bytes(*generation),
         list: *list,

@@ -1,6 +1,7 @@
 //! The audit chain, as it is kept: append only.
 
 use crate::errors::Failure;
+use domain::name::is_printable;
 use prost_types::Timestamp;
 use proto::admin::v1::AuditRecord;
 use sqlx::any::AnyRow;
@@ -10,24 +11,23 @@ use storage::Insert;
 const MICROS_PER_SECOND: i64 = 1_000_000;
 const NANOS_PER_MICRO: i64 = 1_000;
 
-const RECORD: Insert = Insert::into(
-    "audit_record",
-    &[
-        "seq",
-        "at_us",
-        "operator",
-        "operator_uid",
-        "method",
-        "resource",
-        "etag_before",
-        "etag_after",
-        "request_id",
-        "client",
-        "outcome",
-        "detail",
-        "hash",
-    ],
-);
+const COLUMNS: &[&str] = &[
+    "seq",
+    "at_us",
+    "operator",
+    "operator_uid",
+    "method",
+    "resource",
+    "etag_before",
+    "etag_after",
+    "request_id",
+    "client",
+    "outcome",
+    "detail",
+    "hash",
+];
+
+const RECORD: Insert = Insert::into("audit_record", COLUMNS);
 
 /// The newest record's number and hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,7 +98,9 @@ pub(crate) async fn audit_after(
     seq: u64,
     limit: u32,
 ) -> Result<Vec<Result<AuditRecord, Failure>>, Failure> {
-    let rows = sqlx::query("SELECT * FROM audit_record WHERE seq > $1 ORDER BY seq LIMIT $2")
+    let columns = COLUMNS.join(", ");
+    let text = format!("SELECT {columns} FROM audit_record WHERE seq > $1 ORDER BY seq LIMIT $2");
+    let rows = sqlx::query(AssertSqlSafe(text))
         .bind(super::to_database(seq))
         .bind(i64::from(limit))
         .fetch_all(connection)
@@ -123,10 +125,14 @@ pub(crate) async fn audit_before(
     connection: &mut AnyConnection,
     query: &AuditQuery<'_>,
 ) -> Result<Vec<AuditRecord>, Failure> {
+    if !is_printable(query.operator) || !is_printable(query.resource) {
+        return Ok(Vec::new());
+    }
+    let columns = COLUMNS.join(", ");
     let operator = if query.operator.is_empty() { "$2 = $2" } else { "operator = $2" };
     let resource = if query.resource.is_empty() { "$3 = $3" } else { "resource = $3" };
     let text = format!(
-        "SELECT * FROM audit_record WHERE seq < $1 AND {operator} AND {resource}
+        "SELECT {columns} FROM audit_record WHERE seq < $1 AND {operator} AND {resource}
          ORDER BY seq DESC LIMIT $4"
     );
     let rows = sqlx::query(AssertSqlSafe(text))

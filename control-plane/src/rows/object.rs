@@ -5,11 +5,16 @@ use crate::errors::Failure;
 use crate::resource::Spec;
 use domain::config::Kind;
 use domain::key::{KeyDigest, PreviousDigest};
+use domain::name::is_printable;
 use domain::time::Timestamp;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Row as _};
+use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
 
 const TABLE: &str = "config_object";
+
+/// What `read` reads, by name: a column that a newer program adds must not change what a prepared statement returns.
+pub(super) const COLUMNS: &str =
+    "name, uid, rev, spec, secret, created_us, updated_us, previous_secret, previous_until_us";
 
 /// One object. Not printable, since it may have a digest or a credential.
 #[derive(Clone)]
@@ -38,7 +43,11 @@ pub(crate) async fn find(
     kind: Kind,
     name: &str,
 ) -> Result<Option<Row>, Failure> {
-    let row = sqlx::query("SELECT * FROM config_object WHERE kind = $1 AND name = $2")
+    if !is_printable(name) {
+        return Ok(None);
+    }
+    let text = format!("SELECT {COLUMNS} FROM config_object WHERE kind = $1 AND name = $2");
+    let row = sqlx::query(AssertSqlSafe(text))
         .bind(kind.name())
         .bind(name)
         .fetch_optional(connection)
@@ -46,20 +55,19 @@ pub(crate) async fn find(
     row.map(|row| read(kind, &row)).transpose()
 }
 
-/// The first names of an org's keys, which are all named `org/…`.
+/// The first names of an org's keys, which are all named `org/…`: `0` is the character after the slash.
 pub(crate) async fn first_keys_of(
     connection: &mut AnyConnection,
     org: &str,
     limit: u32,
 ) -> Result<Vec<String>, Failure> {
-    let prefix = format!("{org}/");
     let rows = sqlx::query(
-        "SELECT name FROM config_object WHERE kind = $1 AND substr(name, 1, $2) = $3
+        "SELECT name FROM config_object WHERE kind = $1 AND name >= $2 AND name < $3
          ORDER BY name LIMIT $4",
     )
     .bind(Kind::Key.name())
-    .bind(i64::try_from(prefix.chars().count()).unwrap_or(i64::MAX))
-    .bind(prefix)
+    .bind(format!("{org}/"))
+    .bind(format!("{org}0"))
     .bind(i64::from(limit))
     .fetch_all(connection)
     .await?;

@@ -4,18 +4,23 @@ use super::{from_database, to_database, unreadable};
 use crate::errors::Failure;
 use crate::operator::{Operator, Role, Scope};
 use domain::key::KeyDigest;
+use domain::name::is_printable;
 use domain::time::Timestamp;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Row as _};
+use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
 
 const TABLE: &str = "operator";
+
+/// What `read` reads: never the digest.
+const COLUMNS: &str = "name, uid, rev, role, entity, org, expires_us, disabled, created_us";
 
 /// The operator whose token has this digest.
 pub(crate) async fn operator_by_digest(
     connection: &mut AnyConnection,
     digest: KeyDigest,
 ) -> Result<Option<Operator>, Failure> {
-    let row = sqlx::query("SELECT * FROM operator WHERE digest = $1")
+    let text = format!("SELECT {COLUMNS} FROM operator WHERE digest = $1");
+    let row = sqlx::query(AssertSqlSafe(text))
         .bind(hex::encode(digest.0))
         .fetch_optional(connection)
         .await?;
@@ -27,10 +32,11 @@ pub(crate) async fn find_operator(
     connection: &mut AnyConnection,
     name: &str,
 ) -> Result<Option<Operator>, Failure> {
-    let row = sqlx::query("SELECT * FROM operator WHERE name = $1")
-        .bind(name)
-        .fetch_optional(connection)
-        .await?;
+    if !is_printable(name) {
+        return Ok(None);
+    }
+    let text = format!("SELECT {COLUMNS} FROM operator WHERE name = $1");
+    let row = sqlx::query(AssertSqlSafe(text)).bind(name).fetch_optional(connection).await?;
     row.as_ref().map(read).transpose()
 }
 
@@ -40,7 +46,8 @@ pub(crate) async fn operators_after(
     after: &str,
     limit: u32,
 ) -> Result<Vec<Operator>, Failure> {
-    let rows = sqlx::query("SELECT * FROM operator WHERE name > $1 ORDER BY name LIMIT $2")
+    let text = format!("SELECT {COLUMNS} FROM operator WHERE name > $1 ORDER BY name LIMIT $2");
+    let rows = sqlx::query(AssertSqlSafe(text))
         .bind(after)
         .bind(i64::from(limit))
         .fetch_all(connection)

@@ -4,6 +4,7 @@
 use super::{Row, object, to_database};
 use crate::errors::Failure;
 use domain::config::Kind;
+use domain::name::is_printable;
 use sqlx::{AnyConnection, AssertSqlSafe};
 use std::ops::Range;
 
@@ -81,6 +82,10 @@ pub(crate) async fn span(
     span: &Span,
     limit: u32,
 ) -> Result<Vec<Row>, Failure> {
+    // What no name can be, a database need not be asked for, and not every one takes it.
+    if !is_printable(&span.names.start) || !is_printable(&span.names.end) {
+        return Ok(Vec::new());
+    }
     let Order { by, descending } = span.order;
     let (sign, direction) = if descending { ("<", "DESC") } else { (">", "ASC") };
     let (condition, order) = match by {
@@ -91,8 +96,9 @@ pub(crate) async fn span(
         SortBy::Created => by_time("created_us", sign, direction),
         SortBy::Updated => by_time("updated_us", sign, direction),
     };
+    let columns = object::COLUMNS;
     let statement = format!(
-        "SELECT * FROM config_object
+        "SELECT {columns} FROM config_object
          WHERE kind = $1 AND {condition} ORDER BY {order} LIMIT $6"
     );
     let after = span.after.clone().unwrap_or_else(|| before_all(descending));
