@@ -4,6 +4,7 @@ use crate::ledger::{self, Entry, Kind, PSP_MANUAL, Posting};
 use crate::{accounts, lots, rows};
 use domain::id::{Account, OrgUid};
 use domain::money::{Currency, Money, NANO_LIMIT, Nano};
+use domain::name::is_printable;
 use domain::time::Timestamp;
 use storage::{Database, StorageError, Write};
 use thiserror::Error;
@@ -38,8 +39,8 @@ pub enum CreditError {
     /// Only more than nothing can be credited.
     #[error("the amount must be more than nothing")]
     NotPositive,
-    /// Empty or too long.
-    #[error("the idempotency key must have 1 to {KEY_LENGTH_MAX} characters")]
+    /// Empty, too long, or not to be seen.
+    #[error("the idempotency key must have 1 to {KEY_LENGTH_MAX} printable characters")]
     Key,
     /// There is no such wallet.
     #[error("the org has no wallet")]
@@ -94,7 +95,8 @@ fn check(order: &CreditOrder) -> Result<(), CreditError> {
     if !order.amount.amount.is_positive() {
         return Err(CreditError::NotPositive);
     }
-    if !(1..=KEY_LENGTH_MAX).contains(&order.idempotency_key.chars().count()) {
+    let key = &order.idempotency_key;
+    if !(1..=KEY_LENGTH_MAX).contains(&key.chars().count()) || !is_printable(key) {
         return Err(CreditError::Key);
     }
     Ok(())

@@ -3,6 +3,7 @@
 use crate::rows;
 use domain::id::{KeyUid, OrgUid};
 use domain::money::{Currency, Nano};
+use domain::name::is_printable;
 use domain::operation::Operation;
 use domain::price::{self, BillLine, Rates};
 use domain::time::Timestamp;
@@ -93,7 +94,7 @@ pub struct ExplainedAttempt {
 /// # Errors
 /// When the database cannot be read.
 pub async fn explain(database: &Database, id: &str) -> Result<Option<Explained>, StorageError> {
-    if id.is_empty() {
+    if id.is_empty() || !is_printable(id) {
         return Ok(None);
     }
     let mut read = database.read().await?;

@@ -4,6 +4,7 @@
 use crate::consumer::{WrittenOff, written_off};
 use crate::rows;
 use domain::id::Partition;
+use domain::name::is_printable;
 use domain::time::Timestamp;
 use sqlx::any::AnyRow;
 use std::time::Duration;
@@ -160,6 +161,9 @@ pub async fn write_off(
     order: &WriteOff,
     now: Timestamp,
 ) -> Result<UsageGap, WriteOffError> {
+    if !is_printable(&order.gap.data_plane) {
+        return Err(WriteOffError::NotMissing);
+    }
     lock(write, &order.gap).await?;
     let gap = find(write, &order.gap).await?.ok_or(WriteOffError::NotMissing)?;
     if gap.written_off.is_some() {

@@ -1,6 +1,7 @@
 //! Bills recomputed: what an event's quantities cost by the price that its revision had.
 
 use crate::rows;
+use domain::name::is_printable;
 use domain::price::{self, Schedule};
 use domain::time::Timestamp;
 use prost::Message;
@@ -44,6 +45,10 @@ async fn read(
     connection: &mut AnyConnection,
     price: &PriceRef,
 ) -> Result<Option<Schedule>, StorageError> {
+    let names = [&price.model, &price.upstream, &price.entity, &price.audience, &price.org];
+    if !names.into_iter().all(|name| is_printable(name)) {
+        return Ok(None);
+    }
     let row = sqlx::query(
         "SELECT body FROM price WHERE revision = $1 AND model = $2 AND upstream = $3
          AND entity = $4 AND audience = $5 AND org = $6",

@@ -4,6 +4,7 @@
 use crate::rows;
 use domain::id::{KeyUid, OrgUid};
 use domain::money::{Currency, Nano};
+use domain::name::is_printable;
 use proto::usage::v1::UsageEvent;
 use sqlx::Row;
 use storage::{Database, Read, StorageError};
@@ -113,6 +114,9 @@ pub async fn generation(
     org: OrgUid,
     id: &str,
 ) -> Result<Option<UsageEvent>, StorageError> {
+    if !is_printable(id) {
+        return Ok(None);
+    }
     let mut read = database.read().await?;
     let found = match find(&mut read, BY_REQUEST, org, id).await? {
         Some(event) => Some(event),

@@ -22,6 +22,8 @@ use storage::{Database, Write};
 /// What keys are derived for; a change of the text would break every chain that there is.
 const CHAIN: &str = "turnpike audit chain v1";
 const CLIENTS: &str = "turnpike client addresses of operators v1";
+/// Characters that are recorded of what an attempt was about: more than any name has.
+const RESOURCE_LENGTH_MAX: usize = 200;
 /// Bytes of an address's hash: enough to tell clients apart, too few to be of other use.
 const CLIENT_BYTES: usize = 8;
 
@@ -102,7 +104,7 @@ impl Auditor {
             more => format!("{more} more were refused before and not recorded"),
         };
         let record = AuditRecord {
-            resource: denied.resource.to_owned(),
+            resource: recordable(denied.resource),
             outcome: "denied".to_owned(),
             detail,
             ..by(denied.caller, denied.request_id)
@@ -151,6 +153,11 @@ impl Auditor {
         hasher.update(&bare.encode_to_vec());
         hasher.finalize()
     }
+}
+
+/// What was attempted may have any name: there need be no such thing.
+fn recordable(resource: &str) -> String {
+    resource.chars().take(RESOURCE_LENGTH_MAX).filter(|letter| !letter.is_control()).collect()
 }
 
 /// A record of a call, but for what it is about.

@@ -8,6 +8,7 @@ mod rows;
 use crate::authority::Authority;
 use crate::{metric, now};
 use domain::id::OrgUid;
+use domain::name::{REQUEST_ID_LENGTH_MAX, is_printable};
 use domain::time::Timestamp;
 use links::content::{ContentKey, ContentListener, Delivery, UnreadableContent};
 use proto::content::v1::{Content, SealedContent};
@@ -97,7 +98,9 @@ impl ContentStore {
 
     /// A data plane may not know yet that an org does not want it any more.
     async fn keep(&self, delivery: Delivery, wanted: &BTreeSet<OrgUid>) {
-        let is_wanted = |content: &&SealedContent| wanted.contains(&OrgUid(content.org_uid));
+        let is_wanted = |content: &&SealedContent| {
+            wanted.contains(&OrgUid(content.org_uid)) && is_request(&content.request_id)
+        };
         let contents: Vec<&SealedContent> = delivery.contents.iter().filter(is_wanted).collect();
         match rows::insert(&self.database, &contents).await {
             Ok(()) => {
@@ -124,10 +127,18 @@ impl ContentStore {
 
     /// What was kept of a request.
     pub(crate) async fn read(&self, request_id: &str) -> Result<Option<Kept>, ContentError> {
+        if !is_request(request_id) {
+            return Ok(None);
+        }
         let Some(found) = rows::find(&self.database, request_id).await? else { return Ok(None) };
         let content = self.key.open(request_id, &found.sealed)?;
         Ok(Some(Kept { org: OrgUid(found.org_uid), ended: Timestamp(found.ended_us), content }))
     }
+}
+
+/// Whether a request can have that id. What has another one would come again for ever, since no row can hold it.
+fn is_request(id: &str) -> bool {
+    id.len() <= REQUEST_ID_LENGTH_MAX && is_printable(id)
 }
 
 /// Orgs that want their contents kept as of now.

@@ -4,12 +4,16 @@ use super::marks::Stream;
 use crate::ledger;
 use domain::id::{Account, KeyUid, OrgUid};
 use domain::money::{Currency, Nano};
+use domain::name::{NAME_LENGTH_MAX, REQUEST_ID_LENGTH_MAX, is_printable};
 use domain::time::Timestamp;
 use domain::tokens::Metered;
 use domain::usage::Outcome;
 use proto::convert::usage;
 use proto::usage::v1::{UsageEnvelope, UsageEvent};
 use thiserror::Error;
+
+/// Longest id of an upstream that is billed; data planes write down no longer one.
+const UPSTREAM_ID_LENGTH_MAX: usize = 256;
 
 /// Why an event cannot be applied. It is kept, with its slice's hold, until it can.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -56,6 +60,7 @@ impl<'a> Billable<'a> {
     /// Reads an event.
     pub(crate) fn read(envelope: &'a UsageEnvelope) -> Result<Self, Unbillable> {
         let event = envelope.event.as_ref().ok_or(Unbillable::Empty)?;
+        check_texts(event)?;
         let unreadable = |field, reason: String| Unbillable::Field { field, reason };
         let currency = Currency::parse(&event.currency)
             .map_err(|error| unreadable("currency", error.to_string()))?;
@@ -94,6 +99,22 @@ impl<'a> Billable<'a> {
     pub(crate) fn accounts(&self) -> impl Iterator<Item = Account> {
         [Some(self.wallet()), self.budget()].into_iter().flatten()
     }
+}
+
+/// These become columns, and keys of rows: an index has no room for any length, nor a database for any character.
+fn check_texts(event: &UsageEvent) -> Result<(), Unbillable> {
+    let texts = [
+        ("request_id", &event.request_id, REQUEST_ID_LENGTH_MAX),
+        ("upstream_id", &event.upstream_id, UPSTREAM_ID_LENGTH_MAX),
+        ("model", &event.model, NAME_LENGTH_MAX),
+    ];
+    for (field, text, most) in texts {
+        if text.len() > most || !is_printable(text) {
+            let reason = format!("must have at most {most} bytes, all of them printable");
+            return Err(Unbillable::Field { field, reason });
+        }
+    }
+    Ok(())
 }
 
 fn amount(field: &'static str, nano: i64) -> Result<Nano, Unbillable> {

@@ -40,9 +40,14 @@ pub(crate) async fn keep(
                 .bind(i64::from(envelope.partition))
                 .bind(rows::stored(envelope.seq))
                 .bind(hex::encode(envelope.encode_to_vec()))
-                .bind(reason.to_string())
+                .bind(printable(&reason.to_string()))
         })
         .await
+}
+
+/// A reason may repeat what the event says, which may be anything.
+fn printable(reason: &str) -> String {
+    reason.replace(char::is_control, "\u{fffd}")
 }
 
 /// Keeps one event that the ledger refuses for a reason that will not pass by itself.

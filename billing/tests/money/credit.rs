@@ -61,8 +61,12 @@ async fn what_cannot_be_credited_leaves_nothing() {
         (order(9, 5, "a"), "the org has no wallet"),
         (CreditOrder { amount: twd, ..order(1, 5, "a") }, "the wallet is kept in USD, not in TWD"),
         (order(2, 1, "a"), "the balance would be out of range (more than 4 billion units)"),
-        (order(1, 5, ""), "the idempotency key must have 1 to 200 characters"),
-        (order(1, 5, &"x".repeat(201)), "the idempotency key must have 1 to 200 characters"),
+        (order(1, 5, ""), "the idempotency key must have 1 to 200 printable characters"),
+        (order(1, 5, "a\0"), "the idempotency key must have 1 to 200 printable characters"),
+        (
+            order(1, 5, &"x".repeat(201)),
+            "the idempotency key must have 1 to 200 printable characters",
+        ),
     ];
     for (order, message) in table {
         let error = world.post(order.clone()).await.unwrap_err();

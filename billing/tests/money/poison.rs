@@ -28,13 +28,17 @@ async fn what_cannot_be_applied_is_kept_with_its_reason_and_stops_nobody() {
         spoiled(8, |event| event.budgeted = true),
         spoiled(9, |event| event.ended_us = u64::MAX),
         spoiled(10, |event| event.currency = "usd".to_owned()),
+        spoiled(11, |event| event.currency = "U\0D".to_owned()),
+        spoiled(12, |event| event.request_id = "r".repeat(129)),
+        spoiled(13, |event| event.upstream_id = "up\0".to_owned()),
+        spoiled(14, |event| event.model = "a\nb".to_owned()),
         spoiled(0, |_| {}),
         spoiled(u64::MAX, |_| {}),
-        Shape::new("dp", 11, 1, 10).envelope(),
+        Shape::new("dp", 15, 1, 10).envelope(),
     ];
     let applied = apply(&world.database, &batch, NOW).await.unwrap();
-    assert_eq!((applied.applied, applied.duplicates, applied.poisoned), (2, 0, 11));
-    assert_eq!(applied.billed[0].next_seq, 12, "the mark moves over them");
+    assert_eq!((applied.applied, applied.duplicates, applied.poisoned), (2, 0, 15));
+    assert_eq!(applied.billed[0].next_seq, 16, "the mark moves over them");
     assert_eq!(world.amounts(wallet(1)).await, Amounts { posted: 980, held: 980 });
     let reasons = world
         .table("SELECT seq, reason FROM usage_poison WHERE seq BETWEEN 1 AND 100 ORDER BY seq")
@@ -49,10 +53,14 @@ async fn what_cannot_be_applied_is_kept_with_its_reason_and_stops_nobody() {
         "8|there is no account Budget(OrgUid(1), KeyUid(10))",
         "9|ended_us: not a date",
         "10|currency: \"usd\" is not a currency: three capital letters are needed, for instance USD",
+        "11|currency: \"U\u{fffd}D\" is not a currency: three capital letters are needed, for instance USD",
+        "12|request_id: must have at most 128 bytes, all of them printable",
+        "13|upstream_id: must have at most 256 bytes, all of them printable",
+        "14|model: must have at most 128 bytes, all of them printable",
     ];
     assert_eq!(reasons, expected);
     let again = apply(&world.database, &batch, NOW).await.unwrap();
-    assert_eq!((again.applied, again.duplicates), (0, 11));
+    assert_eq!((again.applied, again.duplicates), (0, 15));
     world.assert_sound().await;
 }
 

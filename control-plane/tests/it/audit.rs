@@ -171,6 +171,10 @@ async fn refused_attempts_are_recorded_and_bounded() {
     let request = v1::DeleteOrgRequest { name: "far".to_owned(), ..Default::default() };
     let refused = call(&rig, &of_org, "OrgService/DeleteOrg", &request.encode_to_vec()).await;
     assert_eq!(told(refused).code, Code::NotFound);
+    let name = format!("n\0\n{}", "o".repeat(5_000));
+    let odd = v1::DeleteOrgRequest { name, ..request.clone() }.encode_to_vec();
+    let refused = call(&rig, &of_org, "OrgService/DeleteOrg", &odd).await;
+    assert_eq!(told(refused).code, Code::NotFound);
     for _ in 0..60 {
         let refused = call(&rig, &viewer, "OrgService/DeleteOrg", &request.encode_to_vec()).await;
         assert_eq!(told(refused).code, Code::PermissionDenied);
@@ -179,8 +183,9 @@ async fn refused_attempts_are_recorded_and_bounded() {
         records(&rig).await.into_iter().filter(|record| record.outcome == "denied").collect();
     // Twenty a minute; the minute may have changed in between.
     assert!((2..=60).contains(&denied.len()) && denied.len() <= 42, "{}", denied.len());
-    let first = denied.last().unwrap();
+    let [.., odd, first] = denied.as_slice() else { panic!("{denied:?}") };
     assert_eq!((first.operator.as_str(), first.resource.as_str()), ("of-org", "Org far"));
+    assert!(odd.resource.starts_with("Org noo") && odd.resource.len() < 200, "{}", odd.resource);
     assert_eq!(denied[0].operator, "viewer");
     assert!(verify(&rig, None).await.ok);
     let reads = v1::GetOrgRequest { name: "far".to_owned() };
