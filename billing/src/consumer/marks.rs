@@ -11,8 +11,10 @@ use domain::id::Partition;
 use domain::time::Timestamp;
 use progress::{Gap, Progress};
 use proto::usage::v1::UsageEnvelope;
+use sqlx::AssertSqlSafe;
+use sqlx::any::AnyRow;
 use std::collections::{BTreeMap, BTreeSet};
-use storage::{Database, Insert, StorageError, Write};
+use storage::{Database, Insert, Statement, StorageError, Write};
 
 const MARK: Insert =
     Insert::into("usage_mark", &["data_plane", "incarnation", "partition_no", "next_seq"]);
@@ -78,11 +80,8 @@ impl Marks {
         .await?;
         let mut saved: BTreeMap<Stream, Progress> =
             names.iter().map(|name| (name.clone(), Progress::default())).collect();
-        let holders: BTreeSet<&Holder> = names.iter().map(|stream| &stream.holder).collect();
-        for holder in holders {
-            read_marks(write, holder, &mut saved).await?;
-            read_gaps(write, holder, &mut saved).await?;
-        }
+        read_marks(write, &names, &mut saved).await?;
+        read_gaps(write, &names, &mut saved).await?;
         Ok(Self { streams: saved.clone(), saved, now })
     }
 
@@ -154,24 +153,17 @@ pub(crate) async fn billed_of(
     .fetch_all(&mut *read)
     .await?;
     read.finish().await?;
-    let mark = |row| Ok((stream(holder, row)?.partition, rows::count(row, "billed")?));
+    let mark = |row| Ok((partition(row)?, rows::count(row, "billed")?));
     found.iter().map(mark).collect()
 }
 
 async fn read_marks(
     write: &mut Write,
-    holder: &Holder,
+    names: &[Stream],
     streams: &mut BTreeMap<Stream, Progress>,
 ) -> Result<(), StorageError> {
-    let found = sqlx::query(
-        "SELECT partition_no, next_seq FROM usage_mark WHERE data_plane = $1 AND incarnation = $2",
-    )
-    .bind(holder.data_plane.as_str())
-    .bind(holder.incarnation_column())
-    .fetch_all(&mut **write)
-    .await?;
-    for row in found {
-        if let Some(progress) = streams.get_mut(&stream(holder, &row)?) {
+    for row in rows_of(write, "usage_mark", "next_seq", names).await? {
+        if let Some(progress) = streams.get_mut(&stream_of(&row)?) {
             progress.begin_at(rows::count(&row, "next_seq")?);
         }
     }
@@ -180,26 +172,46 @@ async fn read_marks(
 
 async fn read_gaps(
     write: &mut Write,
-    holder: &Holder,
+    names: &[Stream],
     streams: &mut BTreeMap<Stream, Progress>,
 ) -> Result<(), StorageError> {
-    let found = sqlx::query(
-        "SELECT partition_no, from_seq, to_seq, since_us, written_off_us, reason FROM usage_gap
-         WHERE data_plane = $1 AND incarnation = $2",
-    )
-    .bind(holder.data_plane.as_str())
-    .bind(holder.incarnation_column())
-    .fetch_all(&mut **write)
-    .await?;
-    for row in found {
-        if let Some(progress) = streams.get_mut(&stream(holder, &row)?) {
+    let columns = "from_seq, to_seq, since_us, written_off_us, reason";
+    for row in rows_of(write, "usage_gap", columns, names).await? {
+        if let Some(progress) = streams.get_mut(&stream_of(&row)?) {
             progress.keep(rows::count(&row, "from_seq")?, gap(&row)?);
         }
     }
     Ok(())
 }
 
-fn gap(row: &sqlx::any::AnyRow) -> Result<Gap, StorageError> {
+/// The rows of many streams at once: a batch may be of many data planes.
+async fn rows_of(
+    write: &mut Write,
+    table: &'static str,
+    columns: &'static str,
+    names: &[Stream],
+) -> Result<Vec<AnyRow>, StorageError> {
+    let mut found = Vec::with_capacity(names.len());
+    for names in storage::chunks(names) {
+        let values = storage::values(write, names.len(), 3);
+        let text = format!(
+            "SELECT data_plane, incarnation, partition_no, {columns}
+             FROM (VALUES {values}) AS asked JOIN {table} ON data_plane = asked.column1
+             AND incarnation = asked.column2 AND partition_no = asked.column3"
+        );
+        let bind = |statement: Statement, stream: &Stream| {
+            statement
+                .bind(stream.holder.data_plane.clone())
+                .bind(stream.holder.incarnation_column())
+                .bind(i64::from(stream.partition.0))
+        };
+        let statement = names.iter().fold(sqlx::query(AssertSqlSafe(text)), bind);
+        found.extend(statement.fetch_all(&mut **write).await?);
+    }
+    Ok(found)
+}
+
+fn gap(row: &AnyRow) -> Result<Gap, StorageError> {
     Ok(Gap {
         to: rows::count(row, "to_seq")?,
         since: rows::moment(row, "since_us")?,
@@ -208,15 +220,21 @@ fn gap(row: &sqlx::any::AnyRow) -> Result<Gap, StorageError> {
 }
 
 /// When and why a gap was given up, from the columns that say so.
-pub(crate) fn written_off(row: &sqlx::any::AnyRow) -> Result<Option<WrittenOff>, StorageError> {
+pub(crate) fn written_off(row: &AnyRow) -> Result<Option<WrittenOff>, StorageError> {
     let at = rows::moment(row, "written_off_us")?;
     let reason = rows::text(row, "reason")?;
     Ok((at > Timestamp(0)).then_some(WrittenOff { at, reason }))
 }
 
-fn stream(holder: &Holder, row: &sqlx::any::AnyRow) -> Result<Stream, StorageError> {
-    let partition = u32::try_from(rows::integer(row, "partition_no")?).unwrap_or(u32::MAX);
-    Ok(Stream { holder: holder.clone(), partition: Partition(partition) })
+fn stream_of(row: &AnyRow) -> Result<Stream, StorageError> {
+    let incarnation = rows::integer(row, "incarnation")?.cast_unsigned();
+    let holder = Holder { data_plane: rows::text(row, "data_plane")?, incarnation };
+    Ok(Stream { holder, partition: partition(row)? })
+}
+
+fn partition(row: &AnyRow) -> Result<Partition, StorageError> {
+    let number = rows::integer(row, "partition_no")?;
+    Ok(Partition(u32::try_from(number).unwrap_or(u32::MAX)))
 }
 
 async fn save_gaps(
