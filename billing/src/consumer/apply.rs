@@ -74,9 +74,9 @@ pub(crate) async fn apply_with(
         }
     }
     refused.extend(sort_out(&mut write, known, &mut billables).await?);
+    marks.save(&mut write).await?;
     post(&mut write, &mut billables, now).await?;
     poison::keep(&mut write, &refused).await?;
-    marks.save(&mut write).await?;
     write.commit().await?;
     let applied = Applied {
         applied: rows::length(billables.len()),
@@ -157,7 +157,8 @@ async fn billed_requests(
     Ok(billed)
 }
 
-/// Charges, posts and records events, none of which was applied before.
+/// Charges, posts and records events, none of which was applied before. Posting takes the one row that numbers all
+/// transactions, and keeps it until the commit: what can be written without it is written before.
 pub(crate) async fn post(
     write: &mut Write,
     batch: &mut [Billable<'_>],
@@ -166,10 +167,9 @@ pub(crate) async fn post(
     let Some(key) = batch.first().map(record::transaction_key) else { return Ok(()) };
     let shortfalls = Charges::of(batch)?.settle(write).await?;
     settle::attribute(batch, shortfalls);
-    let transaction = record::Postings::of(batch)?.post(write, key, now).await?;
-    record::insert(write, batch, transaction).await?;
     KeyUsage::of(batch)?.save(write).await?;
-    Ok(())
+    let transaction = record::Postings::of(batch)?.post(write, key, now).await?;
+    Ok(record::insert(write, batch, transaction).await?)
 }
 
 fn billed(marks: &Marks) -> Vec<BilledMark> {
