@@ -14,21 +14,48 @@ use domain::money::Nano;
 use sqlx::AnyConnection;
 use storage::Write;
 
-/// Brings accounts in line with what becomes of an object.
-pub(super) async fn follow(
+/// Brings accounts in line with what becomes of objects. Accounts are locked ascending, as by everyone who moves money.
+pub(super) async fn follow_all(
     write: &mut Write,
-    fate: &Fate,
+    fates: &[Fate],
     before: &Catalog,
     after: &Catalog,
 ) -> Result<(), AdminError> {
-    match fate.row().spec {
-        Spec::Org(_) => follow_org(write, fate, before, after).await,
-        Spec::Key(_) => follow_key(write, fate, before, after).await,
-        _ => Ok(()),
+    let account_of = |fate: &Fate| match &fate.row().spec {
+        Spec::Org(_) => Some((fate.row().uid, 0)),
+        Spec::Key(key) => after.orgs.get(&key.org).map(|org| (org.uid.0, fate.row().uid)),
+        _ => None,
+    };
+    let mut following: Vec<((i64, i64), &Fate)> =
+        fates.iter().filter_map(|fate| Some((account_of(fate)?, fate))).collect();
+    following.sort_by_key(|(account, _)| *account);
+    for (_, fate) in following {
+        match (fate, &fate.row().spec) {
+            (Fate::Deleted(row), Spec::Org(_)) => expect_no_money(write, row).await?,
+            (_, Spec::Org(_)) => follow_org(write, fate, before, after).await?,
+            _ => follow_key(write, fate, before, after).await?,
+        }
+    }
+    Ok(())
+}
+
+/// From here on nothing comes into the wallet of an org that is deleted, and what came in while the deletion was planned
+/// is seen.
+async fn expect_no_money(write: &mut Write, row: &Row) -> Result<(), AdminError> {
+    match accounts::posted(write, Account::Wallet(OrgUid(row.uid))).await {
+        Ok(_) | Err(AccountError::Unknown) => {}
+        Err(error) => return Err(refused(Kind::Org, &row.name, error)),
+    }
+    match what_keeps(write, row.uid).await? {
+        None => Ok(()),
+        Some(reason) => {
+            let (name, needed_by) = (row.name.clone(), vec![reason.to_owned()]);
+            Err(Refusal::InUse { kind: Kind::Org, name, needed_by }.into())
+        }
     }
 }
 
-/// Why an org's money keeps it from being deleted.
+/// Why an org's money keeps it from being deleted, as of now: it is asked again once nobody can move any.
 pub(super) async fn what_keeps(
     connection: &mut AnyConnection,
     org: i64,

@@ -18,8 +18,8 @@ pub(super) async fn record(
 ) -> Result<(), AdminError> {
     for fate in &draft.fates {
         record_object(write, fate).await?;
-        accounts::follow(write, fate, &state.catalog, &draft.next.catalog).await?;
     }
+    accounts::follow_all(write, &draft.fates, &state.catalog, &draft.next.catalog).await?;
     let at = draft.next.at;
     rows::append_prices(write, &new_prices(&draft.next.compiled, at.rev)).await?;
     rows::append_log(write, at, &draft.changes).await?;

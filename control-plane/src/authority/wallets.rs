@@ -16,7 +16,7 @@ use std::sync::Arc;
 use storage::Write;
 
 impl Authority {
-    /// Posts a top-up. The org cannot be deleted meanwhile.
+    /// Posts a top-up. An org that is deleted meanwhile, by another replica, gets none.
     pub(crate) async fn credit(
         self: &Arc<Self>,
         call: Call,
@@ -66,6 +66,8 @@ impl Authority {
         }
     }
 
+    /// What the wallet holds with it. Its row is locked by now, and a deletion of the org locks it too: either that sees
+    /// the money, or this sees that the org is gone.
     async fn credited(
         &self,
         write: &mut Write,
@@ -74,6 +76,10 @@ impl Authority {
         uid: OrgUid,
     ) -> Result<v1::Balance, AdminError> {
         self.expect_unchanged(write, &call.caller).await?;
+        let found = rows::find(write, Kind::Org, &org).await?;
+        if found.is_none_or(|row| row.uid != uid.0) {
+            return Err(Refusal::NotFound { kind: Kind::Org, name: org }.into());
+        }
         balance(write, org, uid).await
     }
 

@@ -9,6 +9,7 @@ use billing::{GapName, UsageGap, WriteOff, WriteOffError};
 use domain::id::Partition;
 use proto::admin::v1;
 use std::sync::Arc;
+use storage::Write;
 
 impl Authority {
     /// Gives up events that no spool has any more.
@@ -37,14 +38,11 @@ impl Authority {
         }
         let order = self.order(request)?;
         let mut write = self.db.write().await?;
-        let given_up = billing::write_off(&mut write, &order, crate::now()).await;
-        let unchanged = self.expect_unchanged(&mut write, &call.caller).await;
-        let given_up = match given_up {
-            Ok(gap) if unchanged.is_ok() && !call.validate_only => gap,
+        let given_up = match self.try_write_off(&mut write, call, &order).await {
+            Ok(gap) if !call.validate_only => gap,
             other => {
                 super::undo(write).await;
-                unchanged?;
-                return other.map(shown).map_err(|error| refused(&order.gap, error));
+                return other.map(shown);
             }
         };
         let entry = Entry {
@@ -56,6 +54,17 @@ impl Authority {
         self.conclude(write, call, &[entry], &answer).await?;
         drop(state);
         Ok(answer)
+    }
+
+    async fn try_write_off(
+        &self,
+        write: &mut Write,
+        call: &Call,
+        order: &WriteOff,
+    ) -> Result<UsageGap, AdminError> {
+        self.expect_unchanged(write, &call.caller).await?;
+        let given_up = billing::write_off(write, order, crate::now()).await;
+        given_up.map_err(|error| refused(&order.gap, error))
     }
 
     fn order(&self, request: v1::WriteOffUsageRequest) -> Result<WriteOff, Refusal> {
