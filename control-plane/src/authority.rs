@@ -5,6 +5,7 @@
 //! All in one transaction whose first statement mints the revision, so that what is validated is what the change lands
 //! on. Memory and feed move only once the commit is known to have happened.
 
+mod start;
 mod step;
 mod plan;
 mod reach;
@@ -76,19 +77,7 @@ impl Authority {
         auditor: Auditor,
         shutdown: CancellationToken,
     ) -> Result<Self, Failure> {
-        let mut write = db.write().await?;
-        if rows::begin_generation(&mut write, crate::now()).await? {
-            write.commit().await?;
-            write = db.write().await?;
-        }
-        let at = rows::head(&mut write).await?;
-        let mut state = State::load(&mut write, at).await?;
-        if record::unrecorded_prices(&mut write, &mut state).await? {
-            write.commit().await?;
-            write = db.write().await?;
-        }
-        let puts = state.puts(&mut write).await?;
-        write.rollback().await?;
+        let (state, puts) = start::load(&db).await?;
         let publisher = FeedPublisher::with_settings(state.at, puts, settings.feed);
         let answers = Answers::new(&settings);
         let state = Mutex::new(state);

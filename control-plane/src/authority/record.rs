@@ -8,7 +8,7 @@ use crate::rows;
 use crate::state::State;
 use domain::compile::Compiled;
 use domain::snapshot::{Change, SellPrice};
-use storage::Write;
+use storage::{Database, Write};
 
 /// Everything that a change writes.
 pub(super) async fn record(
@@ -26,18 +26,22 @@ pub(super) async fn record(
     Ok(())
 }
 
-/// Mints a revision for prices that this program compiles differently than the one that recorded them last, so that what
-/// data planes charge can always be looked up. Returns whether there were any.
-pub(super) async fn unrecorded_prices(
-    write: &mut Write,
-    state: &mut State,
-) -> Result<bool, Failure> {
-    let expected = state.at.rev.saturating_add(1);
-    let prices = new_prices(&state.compiled, expected);
+/// Whether this program compiles prices of a state that was read differently than the one that recorded them last.
+pub(super) fn has_unrecorded_prices(state: &State) -> bool {
+    !new_prices(&state.compiled, state.at.rev.saturating_add(1)).is_empty()
+}
+
+/// Mints a revision for such prices, so that what data planes charge can always be looked up. They are looked for again
+/// behind the mint, where no other replica can do the same.
+pub(super) async fn unrecorded_prices(db: &Database) -> Result<(), Failure> {
+    let mut write = db.write().await?;
+    let minted = rows::mint(&mut write, 0).await?;
+    let state = State::load(&mut write, minted.before()).await?;
+    let at = minted.revision;
+    let prices = new_prices(&state.compiled, at.rev);
     if prices.is_empty() {
-        return Ok(false);
+        return Ok(write.rollback().await?);
     }
-    let at = rows::mint(write, 0).await?.revision;
     let changes: Vec<Change> = state
         .compiled
         .models
@@ -45,10 +49,9 @@ pub(super) async fn unrecorded_prices(
         .filter(|model| prices.iter().any(|(name, _, _)| *name == model.name))
         .map(|model| Change::Model(model.clone()))
         .collect();
-    rows::append_prices(write, &prices).await?;
-    rows::append_log(write, at, &changes).await?;
-    state.at = at;
-    Ok(true)
+    rows::append_prices(&mut write, &prices).await?;
+    rows::append_log(&mut write, at, &changes).await?;
+    Ok(write.commit().await?)
 }
 
 fn new_prices(compiled: &Compiled, revision: u64) -> Vec<(&str, &str, &SellPrice)> {
