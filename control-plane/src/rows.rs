@@ -10,7 +10,7 @@ mod operator;
 mod audit;
 mod answer;
 
-pub(crate) use answer::{AnswerRow, find_answer, forget_answers, insert_answer};
+pub(crate) use answer::{AnswerRow, find_answer, forget_answer, forget_answers, insert_answer};
 pub(crate) use audit::{
     AuditHead, AuditQuery, append_audit, audit_after, audit_before, audit_head, lock_audit,
 };

@@ -111,7 +111,8 @@ impl Answers {
         Ok(Some(answer))
     }
 
-    /// Keeps the answer for as long as calls may be repeated, and forgets those whose time is over.
+    /// Keeps the answer for as long as calls may be repeated. Of what is kept already it touches its own row alone: were it
+    /// to forget others too, two replicas would wait for each other.
     pub(crate) async fn keep(
         &self,
         write: &mut Write,
@@ -122,16 +123,17 @@ impl Answers {
             return Ok(());
         }
         let at = crate::now();
-        rows::forget_answers(write, self.forgotten(at)).await?;
+        let operator = call.caller.operator.uid;
+        rows::forget_answer(write, operator, &call.request_id, self.forgotten(at)).await?;
         let row = AnswerRow {
             request: call.request.clone(),
             answer: seal(&self.seal_key, &sealed_for(call), &answer.encode_to_vec()),
             at,
         };
-        rows::insert_answer(write, call.caller.operator.uid, &call.request_id, &row).await
+        rows::insert_answer(write, operator, &call.request_id, &row).await
     }
 
-    /// Forgets answers whose time is over, though nobody calls.
+    /// Forgets all answers whose time is over.
     pub(crate) async fn sweep(&self, db: &Database) -> Result<u64, Failure> {
         let mut write = db.write().await?;
         let forgotten = rows::forget_answers(&mut write, self.forgotten(crate::now())).await?;

@@ -61,7 +61,25 @@ pub(crate) async fn insert_answer(
     Ok(())
 }
 
-/// Forgets answers of that time and before.
+/// Forgets what an operator's request id stands for, if that is of that time or before.
+pub(crate) async fn forget_answer(
+    connection: &mut AnyConnection,
+    operator: i64,
+    request_id: &str,
+    until: Timestamp,
+) -> Result<(), Failure> {
+    sqlx::query(
+        "DELETE FROM admin_answer WHERE operator_uid = $1 AND request_id = $2 AND at_us <= $3",
+    )
+    .bind(operator)
+    .bind(request_id)
+    .bind(to_database(until.0))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Forgets all answers of that time and before.
 pub(crate) async fn forget_answers(
     connection: &mut AnyConnection,
     until: Timestamp,

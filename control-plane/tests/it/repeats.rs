@@ -160,6 +160,17 @@ async fn an_answer_is_kept_for_its_window_and_then_swept() {
 }
 
 #[tokio::test]
+async fn an_id_whose_window_is_over_is_free_before_it_is_swept() {
+    let limits =
+        AdminLimits { request_id_window: Duration::from_micros(1), ..AdminLimits::default() };
+    let rig = Rig::start_with(limits).await;
+    rig.apply(samples::all()).await.unwrap();
+    let once = create_key(&rig, TOKEN, "once", "id-1").await;
+    let twice = create_key(&rig, TOKEN, "twice", "id-1").await;
+    assert_ne!(once.secret, twice.secret, "a call of its own");
+}
+
+#[tokio::test]
 async fn an_id_that_nobody_could_repeat_is_refused() {
     let rig = town().await;
     for id in ["with blank", "ümlaut", &"a".repeat(129)] {
