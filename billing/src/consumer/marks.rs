@@ -2,8 +2,8 @@
 
 mod progress;
 
-pub(crate) use progress::Arrival;
 pub use progress::WrittenOff;
+pub(crate) use progress::{Arrival, is_possible};
 
 use crate::rows;
 use crate::slices::Holder;

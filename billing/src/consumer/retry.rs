@@ -3,6 +3,7 @@
 use super::apply::{KnownAccounts, post, sort_out};
 use super::billable::Billable;
 use super::error::ApplyError;
+use super::marks::is_possible;
 use crate::rows;
 use crate::slices::Holder;
 use domain::time::Timestamp;
@@ -38,6 +39,9 @@ async fn retry(
     envelope: &UsageEnvelope,
     now: Timestamp,
 ) -> Result<bool, StorageError> {
+    if !is_possible(envelope.seq) {
+        return Ok(false);
+    }
     let Ok(billable) = Billable::read(envelope) else { return Ok(false) };
     let mut write = database.write().await?;
     let mut batch = vec![billable];
@@ -56,8 +60,7 @@ async fn retry(
     }
 }
 
-/// The next events that are kept, each with its place. Those without a proper number, or that are no messages at all, can
-/// never be applied.
+/// The next events that are kept, each with its place. Those without a number can never be applied.
 async fn read_page(
     database: &Database,
     after: &str,

@@ -61,6 +61,7 @@ async fn what_cannot_be_applied_is_kept_with_its_reason_and_stops_nobody() {
     assert_eq!(reasons, expected);
     let again = apply(&world.database, &batch, NOW).await.unwrap();
     assert_eq!((again.applied, again.duplicates), (0, 15));
+    assert_eq!(retry_poison(&world.database, NOW).await.unwrap(), 0, "nor later");
     world.assert_sound().await;
 }
 

@@ -9,6 +9,11 @@ use std::collections::BTreeMap;
 /// Sequence numbers beyond this are garbage, not a gap.
 const SEQ_MAX: u64 = 1 << 62;
 
+/// Whether an event can have this number.
+pub(crate) const fn is_possible(seq: u64) -> bool {
+    seq != 0 && seq <= SEQ_MAX
+}
+
 /// What is known of a sequence number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arrival {
@@ -73,7 +78,7 @@ impl Progress {
 
     /// Counts an event in.
     pub(super) fn arrive(&mut self, seq: u64, now: Timestamp) -> Arrival {
-        if seq == 0 || seq > SEQ_MAX {
+        if !is_possible(seq) {
             return Arrival::Impossible;
         }
         if seq >= self.next {
