@@ -1,7 +1,7 @@
 //! What can be asked about usage: the bill of a request, and the list of them.
 
-use crate::events::{Shape, envelopes};
-use crate::world::{NOW, World, nano, wallet};
+use super::events::{Shape, envelopes};
+use super::world::{NOW, World, nano, wallet};
 use billing::consumer::apply;
 use billing::{ExplainedLine, HistoryError, UsageQuery, UsageRow, explain, usage_page};
 use domain::id::{KeyUid, OrgUid};

@@ -1,6 +1,6 @@
 //! Top-ups.
 
-use crate::world::{Amounts, World, nano, usd, wallet};
+use super::world::{Amounts, World, nano, usd, wallet};
 use billing::accounts::{self, AccountError};
 use billing::{CreditError, CreditOrder};
 use domain::id::OrgUid;
@@ -97,7 +97,7 @@ async fn accounts_are_opened_once_and_their_limits_cover_what_is_held() {
     let error = accounts::set_credit_limit(&mut write, wallet(9), nano(60)).await.unwrap_err();
     assert!(matches!(error, AccountError::Unknown));
 
-    let budget = crate::world::budget(1, 11);
+    let budget = super::world::budget(1, 11);
     let error = accounts::set_budget(&mut write, budget, nano(-1001)).await.unwrap_err();
     assert!(matches!(error, AccountError::TooLow { least } if least == nano(-1000)), "{error:?}");
     accounts::set_budget(&mut write, budget, nano(-1000)).await.unwrap();

@@ -1,8 +1,8 @@
 //! A spool of which a file is damaged beyond repair: what was in it is missing until an operator gives it up, and only then is
 //! the spool's room free again.
 
-use crate::consumer::{end, pay, records, settings, spool as open, until};
-use crate::world::{World, wallet};
+use super::consumer::{end, pay, records, settings, spool as open, until};
+use super::world::{World, wallet};
 use billing::consumer::{Consumer, ConsumerSettings};
 use billing::{GapQuery, UsageGap, WriteOff, usage_gaps, write_off};
 use domain::time::Timestamp;

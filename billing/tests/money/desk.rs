@@ -1,6 +1,6 @@
 //! The desk, over the real link: what is granted, to whom, and why not.
 
-use crate::world::{Amounts, World, nano, wallet};
+use super::world::{Amounts, World, nano, wallet};
 use billing::desk::{Desk, DeskSettings};
 use domain::id::Account;
 use domain::money::Nano;
@@ -144,8 +144,8 @@ async fn a_denial_says_why() {
         (wallet(99), 10, DenialReason::Frozen, 0),
         (wallet(2), 10, DenialReason::Insufficient, 0),
         (wallet(1), 500, DenialReason::InFlight, 400),
-        (crate::world::budget(1, 11), 1001, DenialReason::Insufficient, 1000),
-        (crate::world::budget(1, 12), 1, DenialReason::Frozen, 0),
+        (super::world::budget(1, 11), 1001, DenialReason::Insufficient, 1000),
+        (super::world::budget(1, 12), 1, DenialReason::Frozen, 0),
     ];
     for (want_id, (account, need, reason, free)) in (1..).zip(table) {
         plane.want(want_id, account, need, need);

@@ -1,6 +1,6 @@
 //! Usage events, charged by a real price.
 
-use crate::world::{NOW, nano};
+use super::world::{NOW, nano};
 use domain::price::{self, DatedCard, RateCard, Rates, Schedule};
 use domain::snapshot;
 use domain::time::Timestamp;

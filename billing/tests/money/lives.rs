@@ -1,9 +1,9 @@
 //! Data planes that want, spend, release, lose answers, restart and die, in any order: what they spend is paid for, once,
 //! by money that was there.
 
-use crate::desk::{Open, Plane, open, report};
-use crate::events::Shape;
-use crate::world::{NOW, World, nano, wallet};
+use super::desk::{Open, Plane, open, report};
+use super::events::Shape;
+use super::world::{NOW, World, nano, wallet};
 use billing::consumer::apply;
 use billing::desk::DeskSettings;
 use domain::escrow::slice::Slice;

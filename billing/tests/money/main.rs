@@ -1,19 +1,11 @@
-//! The promises of billing, on real SQLite files and over the real links.
+//! The promises of billing, on real databases and over the real links. Those that hold on every database are one suite, which
+//! is loaded once for each kind.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-mod world;
-mod events;
+mod kind;
 
-mod credit;
-mod usage;
-mod permutations;
-mod poison;
-mod write_off;
-mod damaged;
-mod desk;
-mod lives;
-mod consumer;
-mod asking;
-mod reconcile;
-mod retention;
+#[path = "suite.rs"]
+mod on_sqlite;
+
+mod full_disk;

@@ -1,7 +1,7 @@
 //! Any order and any repetition of the same events gives the same ledger.
 
-use crate::events::Shape;
-use crate::world::{NOW, World, budget, wallet};
+use super::events::Shape;
+use super::world::{NOW, World, budget, wallet};
 use billing::consumer::apply;
 use proptest::prelude::{Just, ProptestConfig, Strategy, proptest};
 use proto::usage::v1::UsageEnvelope;

@@ -1,7 +1,7 @@
 //! Events that cannot be applied are kept and counted, and applied when they can be.
 
-use crate::events::{Shape, envelopes};
-use crate::world::{Amounts, NOW, World, wallet};
+use super::events::{Shape, envelopes};
+use super::world::{Amounts, NOW, World, wallet};
 use billing::consumer::{apply, retry_poison};
 use proto::usage::v1::{UsageEnvelope, UsageEvent};
 
@@ -80,7 +80,7 @@ async fn what_was_kept_is_applied_once_it_can_be() {
     assert_eq!(retry_poison(&world.database, NOW).await.unwrap(), 1);
     assert_eq!(world.amounts(wallet(4)).await, Amounts { posted: 970, held: 70 });
     world.add_key(4, 14, 100).await;
-    world.grant("dp", crate::world::budget(4, 14), 100).await;
+    world.grant("dp", super::world::budget(4, 14), 100).await;
     assert_eq!(retry_poison(&world.database, NOW).await.unwrap(), 1);
     assert_eq!(world.amounts(wallet(4)).await, Amounts { posted: 930, held: 30 });
 

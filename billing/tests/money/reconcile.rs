@@ -1,14 +1,14 @@
 //! Changing any amount by one nano-unit is found, and the row is named.
 
-use crate::events::{Shape, envelopes};
-use crate::world::{NOW, World, budget, wallet};
+use super::events::{Shape, envelopes};
+use super::world::{NOW, World, budget, wallet};
 use billing::consumer::apply;
 use billing::{Difference, reconcile};
 use domain::time::Timestamp;
 use prost::Message;
 use proto::feed::v1::SellPrice;
 use proto::usage::v1::UsageEvent;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::Row;
 
 /// A ledger with everything in it: two wallets, a budget, shortfalls, a gap, poison.
 async fn world() -> World {
@@ -44,15 +44,6 @@ async fn world() -> World {
     world
 }
 
-/// Changes rows behind everyone's back, constraints or not.
-async fn tamper(world: &World, statement: &str) {
-    let mut write = world.database.write().await.unwrap();
-    for statement in ["PRAGMA ignore_check_constraints = ON", statement] {
-        sqlx::query(AssertSqlSafe(statement)).execute(&mut *write).await.unwrap();
-    }
-    write.commit().await.unwrap();
-}
-
 /// Each row's column, one up and one down: what is found must name the row.
 async fn check(world: &World, table: &str, key: &str, columns: &[&str], called: &str) {
     let names = world.table(&format!("SELECT {called} FROM {table} ORDER BY {key}")).await;
@@ -70,11 +61,11 @@ async fn check(world: &World, table: &str, key: &str, columns: &[&str], called: 
                     let place = place.join(" AND ");
                     format!("UPDATE {table} SET {column} = {column} + {by} WHERE {place}")
                 };
-                tamper(world, &change(step)).await;
+                world.tamper(&change(step)).await;
                 let found = world.differences().await;
                 let named = found.iter().any(|difference| difference.row.contains(name.as_str()));
                 assert!(named, "{table}.{column} of {name} by {step}: {found:#?}");
-                tamper(world, &change(-step)).await;
+                world.tamper(&change(-step)).await;
                 world.assert_sound().await;
             }
         }
@@ -107,17 +98,15 @@ async fn every_column_of_a_usage_record() {
     let called = "'usage_record ' || request_id";
     check(&world, "usage_record", "data_plane, seq", &columns, called).await;
     // What fell short is nowhere else but in the postings of the same transaction, and in the budget.
-    tamper(&world, "UPDATE usage_record SET shortfall_nano = shortfall_nano + 1 WHERE seq = 2")
-        .await;
+    world.tamper("UPDATE usage_record SET shortfall_nano = shortfall_nano + 1 WHERE seq = 2").await;
     let found = world.differences().await;
     assert!(found.iter().any(|difference| difference.row.starts_with("posting 7/")), "{found:#?}");
-    tamper(&world, "UPDATE usage_record SET shortfall_nano = shortfall_nano - 1 WHERE seq = 2")
-        .await;
+    world.tamper("UPDATE usage_record SET shortfall_nano = shortfall_nano - 1 WHERE seq = 2").await;
     let statement = "UPDATE usage_record SET budget_shortfall_nano = budget_shortfall_nano";
-    tamper(&world, &format!("{statement} + 1 WHERE budgeted = 1 AND seq = 1")).await;
+    world.tamper(&format!("{statement} + 1 WHERE budgeted = 1 AND seq = 1")).await;
     let found = world.differences().await;
     assert!(found.iter().any(|difference| difference.row == "budget org-1/key-11"), "{found:#?}");
-    tamper(&world, &format!("{statement} - 1 WHERE budgeted = 1 AND seq = 1")).await;
+    world.tamper(&format!("{statement} - 1 WHERE budgeted = 1 AND seq = 1")).await;
     world.assert_sound().await;
 }
 
@@ -159,10 +148,10 @@ async fn every_amount_in_an_event() {
             let put = |body: &str| {
                 format!("UPDATE usage_record SET event = '{body}' WHERE request_id = '{request}'")
             };
-            tamper(&world, &put(&hex::encode(changed.encode_to_vec()))).await;
+            world.tamper(&put(&hex::encode(changed.encode_to_vec()))).await;
             let found = world.differences().await;
             assert_named(&found, &format!("usage_record {request} "), change);
-            tamper(&world, &put(&hex)).await;
+            world.tamper(&put(&hex)).await;
         }
     }
     world.assert_sound().await;
@@ -181,7 +170,7 @@ async fn a_price_that_was_changed_afterwards() {
         *rate += 1;
     }
     let body = hex::encode(price.encode_to_vec());
-    tamper(&world, &format!("UPDATE price SET body = '{body}'")).await;
+    world.tamper(&format!("UPDATE price SET body = '{body}'")).await;
     assert_named(&world.differences().await, "usage_record req-dp-1 ", "rate");
 }
 
@@ -217,7 +206,7 @@ async fn rows_that_are_missing_or_too_many() {
     ];
     for (change, row) in table {
         let world = world().await;
-        tamper(&world, change).await;
+        world.tamper(change).await;
         assert_named(&world.differences().await, row, change);
     }
 }
@@ -233,7 +222,8 @@ async fn since_leaves_out_what_was_posted_before() {
     assert_eq!((since.events, since.differences.len()), (1, 0));
     let none = reconcile(&world.database, Some(Timestamp(later.0 + 1))).await.unwrap();
     assert_eq!((none.events, none.differences.len()), (0, 0));
-    tamper(&world, "UPDATE posting SET amount = amount + 1 WHERE transaction_id = 7 AND ord = 1")
+    world
+        .tamper("UPDATE posting SET amount = amount + 1 WHERE transaction_id = 7 AND ord = 1")
         .await;
     let since = reconcile(&world.database, Some(later)).await.unwrap();
     assert!(!since.differences.is_empty(), "balances are always checked as a whole");

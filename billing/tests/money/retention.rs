@@ -1,14 +1,14 @@
 //! Old records become sums; nothing else changes, and whatever is out of place is still found.
 
-use crate::events::{Shape, envelopes};
-use crate::world::{NOW, World, budget, wallet};
+use super::events::{Shape, envelopes};
+use super::kind;
+use super::world::{NOW, World, budget, wallet};
 use billing::consumer::apply;
 use billing::retention::{RetentionSettings, roll_up, rolled_up, start};
 use billing::{Difference, UsageQuery, UsageRow, explain, reconcile, usage_page};
 use domain::id::OrgUid;
 use domain::time::Timestamp;
 use proto::usage::v1::UsageEnvelope;
-use sqlx::AssertSqlSafe;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -176,29 +176,20 @@ async fn what_arrives_late_joins_the_sums() {
     assert_eq!(world.number("SELECT CAST(SUM(records) AS BIGINT) FROM usage_rollup").await, 10);
 }
 
-/// Changes rows behind everyone's back, constraints or not.
-async fn tamper(world: &World, statement: &str) {
-    let mut write = world.database.write().await.unwrap();
-    for statement in ["PRAGMA ignore_check_constraints = ON", statement] {
-        sqlx::query(AssertSqlSafe(statement)).execute(&mut *write).await.unwrap();
-    }
-    write.commit().await.unwrap();
-}
-
 /// A step up and a step down of one column is found; of an amount, with the rollup's name.
 async fn assert_found(world: &World, rollup: &str, column: &str, step: i64) {
     for step in [step, -step] {
         let change = |by: i64| {
             format!("UPDATE usage_rollup SET {column} = {column} + {by} WHERE rowid = {rollup}")
         };
-        tamper(world, &change(step)).await;
+        world.tamper(&change(step)).await;
         let found = world.differences().await;
         let is_amount = column.ends_with("_nano") && column != "shortfall_nano";
         let named = names(&found).iter().any(|row| {
             row.contains("usage_rollup") || row.contains("slice of") || row.contains("ledger_trans")
         });
         assert!(!found.is_empty() && (named || !is_amount), "{column} of {rollup}: {found:#?}");
-        tamper(world, &change(-step)).await;
+        world.tamper(&change(-step)).await;
     }
 }
 
@@ -225,17 +216,17 @@ async fn one_nano_unit_out_of_place_in_a_rollup_or_a_posting_is_found() {
         }
     }
     let budget = "UPDATE usage_rollup SET budget_shortfall_nano = budget_shortfall_nano";
-    tamper(&world, &format!("{budget} + 1 WHERE budgeted = 1 AND charge_nano < 200")).await;
+    world.tamper(&format!("{budget} + 1 WHERE budgeted = 1 AND charge_nano < 200")).await;
     assert_eq!(names(&world.differences().await), ["budget org-1/key-11"]);
-    tamper(&world, &format!("{budget} - 1 WHERE budgeted = 1 AND charge_nano < 200")).await;
+    world.tamper(&format!("{budget} - 1 WHERE budgeted = 1 AND charge_nano < 200")).await;
     world.assert_sound().await;
     for posting in world.table("SELECT rowid FROM posting").await {
         for step in [1, -1] {
             let change =
                 |by| format!("UPDATE posting SET amount = amount + {by} WHERE rowid = {posting}");
-            tamper(&world, &change(step)).await;
+            world.tamper(&change(step)).await;
             assert!(!world.differences().await.is_empty(), "posting {posting} by {step}");
-            tamper(&world, &change(-step)).await;
+            world.tamper(&change(-step)).await;
         }
     }
     world.assert_sound().await;
@@ -244,28 +235,23 @@ async fn one_nano_unit_out_of_place_in_a_rollup_or_a_posting_is_found() {
 #[tokio::test]
 async fn a_rollup_that_is_cut_off_at_any_statement_never_was() {
     let steps = [
-        ("DELETE ON usage_record", "OLD.seq = 3"),
-        ("INSERT ON usage_rollup", "NEW.org_uid = 1"),
-        ("INSERT ON usage_rollup", "NEW.org_uid = 2 AND NEW.data_plane = 'other'"),
-        ("INSERT ON usage_rolled_up", "1 = 1"),
+        ("DELETE", "usage_record", "OLD.seq = 3"),
+        ("INSERT", "usage_rollup", "NEW.org_uid = 1"),
+        ("INSERT", "usage_rollup", "NEW.org_uid = 2 AND NEW.data_plane = 'other'"),
+        ("INSERT", "usage_rolled_up", "1 = 1"),
     ];
-    for (step, when) in steps {
+    for (operation, table, when) in steps {
+        let step = format!("{operation} {table} {when}");
         let world = world().await;
         let before = (money(&world).await, world.table("SELECT * FROM usage_record").await);
-        tamper(
-            &world,
-            &format!(
-                "CREATE TRIGGER cut BEFORE {step} WHEN {when}
-                 BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
-            ),
-        )
-        .await;
+        let cut = kind().cut(operation, table, when);
+        world.run(cut.iter().map(String::as_str)).await;
         assert!(roll_up(&world.database, LATER, 1000, LATER).await.is_err(), "{step}");
         let after = (money(&world).await, world.table("SELECT * FROM usage_record").await);
         assert_eq!(after, before, "{step}");
         assert_eq!(world.number("SELECT COUNT(*) FROM usage_rollup").await, 0, "{step}");
         world.assert_sound().await;
-        tamper(&world, "DROP TRIGGER cut").await;
+        world.run([kind().mend()]).await;
         assert_eq!(roll_up_all(&world, LATER, 1000).await, 8, "{step}");
     }
 }

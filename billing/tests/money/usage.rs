@@ -1,7 +1,7 @@
 //! What a batch of usage does.
 
-use crate::events::{Shape, envelopes};
-use crate::world::{Amounts, NOW, World, budget, wallet};
+use super::events::{Shape, envelopes};
+use super::world::{Amounts, NOW, World, budget, wallet};
 use billing::consumer::{Applied, apply};
 use domain::id::Partition;
 use sqlx::Row;

@@ -1,5 +1,6 @@
 //! A database with orgs, keys and a price, and what tests ask of it.
 
+use crate::kind::Place;
 use billing::accounts;
 use billing::{Balance, CreditError, CreditOrder, Credited, Difference, credit, reconcile};
 use domain::id::{Account, KeyUid, OrgUid};
@@ -10,16 +11,14 @@ use proto::admin::v1::{KeySpec, OrgSpec};
 use proto::feed::v1::SellPrice;
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
-use std::path::Path;
 use storage::{Database, Insert, Write};
-use tempfile::TempDir;
 
 pub(crate) const NOW: Timestamp = Timestamp(1_795_000_000_000_000);
 
 /// Orgs 1 to 3 (`org-1`…) pay in USD; key 11 of org 1 has a budget.
 pub(crate) struct World {
     pub(crate) database: Database,
-    _folder: Option<TempDir>,
+    _place: Option<Place>,
 }
 
 pub(crate) fn nano(amount: i64) -> Nano {
@@ -47,31 +46,22 @@ pub(crate) struct Amounts {
 
 impl World {
     pub(crate) async fn new() -> Self {
-        let folder = TempDir::new().unwrap();
-        let database = Self::open(folder.path()).await;
-        let world = Self { database, _folder: Some(folder) };
-        world.seed().await;
-        world
+        let place = super::kind().place();
+        let world = Self::at(&place.url()).await;
+        Self { _place: Some(place), ..world }
     }
 
-    /// In a folder that outlives it.
-    pub(crate) async fn at(folder: &Path) -> Self {
-        Self { database: Self::open(folder).await, _folder: None }
-    }
-
-    async fn open(folder: &Path) -> Database {
-        let url = format!("sqlite://{}/turnpike.db", folder.display());
-        let database = Database::open(&url).await.unwrap();
+    /// In a database that is empty, and outlives it.
+    pub(crate) async fn at(url: &str) -> Self {
+        let database = Database::open(url).await.unwrap();
         database.migrate().await.unwrap();
-        database
-    }
-
-    pub(crate) async fn seed(&self) {
-        self.add_price(1, &crate::events::price()).await;
+        let world = Self { database, _place: None };
+        world.add_price(1, &super::events::price()).await;
         for org in 1..=3 {
-            self.add_org(org, "").await;
+            world.add_org(org, "").await;
         }
-        self.add_key(1, 11, 1000).await;
+        world.add_key(1, 11, 1000).await;
+        world
     }
 
     pub(crate) async fn add_org(&self, org: i64, credit_limit: &str) {
@@ -204,6 +194,20 @@ impl World {
             (0..row.len()).map(value).collect::<Vec<_>>().join("|")
         };
         self.rows(statement).await.iter().map(text).collect()
+    }
+
+    /// Changes rows behind everyone's back, constraints or not.
+    pub(crate) async fn tamper(&self, statement: &str) {
+        self.run([super::kind().unchecked(), statement]).await;
+    }
+
+    /// Runs statements that nobody else would.
+    pub(crate) async fn run<'a>(&self, statements: impl IntoIterator<Item = &'a str>) {
+        let mut write = self.database.write().await.unwrap();
+        for statement in statements {
+            sqlx::query(AssertSqlSafe(statement)).execute(&mut *write).await.unwrap();
+        }
+        write.commit().await.unwrap();
     }
 
     pub(crate) async fn differences(&self) -> Vec<Difference> {

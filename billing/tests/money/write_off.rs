@@ -1,7 +1,7 @@
 //! Missing usage that an operator gives up: the mark steps over it, no money moves, and what comes after all counts once.
 
-use crate::events::{Shape, envelopes};
-use crate::world::{Amounts, NOW, World, wallet};
+use super::events::{Shape, envelopes};
+use super::world::{Amounts, NOW, World, wallet};
 use billing::consumer::{Applied, WrittenOff, apply};
 use billing::{GapName, GapQuery, Missing, UsageGap, WriteOff, WriteOffError};
 use billing::{reconcile, usage_gaps, write_off};

@@ -1,6 +1,6 @@
 //! Who may call what: everything is behind the operator token but health and reflection.
 
-use crate::harness::{Rig, TOKEN};
+use super::harness::{Rig, TOKEN};
 use prost_reflect::DescriptorPool;
 use proto::admin::v1::GetPlanRequest;
 use proto::admin::v1::plan_service_client::PlanServiceClient;

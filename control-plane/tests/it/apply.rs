@@ -1,8 +1,8 @@
 //! `apply`: any order, one transaction, one revision, all or nothing.
 
-use crate::feed::View;
-use crate::harness::{Rig, objects_of, told};
-use crate::samples;
+use super::feed::View;
+use super::harness::{Rig, objects_of, told};
+use super::samples;
 use control_plane::AdminLimits;
 use domain::config::Kind;
 use proto::admin::v1::object::Object as Any;

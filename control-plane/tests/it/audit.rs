@@ -1,11 +1,12 @@
 //! The audit chain: every change is in it, and nobody changes it unseen.
 
-use crate::harness::{Rig, TOKEN, told};
-use crate::people::{call, hire, town};
-use crate::samples::{self, CREDENTIAL};
+use super::harness::{Rig, TOKEN, told};
+use super::people::{call, hire, town};
+use super::samples::{self, CREDENTIAL};
 use prost::Message;
 use proto::admin::v1::object::Object as Any;
 use proto::admin::v1::{self, AuditRecord, VerifyAuditRequest, VerifyAuditResponse};
+use sqlx::{Column as _, Row as _};
 use tonic::Code;
 
 async fn verify(rig: &Rig, noted: Option<(u64, &str)>) -> VerifyAuditResponse {
@@ -92,25 +93,22 @@ async fn each_column_of_a_record_that_is_changed_is_found_and_named() {
     let rig = town().await;
     let whole = verify(&rig, None).await;
     assert!(whole.ok && whole.records > 5, "{whole:?}");
-    let rows = rig
-        .table("SELECT group_concat(name, ' ') AS line FROM pragma_table_info('audit_record')")
-        .await;
-    let columns: Vec<&str> = rows[0].split(' ').collect();
+    let columns = columns(&rig, "SELECT * FROM audit_record WHERE seq = 1").await;
     assert_eq!(columns.len(), 13);
     for column in columns {
-        let bent = match column {
+        let bent = match column.as_str() {
             "seq" => "100000",
             "at_us" | "operator_uid" => "at_us + 1",
             _ => "'x'",
         };
-        run(&rig, "CREATE TABLE kept AS SELECT * FROM audit_record".to_owned()).await;
-        run(&rig, format!("UPDATE audit_record SET {column} = {bent} WHERE seq = 3")).await;
+        rig.sql("CREATE TABLE kept AS SELECT * FROM audit_record").await;
+        rig.sql(&format!("UPDATE audit_record SET {column} = {bent} WHERE seq = 3")).await;
         let found = verify(&rig, None).await;
         assert!(!found.ok, "{column}");
         assert_eq!((found.differs_at, found.records), (3, 2), "{column}: {}", found.difference);
-        run(&rig, "DELETE FROM audit_record".to_owned()).await;
-        run(&rig, "INSERT INTO audit_record SELECT * FROM kept".to_owned()).await;
-        run(&rig, "DROP TABLE kept".to_owned()).await;
+        rig.sql("DELETE FROM audit_record").await;
+        rig.sql("INSERT INTO audit_record SELECT * FROM kept").await;
+        rig.sql("DROP TABLE kept").await;
         assert_eq!(verify(&rig, None).await, whole, "as it was");
     }
 }
@@ -131,7 +129,7 @@ async fn a_record_that_is_taken_out_swapped_or_written_by_hand_is_found() {
         let rig = town().await;
         let whole = verify(&rig, None).await;
         for statement in &statements {
-            run(&rig, (*statement).to_owned()).await;
+            rig.sql(statement).await;
         }
         let found = verify(&rig, None).await;
         let expected = if at == 3 { 3 } else { whole.records + at };
@@ -146,16 +144,14 @@ async fn a_chain_whose_end_was_cut_off_fits_together_but_not_with_a_head_that_wa
     let noted = verify(&rig, None).await;
     let (seq, hash) = (noted.records, noted.head_hash.clone());
     assert!(verify(&rig, Some((seq, &hash))).await.ok);
-    rig.apply([Any::Entity(crate::people::entity("more"))]).await.unwrap();
+    rig.apply([Any::Entity(super::people::entity("more"))]).await.unwrap();
     assert!(verify(&rig, Some((seq, &hash))).await.ok, "an earlier head is still held");
     let wrong = verify(&rig, Some((seq, &"0".repeat(64)))).await;
     assert_eq!((wrong.ok, wrong.differs_at), (false, seq));
-    run(&rig, format!("DELETE FROM audit_record WHERE seq >= {seq}")).await;
-    run(
-        &rig,
+    rig.sql(&format!("DELETE FROM audit_record WHERE seq >= {seq}")).await;
+    rig.sql(
         "UPDATE audit_head SET seq = (SELECT MAX(seq) FROM audit_record),
-               hash = (SELECT hash FROM audit_record ORDER BY seq DESC LIMIT 1)"
-            .to_owned(),
+               hash = (SELECT hash FROM audit_record ORDER BY seq DESC LIMIT 1)",
     )
     .await;
     assert!(verify(&rig, None).await.ok, "nothing within tells it");
@@ -205,7 +201,7 @@ async fn many_writers_at_once_make_one_chain() {
                 let request = credit(&format!("k{number}")).encode_to_vec();
                 call(rig, TOKEN, "MoneyService/CreditOrg", &request).await.unwrap();
             } else {
-                rig.apply([Any::Entity(crate::people::entity(&format!("e{number}")))])
+                rig.apply([Any::Entity(super::people::entity(&format!("e{number}")))])
                     .await
                     .unwrap();
             }
@@ -217,8 +213,10 @@ async fn many_writers_at_once_make_one_chain() {
     assert_eq!(after.records, before + 12);
 }
 
-async fn run(rig: &Rig, statement: String) {
-    let mut write = rig.database.write().await.unwrap();
-    sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut *write).await.unwrap();
-    write.commit().await.unwrap();
+/// The names of all columns of a row.
+async fn columns(rig: &Rig, query: &'static str) -> Vec<String> {
+    let mut read = rig.database.read().await.unwrap();
+    let row = sqlx::query(query).fetch_one(&mut *read).await.unwrap();
+    read.finish().await.unwrap();
+    row.columns().iter().map(|column| column.name().to_owned()).collect()
 }

@@ -1,7 +1,7 @@
 //! Many keys imported, many objects deleted: all or nothing, and to be repeated.
 
-use crate::harness::{PEPPER, Rig, told};
-use crate::samples;
+use super::harness::{PEPPER, Rig, told};
+use super::samples;
 use proto::admin::v1::object::Object as Any;
 use proto::admin::v1::{
     DeleteObjectsRequest, ImportKeysRequest, ImportKeysResponse, Key, KeyImport, KeySpec,

@@ -1,8 +1,9 @@
 //! Writers at once, and callers that leave in the middle.
 
-use crate::feed::View;
-use crate::harness::{Operator, Rig, objects_of};
-use crate::samples;
+use super::feed::View;
+use super::harness::{Operator, Rig, objects_of};
+use super::kind;
+use super::samples;
 use proto::admin::v1::apply_service_client::ApplyServiceClient;
 use proto::admin::v1::object::Object as Any;
 use proto::admin::v1::{ApplyRequest, CreateOrgRequest, DeleteOrgRequest, DeletePlanRequest, Plan};
@@ -138,11 +139,10 @@ async fn a_commit_that_fails_changes_nothing_and_the_next_change_goes_on() {
         "CREATE TABLE doomed (id BIGINT REFERENCES nowhere (id) DEFERRABLE INITIALLY DEFERRED)",
     )
     .await;
-    rig.sql(
-        "CREATE TRIGGER doom AFTER INSERT ON config_object WHEN NEW.name = 'doomed'
-         BEGIN INSERT INTO doomed VALUES (1); END",
-    )
-    .await;
+    let dooms = "INSERT INTO doomed VALUES (1)";
+    for statement in kind().behind_insert("config_object", "NEW.name = 'doomed'", dooms) {
+        rig.sql(&statement).await;
+    }
     let before = rig.rows().await;
     let failed = rig.apply(plan("doomed")).await.unwrap_err();
     assert_eq!(failed.code(), Code::Internal);

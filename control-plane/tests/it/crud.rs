@@ -1,7 +1,7 @@
 //! Create, get, list, update and delete of every kind.
 
-use crate::harness::{Rig, told};
-use crate::samples;
+use super::harness::{Rig, told};
+use super::samples;
 use prost_types::FieldMask;
 use proto::admin::v1::object::Object as Any;
 use proto::admin::v1::{

@@ -1,6 +1,6 @@
 //! A data plane's view of the control plane: the real feed over an in-memory pipe.
 
-use crate::harness::Rig;
+use super::harness::Rig;
 use domain::key::KeyDigest;
 use domain::snapshot::{Change, Key, KeyChange, Snapshot};
 use links::feed::{FeedHello, FeedSubscriber, FeedUpdate};

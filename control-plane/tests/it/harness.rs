@@ -1,5 +1,6 @@
-//! A control plane on a loopback socket over a database file of its own, and clients that carry the operator token.
+//! A control plane on a loopback socket over a database of its own, and clients that carry the operator token.
 
+use crate::kind::Place;
 use control_plane::{AdminLimits, ControlPlane, ControlPlaneSettings, Secret};
 use domain::key::Pepper;
 use domain::network::Networks;
@@ -17,11 +18,9 @@ use proto::admin::v1::plan_service_client::PlanServiceClient;
 use proto::admin::v1::price_book_service_client::PriceBookServiceClient;
 use proto::admin::v1::upstream_service_client::UpstreamServiceClient;
 use proto::admin::v1::{ApplyRequest, ApplyResponse, Object};
-use sqlx::Row as _;
+use sqlx::{AssertSqlSafe, Row as _};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use storage::Database;
-use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -41,13 +40,13 @@ fn connect(address: SocketAddr) -> Channel {
     Channel::from_shared(format!("http://{address}")).unwrap().connect_lazy()
 }
 
-/// The directory outlives control planes, so that they can be restarted.
+/// A control plane, and the place of its database.
 pub(crate) struct Rig {
     pub(crate) control_plane: ControlPlane,
     pub(crate) database: Database,
     pub(crate) channel: Channel,
+    pub(crate) place: Place,
     address: SocketAddr,
-    directory: TempDir,
     stop: CancellationToken,
     server: JoinHandle<()>,
 }
@@ -58,12 +57,11 @@ impl Rig {
     }
 
     pub(crate) async fn start_with(limits: AdminLimits) -> Self {
-        Self::start_in(TempDir::new().unwrap(), limits).await
+        Self::start_in(super::kind().place(), limits).await
     }
 
-    async fn start_in(directory: TempDir, limits: AdminLimits) -> Self {
-        let url = format!("sqlite://{}", database_file(&directory).display());
-        let database = Database::open(&url).await.unwrap();
+    async fn start_in(place: Place, limits: AdminLimits) -> Self {
+        let database = Database::open(&place.url()).await.unwrap();
         database.migrate().await.unwrap();
         let stop = CancellationToken::new();
         let settings = settings(limits);
@@ -71,25 +69,28 @@ impl Rig {
             ControlPlane::start(settings, database.clone(), stop.clone()).await.unwrap();
         let (address, server) = serve(control_plane.admin_router(), stop.clone()).await;
         let channel = connect(address);
-        Self { control_plane, database, channel, address, directory, stop, server }
+        Self { control_plane, database, channel, place, address, stop, server }
     }
 
-    /// The process ends, another one opens the same file.
+    /// The process ends, another one opens the same database.
     pub(crate) async fn restart(self) -> Self {
         self.stop.cancel();
         drop(self.channel);
         self.server.await.unwrap();
         self.database.close().await;
-        Self::start_in(self.directory, AdminLimits::default()).await
+        Self::start_in(self.place, AdminLimits::default()).await
+    }
+
+    /// Another process on the same database.
+    pub(crate) async fn neighbour(&self) -> ControlPlane {
+        let database = Database::open(&self.place.url()).await.unwrap();
+        let settings = settings(AdminLimits::default());
+        ControlPlane::start(settings, database, self.stop.clone()).await.unwrap()
     }
 
     /// A connection of its own.
     pub(crate) fn another_channel(&self) -> Channel {
         connect(self.address)
-    }
-
-    pub(crate) fn database_file(&self) -> PathBuf {
-        database_file(&self.directory)
     }
 
     /// Applies objects in the order given.
@@ -147,9 +148,9 @@ impl Rig {
     }
 
     /// Runs a statement that no API offers.
-    pub(crate) async fn sql(&self, statement: &'static str) {
+    pub(crate) async fn sql(&self, statement: &str) {
         let mut write = self.database.write().await.unwrap();
-        sqlx::query(statement).execute(&mut *write).await.unwrap();
+        sqlx::query(AssertSqlSafe(statement)).execute(&mut *write).await.unwrap();
         write.commit().await.unwrap();
     }
 }
@@ -208,10 +209,6 @@ pub(crate) fn told<T>(answer: Result<T, Status>) -> Told {
         fields: violations.into_iter().flatten().map(|v| v.field.clone()).collect(),
         text,
     }
-}
-
-fn database_file(directory: &TempDir) -> PathBuf {
-    directory.path().join("turnpike.db")
 }
 
 async fn serve(routes: Routes, stop: CancellationToken) -> (SocketAddr, JoinHandle<()>) {

@@ -1,8 +1,8 @@
 //! Keys: their secrets, their budgets, and what data planes are told of them.
 
-use crate::feed::View;
-use crate::harness::{PEPPER, Rig, told};
-use crate::samples;
+use super::feed::View;
+use super::harness::{PEPPER, Rig, told};
+use super::samples;
 use domain::key::{digest, is_well_formed};
 use proto::admin::v1::object::Object as Any;
 use proto::admin::v1::{CreateKeyRequest, DeleteKeyRequest, Key, KeySpec, UpdateKeyRequest};

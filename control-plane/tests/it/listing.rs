@@ -1,7 +1,7 @@
 //! Filters, orders and page tokens: what they give, and what is said of wrong ones.
 
-use crate::harness::{Rig, Told, told};
-use crate::samples;
+use super::harness::{Rig, Told, told};
+use super::samples;
 use control_plane::AdminLimits;
 use prost_types::FieldMask;
 use proto::admin::v1::object::Object as Any;

@@ -1,28 +1,15 @@
-//! The control plane over real sockets and a real SQLite file, one file per promise.
+//! The control plane over real sockets and real databases, one file per promise. Those that hold on every database are one
+//! suite, which is loaded once for each kind.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on should stop right there"
+)]
 
-mod harness;
-mod samples;
-mod feed;
-mod people;
+mod kind;
 
-mod crud;
-mod pages;
-mod listing;
-mod refusals;
-mod prices;
-mod keys;
-mod bulk;
-mod rotation;
-mod secrets;
-mod money;
-mod apply;
-mod restart;
-mod concurrency;
-mod overload;
-mod access;
-mod matrix;
-mod operators;
-mod audit;
-mod repeats;
+#[path = "suite.rs"]
+mod on_sqlite;
+
+mod sqlite_files;

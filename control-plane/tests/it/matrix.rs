@@ -3,9 +3,9 @@
 
 mod calls;
 
-use crate::harness::Rig;
-use crate::people::{ORGS, ROLES, SCOPES, call, entity, hire, key, org, rule, town};
-use crate::samples;
+use super::harness::Rig;
+use super::people::{ORGS, ROLES, SCOPES, call, entity, hire, key, org, rule, town};
+use super::samples;
 use prost::Message;
 use prost_reflect::DescriptorPool;
 use proto::admin::v1;

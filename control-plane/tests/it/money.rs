@@ -1,12 +1,13 @@
 //! Top-ups, balances and bills through the API, and what money keeps from happening.
 
-use crate::harness::{Rig, told};
-use crate::samples;
+use super::harness::{Rig, told};
+use super::samples;
 use proto::admin::v1::object::Object as Any;
 use proto::admin::v1::{
-    CreditOrgRequest, DeleteOrgRequest, ExplainRequest, GetBalanceRequest, ListUsageRequest,
+    CreditOrgRequest, DeleteOrgRequest, ExplainRequest, GetBalanceRequest, ListUsageRequest, Org,
     ReconcileRequest,
 };
+use std::time::Duration;
 use tonic::Code;
 
 fn credit(amount: &str, idempotency_key: &str) -> CreditOrgRequest {
@@ -83,6 +84,37 @@ async fn an_org_with_money_or_records_is_not_deleted() {
     let recorded = told(rig.orgs().delete_org(delete()).await);
     assert_eq!(recorded.code, Code::FailedPrecondition);
     assert!(recorded.text.contains("records of it; disable"), "{}", recorded.text);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_top_up_and_a_deletion_of_its_org_by_two_processes_one_happens() {
+    let rig = rig().await;
+    let other = rig.neighbour().await;
+    for round in 0..10 {
+        let name = format!("brief-{round}");
+        rig.apply([Any::Org(Org { name: name.clone(), ..samples::org() })]).await.unwrap();
+        let mut gate = rig.database.write().await.unwrap();
+        sqlx::query("UPDATE account SET held = held").execute(&mut *gate).await.unwrap();
+        let order = CreditOrgRequest { org: name.clone(), ..credit("1.00 USD", &name) };
+        let (neighbour, mut orgs) = (other.clone(), rig.orgs());
+        let crediting = tokio::spawn(async move { neighbour.credit(order).await });
+        let delete = DeleteOrgRequest { name, ..Default::default() };
+        let deleting = tokio::spawn(async move { orgs.delete_org(delete).await });
+        // Nobody says when both wait at the gate; if they do not, this round shows less.
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        gate.rollback().await.unwrap();
+        match (crediting.await.unwrap(), deleting.await.unwrap()) {
+            (Ok(_), Err(status)) => assert_eq!(status.code(), Code::FailedPrecondition),
+            (Err(AdminError::Refused(refusal)), Ok(_)) => {
+                assert!(refusal.to_string().contains("there is no Org"), "{refusal}");
+            }
+            other => panic!("round {round}: {other:?}"),
+        }
+    }
+    let orphans = "SELECT currency AS line FROM account
+         WHERE posted <> 0 AND org_uid NOT IN (SELECT uid FROM config_object)";
+    assert_eq!(rig.table(orphans).await, Vec::<String>::new());
+    assert!(rig.money().reconcile(ReconcileRequest::default()).await.unwrap().into_inner().ok);
 }
 
 #[tokio::test]

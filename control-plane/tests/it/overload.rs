@@ -1,9 +1,9 @@
 //! Callers that ask for too much, too fast or for too short a time (`docs/faults.md`, 80): a status that says so, and all
 //! or nothing.
 
-use crate::feed::View;
-use crate::harness::{Operator, Rig, objects_of, told};
-use crate::samples;
+use super::feed::View;
+use super::harness::{Operator, Rig, objects_of, told};
+use super::samples;
 use control_plane::AdminLimits;
 use proto::admin::v1::apply_service_client::ApplyServiceClient;
 use proto::admin::v1::object::Object as Any;

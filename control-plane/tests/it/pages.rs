@@ -1,8 +1,8 @@
 //! Lists, page by page.
 
-use crate::harness::{Rig, TOKEN, told};
-use crate::people::{call, hire, town};
-use crate::samples;
+use super::harness::{Rig, TOKEN, told};
+use super::people::{call, hire, town};
+use super::samples;
 use control_plane::AdminLimits;
 use prost::Message;
 use proto::admin::v1::{

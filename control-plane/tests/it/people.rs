@@ -1,7 +1,7 @@
 //! Two entities with orgs, keys, rules and usage, and operators of every role and scope over them.
 
-use crate::harness::{Rig, TOKEN};
-use crate::samples;
+use super::harness::{Rig, TOKEN};
+use super::samples;
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage};
 use proto::admin::v1;

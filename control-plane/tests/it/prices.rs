@@ -1,8 +1,8 @@
 //! Compiled prices: cost × markup × exchange rate, recorded with the revision that brought them about.
 
-use crate::feed::View;
-use crate::harness::Rig;
-use crate::samples;
+use super::feed::View;
+use super::harness::Rig;
+use super::samples;
 use domain::money::Nano;
 use domain::snapshot::SellPrice;
 use domain::tokens::TokenClass;

@@ -1,7 +1,7 @@
 //! What is refused, and that the field and the remedy are named.
 
-use crate::harness::{Rig, told};
-use crate::samples::{self, prices};
+use super::harness::{Rig, told};
+use super::samples::{self, prices};
 use proto::admin::v1::object::Object as Any;
 use proto::admin::v1::{
     CreateKeyRequest, CreatePlanRequest, DeleteEntityRequest, DeleteFxRateRequest,
@@ -12,7 +12,7 @@ use proto::admin::v1::{
 use tonic::Code;
 
 /// Applies the samples with one bent, and returns what was refused.
-async fn refused(bent: impl FnOnce(&mut Vec<Any>)) -> crate::harness::Told {
+async fn refused(bent: impl FnOnce(&mut Vec<Any>)) -> super::harness::Told {
     let rig = Rig::start().await;
     let mut objects = samples::all();
     bent(&mut objects);

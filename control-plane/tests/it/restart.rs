@@ -1,8 +1,8 @@
 //! A restart goes on exactly where the last process was.
 
-use crate::feed::View;
-use crate::harness::{Rig, SEAL_KEY, TOKEN, settings};
-use crate::samples;
+use super::feed::View;
+use super::harness::{Rig, SEAL_KEY, TOKEN, settings};
+use super::samples;
 use control_plane::{
     AdminError, AdminLimits, ControlPlane, ControlPlaneSettings, Failure, Secret, StartError,
 };
@@ -91,7 +91,7 @@ async fn what_another_process_committed_is_read_before_the_next_change_and_passe
     .unwrap();
     let mut plan = samples::plan();
     plan.name = "from-elsewhere".to_owned();
-    let theirs = other.apply(crate::harness::objects_of([Any::Plan(plan)])).await.unwrap();
+    let theirs = other.apply(super::harness::objects_of([Any::Plan(plan)])).await.unwrap();
     assert_eq!(theirs.revision, 5);
 
     let mut org = samples::org();
@@ -113,7 +113,7 @@ async fn once_it_is_told_to_stop_changes_are_refused() {
             .await
             .unwrap();
     stop.cancel();
-    let plan = crate::harness::objects_of([Any::Plan(samples::plan())]);
+    let plan = super::harness::objects_of([Any::Plan(samples::plan())]);
     let refused = stopping.apply(plan).await.unwrap_err();
     assert!(matches!(refused, AdminError::Failed(Failure::ShuttingDown)), "{refused:?}");
 }

@@ -1,8 +1,8 @@
 //! A key in use gets a new secret; the old one stays good for as long as was asked, and no longer.
 
-use crate::feed::View;
-use crate::harness::{PEPPER, Rig, told};
-use crate::samples;
+use super::feed::View;
+use super::harness::{PEPPER, Rig, told};
+use super::samples;
 use control_plane::AdminLimits;
 use domain::key::{digest, is_well_formed};
 use domain::snapshot::Key;

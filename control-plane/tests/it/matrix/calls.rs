@@ -1,14 +1,14 @@
 //! Rows of the methods that are not the five of a kind: bulk changes, money, operators, the audit chain.
 
+use super::super::people::{ORGS, key, operator, org};
+use super::super::samples;
 use super::{ALL, CONFIGURE, Row, row};
-use crate::people::{ORGS, key, operator, org};
-use crate::samples;
 use proto::admin::v1;
 
 pub(super) fn apply_rows(rows: &mut Vec<Row>) {
     use v1::object::Object as Any;
     let apply = |objects: Vec<Any>| v1::ApplyRequest {
-        objects: crate::harness::objects_of(objects),
+        objects: super::super::harness::objects_of(objects),
         validate_only: true,
         ..Default::default()
     };

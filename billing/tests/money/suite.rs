@@ -1,0 +1,24 @@
+//! The promises that no kind of database changes. This file is loaded once for each, and asks its own name for which it is.
+
+use crate::kind::Kind;
+
+pub(crate) mod world;
+mod events;
+
+mod credit;
+mod usage;
+mod permutations;
+mod poison;
+mod write_off;
+mod damaged;
+mod desk;
+mod lives;
+pub(crate) mod consumer;
+mod asking;
+mod reconcile;
+mod retention;
+
+/// On which databases this copy runs.
+fn kind() -> Kind {
+    Kind::of(module_path!())
+}
