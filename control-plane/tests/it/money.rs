@@ -2,6 +2,7 @@
 
 use super::harness::{Rig, told};
 use super::samples;
+use control_plane::AdminError;
 use proto::admin::v1::object::Object as Any;
 use proto::admin::v1::{
     CreditOrgRequest, DeleteOrgRequest, ExplainRequest, GetBalanceRequest, ListUsageRequest, Org,
