@@ -115,28 +115,23 @@ impl Admin {
     }
 
     /// The state of data planes. What they reject may be others' objects, whose names are for the zone alone.
-    pub(crate) fn data_planes(
+    pub(crate) async fn data_planes(
         &self,
         caller: &Caller,
         query: &ListQuery,
     ) -> Result<v1::ListDataPlanesResponse, AdminError> {
-        let publisher = self.authority.publisher();
         let is_told = caller.operator.scope == Scope::Everything;
         let reject = |text: String| if is_told { text } else { REJECTED.to_owned() };
-        let mut told: Vec<(String, v1::DataPlane)> = publisher
-            .data_planes()
-            .into_iter()
-            .map(|status| {
-                let (name, applied) = (status.name.clone(), status.applied.rev);
-                let rejects = status.rejects.into_iter().map(reject).collect();
-                (status.name, v1::DataPlane { name, applied, rejects })
-            })
-            .collect();
-        told.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let planes = self.authority.fleet().list().await?.into_iter();
+        let told = planes.map(|plane| {
+            let rejects = plane.rejects.into_iter().map(reject).collect();
+            (plane.name.clone(), v1::DataPlane { rejects, ..plane })
+        });
+        let told: Vec<(String, v1::DataPlane)> = told.collect();
         let tokens = Tokens::of(self.generation(), &["data planes", &query.filter]);
         let page = listing::page_of(told, self.authority.limits(), &tokens, query)?;
         Ok(v1::ListDataPlanesResponse {
-            head: publisher.head().rev,
+            head: self.authority.publisher().head().rev,
             data_planes: page.items,
             next_page_token: page.next_page_token,
         })

@@ -116,9 +116,11 @@ impl Auditor {
 
     /// Whether a transaction whose commit failed was committed all the same.
     pub(crate) async fn was_appended(&self, head: &AuditHead) -> Result<bool, Failure> {
-        let mut read = self.db.read().await?;
-        let found = rows::audit_after(&mut read, head.seq.saturating_sub(1), 1).await?;
-        read.finish().await?;
+        let mut write = self.db.write().await?;
+        // A server whose connection broke may still be at it. It holds this row until it is done or undone.
+        rows::lock_audit(&mut write, 0).await?;
+        let found = rows::audit_after(&mut write, head.seq.saturating_sub(1), 1).await?;
+        write.rollback().await?;
         let is_it = |record: &AuditRecord| record.seq == head.seq && record.hash == head.hash;
         Ok(found.into_iter().flatten().any(|record| is_it(&record)))
     }

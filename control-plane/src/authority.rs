@@ -12,6 +12,7 @@ mod reach;
 mod judge;
 mod record;
 mod accounts;
+mod follow;
 
 mod call;
 mod wallets;
@@ -26,6 +27,7 @@ pub(crate) use write_offs::shown as usage_gap;
 
 use crate::audit::{Auditor, Denied, Entry};
 use crate::errors::{AdminError, Failure, OperatorRefusal, Refusal};
+use crate::fleet::Fleet;
 use crate::mask::Masks;
 use crate::metric;
 use crate::operator::{Caller, Scope};
@@ -54,6 +56,7 @@ pub(crate) struct Authority {
     answers: Answers,
     auditor: Auditor,
     publisher: FeedPublisher,
+    fleet: Fleet,
     state: Mutex<State>,
     shutdown: CancellationToken,
 }
@@ -79,14 +82,21 @@ impl Authority {
     ) -> Result<Self, Failure> {
         let (state, puts) = start::load(&db).await?;
         let publisher = FeedPublisher::with_settings(state.at, puts, settings.feed);
+        let fleet = Fleet::new(db.clone(), publisher.clone());
+        tokio::spawn(fleet.clone().tell(shutdown.clone()));
         let answers = Answers::new(&settings);
         let state = Mutex::new(state);
-        Ok(Self { db, settings, masks, answers, auditor, publisher, state, shutdown })
+        Ok(Self { db, settings, masks, answers, auditor, publisher, fleet, state, shutdown })
     }
 
     /// Where data planes are told.
     pub(crate) const fn publisher(&self) -> &FeedPublisher {
         &self.publisher
+    }
+
+    /// The data planes of all control planes.
+    pub(crate) const fn fleet(&self) -> &Fleet {
+        &self.fleet
     }
 
     /// What is configured as of now, but for keys.
@@ -303,26 +313,6 @@ impl Authority {
 
     fn refuse_when_stopping(&self) -> Result<(), Failure> {
         if self.shutdown.is_cancelled() { Err(Failure::ShuttingDown) } else { Ok(()) }
-    }
-
-    /// Reads again what somebody else committed, or what a commit of unknown outcome did after all.
-    async fn catch_up(
-        &self,
-        state: &mut State,
-        write: &mut Write,
-        at: Revision,
-    ) -> Result<(), Failure> {
-        if state.at == at {
-            return Ok(());
-        }
-        if state.at.generation != at.generation {
-            let (known, found) = (state.at.generation, at.generation);
-            return Err(Failure::Generation { known, found });
-        }
-        tracing::warn!(memory = state.at.rev, database = at.rev, "reading the configuration again");
-        let missed = rows::logged_after(write, state.at).await?;
-        let next = State::load(write, at).await?;
-        self.move_to(state, next, missed)
     }
 
     fn move_to(&self, state: &mut State, next: State, changes: Vec<Change>) -> Result<(), Failure> {

@@ -27,6 +27,7 @@ mod bulk;
 mod rotation;
 mod services;
 mod errors;
+mod fleet;
 
 pub use content::ContentSettings;
 pub use descriptors::NoDescriptor;
@@ -109,6 +110,7 @@ impl ControlPlane {
         let gate = Gate::new(root, pepper, db.clone(), auditor.clone());
         let authority = Arc::new(Authority::start(db, settings, masks, auditor, token).await?);
         tokio::spawn(Arc::clone(&authority).sweep_answers());
+        tokio::spawn(Arc::clone(&authority).follow());
         let contents = Arc::default();
         let admin = Admin { authority, descriptors, contents };
         let (routes, health) =

@@ -22,6 +22,8 @@ pub struct ControlPlaneSettings {
     pub networks: Networks,
     /// Bounds on what one call may ask.
     pub limits: AdminLimits,
+    /// How often it is looked for what other control planes changed.
+    pub follow_every: Duration,
     /// How data planes are told.
     pub feed: PublisherSettings,
 }

@@ -16,6 +16,7 @@ mod process;
 mod demo_env;
 mod gateway;
 mod split;
+mod cluster;
 mod builder;
 mod strace;
 
@@ -44,6 +45,7 @@ pub use binary::{cargo, workspace};
 pub use builder::GatewayBuilder;
 pub use process::Exited;
 
+pub use cluster::{Cluster, ClusterSize, Member, Role};
 pub use demo_env::DemoEnv;
 pub use gateway::Gateway;
 pub use split::SplitGateway;

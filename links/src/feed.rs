@@ -19,6 +19,7 @@ pub use digest::StateDigest;
 pub use door::FeedDoor;
 pub use objects::ObjectId;
 pub use publisher::FeedPublisher;
+pub use roster::{Follower, Followers};
 pub use subscriber::FeedSubscriber;
 
 use crate::ReconnectSettings;

@@ -1,18 +1,16 @@
-//! What can go wrong with a database, sorted by what a caller can do about it.
+//! What can go wrong with a database, sorted by what a caller can do about it. Which codes mean what is in a file for each
+//! kind of database.
+
+mod postgres;
+mod sqlite;
 
 use sqlx::error::{DatabaseError, ErrorKind};
 use sqlx::migrate::MigrateError;
+use sqlx::postgres::PgDatabaseError;
 use thiserror::Error;
 
-const SQLITE_BUSY: u32 = 5;
-const SQLITE_LOCKED: u32 = 6;
-const SQLITE_IOERR: u32 = 10;
-const SQLITE_FULL: u32 = 13;
-const SQLITE_CANTOPEN: u32 = 14;
-/// The shared-memory file of the write-ahead log could not grow, which happens on a full disk only.
-const SQLITE_IOERR_SHMSIZE: u32 = 4874;
-
-/// A statement, a transaction or a connection that failed. Whatever it was, the transaction is rolled back.
+/// A statement, a transaction or a connection that failed. Whatever it was, the transaction is rolled back; only of a
+/// commit whose outcome is unknown this is not said.
 #[derive(Debug, Error)]
 pub enum StorageError {
     /// Heals when there is room again.
@@ -21,30 +19,76 @@ pub enum StorageError {
     /// Someone else writes.
     #[error("the database is locked by another program; close it, or wait")]
     Locked(#[source] sqlx::Error),
+    /// Two transactions wanted the same rows, and this one gave way. It can be begun again at once.
+    #[error("another transaction was in the way; try again")]
+    Conflict(#[source] sqlx::Error),
     /// No connection, or an I/O error on it.
     #[error("the database cannot be reached")]
     Unreachable(#[source] sqlx::Error),
+    /// The server answers, but is a standby or was told to take no writes.
+    #[error("the database server is a standby or read-only; the URL must lead to the primary")]
+    ReadOnly,
+    /// The connection broke while a commit was under way: it may have happened, and must be looked for.
+    #[error("the connection to the database broke during a commit, which may have happened")]
+    OutcomeUnknown(#[source] sqlx::Error),
     /// A row with this key is there already.
     #[error("a row with this key exists already")]
     Exists(#[source] sqlx::Error),
     /// A CHECK, NOT NULL or foreign key of the schema said no.
     #[error("a constraint of the schema refused the row")]
     Refused(#[source] sqlx::Error),
+    /// A text that no column can hold: with a NUL in it, or longer than an index takes.
+    #[error("the database cannot hold this text; it has a NUL character or is too long")]
+    Unstorable(#[source] sqlx::Error),
     /// A statement or a row that the code and the schema disagree about.
     #[error("the database and this program do not fit together")]
     Mismatch(#[source] sqlx::Error),
     /// The schema could not be brought up to date.
     #[error("the schema cannot be migrated")]
     Migrate(#[source] MigrateError),
+    /// A database that cannot hold ours, and why.
+    #[error("the database cannot be used: {0}")]
+    Unfit(&'static str),
+    /// A URL of a database that we do not know.
+    #[error("the URL of a database begins with sqlite:// or postgres://")]
+    UnknownKind,
 }
 
 impl StorageError {
-    /// Whether the same call may succeed later without anyone changing it.
+    /// Whether the same call may succeed later without anyone changing it, and did nothing this time.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         match self {
-            Self::Full(_) | Self::Locked(_) | Self::Unreachable(_) => true,
-            Self::Exists(_) | Self::Refused(_) | Self::Mismatch(_) | Self::Migrate(_) => false,
+            Self::Full(_)
+            | Self::Locked(_)
+            | Self::Conflict(_)
+            | Self::Unreachable(_)
+            | Self::ReadOnly => true,
+            Self::OutcomeUnknown(_)
+            | Self::Exists(_)
+            | Self::Refused(_)
+            | Self::Unstorable(_)
+            | Self::Mismatch(_)
+            | Self::Migrate(_)
+            | Self::Unfit(_)
+            | Self::UnknownKind => false,
+        }
+    }
+
+    /// What a COMMIT's error says of it: unless the server told that nothing was done, it may have been.
+    pub(crate) fn of_commit(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::Database(cause) => match cause.try_downcast_ref::<PgDatabaseError>() {
+                Some(cause) if postgres::may_have_committed(cause.code()) => {
+                    Self::OutcomeUnknown(error)
+                }
+                _ => Self::from(error),
+            },
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::WorkerCrashed => Self::OutcomeUnknown(error),
+            _ => Self::from(error),
         }
     }
 }
@@ -57,7 +101,7 @@ impl From<sqlx::Error> for StorageError {
                 ErrorKind::ForeignKeyViolation
                 | ErrorKind::NotNullViolation
                 | ErrorKind::CheckViolation => Self::Refused(error),
-                _ => by_sqlite_code(sqlite_code(cause.as_ref()))(error),
+                _ => by_code(cause.as_ref())(error),
             },
             sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)
@@ -84,16 +128,9 @@ impl From<MigrateError> for StorageError {
     }
 }
 
-fn sqlite_code(error: &dyn DatabaseError) -> u32 {
-    error.code().and_then(|code| code.parse().ok()).unwrap_or_default()
-}
-
-fn by_sqlite_code(code: u32) -> fn(sqlx::Error) -> StorageError {
-    let primary = code & 0xff;
-    match (code, primary) {
-        (SQLITE_IOERR_SHMSIZE, _) | (_, SQLITE_FULL) => StorageError::Full,
-        (_, SQLITE_BUSY | SQLITE_LOCKED) => StorageError::Locked,
-        (_, SQLITE_IOERR | SQLITE_CANTOPEN) => StorageError::Unreachable,
-        _ => StorageError::Mismatch,
+fn by_code(error: &dyn DatabaseError) -> fn(sqlx::Error) -> StorageError {
+    match error.try_downcast_ref::<PgDatabaseError>() {
+        Some(error) => postgres::by_code(error.code()),
+        None => sqlite::by_code(error.code().as_deref().unwrap_or_default()),
     }
 }

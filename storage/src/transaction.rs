@@ -2,9 +2,11 @@
 //! ever inherits half a transaction: a COMMIT that failed on a full disk leaves it unclear what is still open.
 
 use crate::StorageError;
+use crate::backend::{Backend, Begin};
 use sqlx::pool::PoolConnection;
-use sqlx::{Any, AnyConnection};
+use sqlx::{Any, AnyConnection, AnyPool, Row as _};
 use std::ops::{Deref, DerefMut};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A transaction on the writer. Dropping it rolls back.
 #[derive(Debug)]
@@ -18,26 +20,34 @@ pub struct Read {
     transaction: Open,
 }
 
+/// A transaction that was begun on a connection of its own.
 #[derive(Debug)]
-struct Open {
+pub(crate) struct Open {
     connection: PoolConnection<Any>,
+    backend: Backend,
     ended: bool,
 }
 
 impl Write {
-    pub(crate) async fn begin(
-        connection: PoolConnection<Any>,
-        begin: &'static str,
-    ) -> Result<Self, StorageError> {
-        Ok(Self { transaction: Open::begin(connection, begin).await? })
+    pub(crate) const fn new(transaction: Open) -> Self {
+        Self { transaction }
+    }
+
+    /// The time in microseconds UTC, by the one clock that all who share the database have in common.
+    ///
+    /// # Errors
+    /// When the connection broke.
+    pub async fn now_us(&mut self) -> Result<i64, StorageError> {
+        self.transaction.now_us().await
     }
 
     /// Makes it durable. Nothing that was read or written in it counts before this returned Ok.
     ///
     /// # Errors
-    /// When it is not known to be durable; it may still be, if the connection broke.
+    /// When it is not known to be durable. With [`StorageError::OutcomeUnknown`] it may be all the same.
     pub async fn commit(mut self) -> Result<(), StorageError> {
-        self.transaction.end("COMMIT").await
+        let commit = self.transaction.backend.commit();
+        self.transaction.end(commit).await.map_err(StorageError::of_commit)
     }
 
     /// Undoes it; the way to end a transaction that decided to do nothing.
@@ -45,16 +55,21 @@ impl Write {
     /// # Errors
     /// When the connection is broken. It is undone all the same.
     pub async fn rollback(mut self) -> Result<(), StorageError> {
-        self.transaction.end("ROLLBACK").await
+        Ok(self.transaction.end("ROLLBACK").await?)
     }
 }
 
 impl Read {
-    pub(crate) async fn begin(
-        connection: PoolConnection<Any>,
-        begin: &'static str,
-    ) -> Result<Self, StorageError> {
-        Ok(Self { transaction: Open::begin(connection, begin).await? })
+    pub(crate) const fn new(transaction: Open) -> Self {
+        Self { transaction }
+    }
+
+    /// As [`Write::now_us`].
+    ///
+    /// # Errors
+    /// When the connection broke.
+    pub async fn now_us(&mut self) -> Result<i64, StorageError> {
+        self.transaction.now_us().await
     }
 
     /// Gives the connection back. Only results that were read before this returned Ok count.
@@ -62,26 +77,62 @@ impl Read {
     /// # Errors
     /// When the connection broke.
     pub async fn finish(mut self) -> Result<(), StorageError> {
-        self.transaction.end("COMMIT").await
+        Ok(self.transaction.end("COMMIT").await?)
     }
 }
 
 impl Open {
+    /// Connections that lay idle while their server went away are noticed here and replaced: nothing was asked of them yet.
+    pub(crate) async fn begin_on_one(
+        pool: &AnyPool,
+        backend: Backend,
+        begin: Begin,
+    ) -> Result<Self, StorageError> {
+        let mut may_be_stale = pool.num_idle();
+        loop {
+            match Self::begin(pool.acquire().await?, backend, begin).await {
+                Err(StorageError::Unreachable(_) | StorageError::ReadOnly) if may_be_stale > 0 => {
+                    may_be_stale = may_be_stale.saturating_sub(1);
+                }
+                begun => return begun,
+            }
+        }
+    }
+
     async fn begin(
         connection: PoolConnection<Any>,
-        begin: &'static str,
+        backend: Backend,
+        begin: Begin,
     ) -> Result<Self, StorageError> {
         // Made before BEGIN runs: if this future is dropped in the middle, the connection goes too.
-        let mut open = Self { connection, ended: false };
-        sqlx::query(begin).execute(&mut *open.connection).await?;
+        let mut open = Self { connection, backend, ended: false };
+        let rows = sqlx::raw_sql(begin.statements).fetch_all(&mut *open.connection).await?;
+        if begin.looks {
+            let unfit: i64 = rows.last().ok_or(sqlx::Error::RowNotFound)?.try_get("unfit")?;
+            if unfit != 0 {
+                return Err(StorageError::ReadOnly);
+            }
+        }
         Ok(open)
     }
 
-    async fn end(&mut self, statement: &'static str) -> Result<(), StorageError> {
-        sqlx::query(statement).execute(&mut *self.connection).await?;
+    /// Microseconds UTC, by the clock that all who share the database have in common.
+    async fn now_us(&mut self) -> Result<i64, StorageError> {
+        let Some(clock) = self.backend.clock() else { return Ok(own_clock_us()) };
+        let row = sqlx::query(clock).fetch_one(&mut *self.connection).await?;
+        Ok(row.try_get("now_us")?)
+    }
+
+    async fn end(&mut self, statements: &'static str) -> Result<(), sqlx::Error> {
+        sqlx::raw_sql(statements).execute(&mut *self.connection).await?;
         self.ended = true;
         Ok(())
     }
+}
+
+fn own_clock_us() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX)
 }
 
 impl Drop for Open {

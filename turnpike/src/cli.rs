@@ -11,6 +11,7 @@ mod rotate;
 mod money;
 mod gaps;
 mod operator;
+mod migrate;
 mod content;
 mod resources;
 mod simulator;
@@ -53,6 +54,18 @@ enum Command {
     /// Run all roles, or those named, in one process
     #[command(after_help = up::EXAMPLES)]
     Up(up::UpArgs),
+    /// Run a control plane: admin API, configuration, escrow
+    #[command(after_help = up::CONTROL_PLANE_EXAMPLES)]
+    ControlPlane(up::ConfigArgs),
+    /// Run a data plane: client traffic
+    #[command(after_help = up::DATA_PLANE_EXAMPLES)]
+    DataPlane(up::ConfigArgs),
+    /// Run billing: the ledger
+    #[command(after_help = up::BILLING_EXAMPLES)]
+    Billing(up::ConfigArgs),
+    /// Create the schema of the database, or bring it up to date; other processes may go on meanwhile
+    #[command(after_help = migrate::EXAMPLES)]
+    Migrate(migrate::MigrateArgs),
     /// Create or update objects from YAML files, all or nothing
     #[command(after_help = apply::EXAMPLES)]
     Apply(apply::ApplyArgs),
@@ -153,6 +166,10 @@ fn refuse(error: &clap::Error) -> ExitCode {
 fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
         Command::Up(args) => up::run(args),
+        Command::ControlPlane(args) => up::run_role(Role::ControlPlane, args),
+        Command::DataPlane(args) => up::run_role(Role::DataPlane, args),
+        Command::Billing(args) => up::run_role(Role::Billing, args),
+        Command::Migrate(args) => block_on(migrate::run(args)),
         Command::Apply(args) => block_on(apply::run(args)),
         Command::Diff(args) => block_on(diff::run(args)),
         Command::Get(args) => block_on(resources::get(args)),

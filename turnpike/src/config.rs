@@ -92,6 +92,17 @@ impl Config {
         self.database.url.clone().unwrap_or_else(embedded)
     }
 
+    /// Whether several processes may share the database.
+    pub(crate) fn is_on_postgres(&self) -> bool {
+        self.database_url().starts_with("postgres")
+    }
+
+    /// The URL of the database of contents; by default a SQLite file in the data directory.
+    pub(crate) fn content_database_url(&self) -> String {
+        let embedded = || format!("sqlite://{}", self.data_dir.join("content.db").display());
+        self.control_plane.content.database_url.clone().unwrap_or_else(embedded)
+    }
+
     /// Where usage events wait until they are billed.
     pub(crate) fn spool_dir(&self) -> PathBuf {
         self.data_plane.spool.dir.clone().unwrap_or_else(|| self.data_dir.join("spool"))
@@ -172,6 +183,20 @@ impl Config {
                 Err(ConfigError::Nonsense { key: key.to_owned(), claim: claim.to_owned() })
             }
         }
+    }
+}
+
+/// A database's URL as it may be shown.
+pub(crate) fn without_password(url: &str) -> String {
+    let Some((kind, rest)) = url.split_once("://") else { return url.to_owned() };
+    // What follows the place may hold a password, too.
+    let rest = rest.split('?').next().unwrap_or_default();
+    match rest.rsplit_once('@') {
+        Some((user, place)) => {
+            let user = user.split(':').next().unwrap_or_default();
+            format!("{kind}://{user}@{place}")
+        }
+        None => format!("{kind}://{rest}"),
     }
 }
 

@@ -1,26 +1,29 @@
-//! `turnpike up`: all roles in one process, or the data plane apart from the others: the same code, on other carriers.
+//! The roles as processes: all in one (`turnpike up`), or each in one of its own: the same code, on other carriers.
 //!
 //! Data planes serve clients on threads of their own; control plane and billing share a runtime, so that they never steal
 //! from the path. What each role does is its own crate's business.
 
+mod billing;
 mod core_dumps;
 mod data_dir;
+mod database;
 mod demo;
 mod fleet;
 mod office;
 mod ops;
+mod parts;
 mod planes;
 mod telemetry;
 
-use crate::cli::{Role, UpOptions};
-use crate::config::{CellSecrets, Config, Secrets};
+use self::billing::BillingRole;
+use crate::cli::UpOptions;
+use crate::config::{CellSecrets, Config};
 use crate::output;
-use anyhow::bail;
 use data_dir::DataDir;
-use domain::network::Networks;
 use fleet::Carrier;
 use links::pipe::pipe;
-use office::Office;
+use office::{Office, OfficeParts};
+use parts::Parts;
 use planes::Planes;
 use simulator::Simulator;
 use std::net::SocketAddr;
@@ -30,6 +33,8 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic::transport::Channel;
 
 /// Threads of the runtime that control plane and billing share.
 const CONTROL_THREADS: usize = 2;
@@ -41,47 +46,9 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How long the collector may take for the last spans.
 const LAST_SPANS: Duration = Duration::from_secs(1);
 
-/// Which part of the whole a process is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
-    /// All of it.
-    Whole,
-    /// Control plane and billing, for data planes of other processes.
-    Office,
-    /// A data plane, whose control plane is another process.
-    Planes,
-}
-
-impl Part {
-    fn of(options: &UpOptions) -> anyhow::Result<Self> {
-        let part = match options.roles.as_slice() {
-            [Role::ControlPlane, Role::DataPlane, Role::Billing] => Self::Whole,
-            [Role::ControlPlane, Role::Billing] => Self::Office,
-            [Role::DataPlane] => Self::Planes,
-            _ => bail!(
-                "these roles cannot share a process without the others yet: use --roles control-plane,billing and, in \
-                 another process, --roles data-plane; or leave --roles out"
-            ),
-        };
-        if options.demo && part == Self::Planes {
-            bail!("--demo seeds a control plane, which is in another process: give it there");
-        }
-        Ok(part)
-    }
-
-    /// What no other process may be on the same data directory.
-    const fn locks(self) -> &'static [&'static str] {
-        match self {
-            Self::Whole => &["control-plane", "data-plane"],
-            Self::Office => &["control-plane"],
-            Self::Planes => &["data-plane"],
-        }
-    }
-}
-
 /// Runs until SIGINT or SIGTERM.
 pub(crate) fn run(config: Config, options: UpOptions) -> anyhow::Result<()> {
-    let part = Part::of(&options)?;
+    let parts = Parts::of(&options, &config)?;
     let runtime = Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
         .thread_name("control")
@@ -92,8 +59,8 @@ pub(crate) fn run(config: Config, options: UpOptions) -> anyhow::Result<()> {
         Telemetry::start(&config)?
     };
     core_dumps::forbid();
-    let data_dir = DataDir::take(&config.data_dir, part.locks())?;
-    let served = runtime.block_on(serve(&config, part, options.demo));
+    let data_dir = DataDir::take(&config.data_dir, &parts.locks())?;
+    let served = runtime.block_on(serve(&config, parts, options.demo));
     telemetry.end(LAST_SPANS);
     runtime.shutdown_timeout(Duration::from_millis(500));
     drop(data_dir);
@@ -106,22 +73,21 @@ pub(crate) struct Addresses {
     pub(crate) admin: Option<SocketAddr>,
     /// Only when data planes are in other processes.
     pub(crate) fleet: Option<SocketAddr>,
+    /// Only when billing is apart from the control plane.
+    pub(crate) usage: Option<SocketAddr>,
     pub(crate) ops: SocketAddr,
     pub(crate) simulator: Option<SocketAddr>,
 }
 
-async fn serve(config: &Config, part: Part, is_demo: bool) -> anyhow::Result<()> {
+async fn serve(config: &Config, parts: Parts, is_demo: bool) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let mut signals = Signals::listen()?;
     let ops = ops::Ops::start(config.ops.listen, stop.clone()).await?;
-    let networks = config.networks(is_demo)?;
-    let roles = Roles::start(config, networks, part, &ops, &stop).await?;
+    let roles = Roles::start(config, parts, is_demo, &ops, &stop).await?;
     let simulator = if is_demo { Some(demo::start_simulator(config).await?) } else { None };
     let addresses = roles.addresses(&ops, simulator.as_ref());
     let seeded = match (&roles.office, addresses.simulator) {
-        (Some(office), Some(address)) => {
-            Some(demo::seed(config, &office.office.control, address).await?)
-        }
+        (Some(office), Some(address)) => Some(demo::seed(config, &office.control, address).await?),
         _ => None,
     };
     ops.waiting_for("the data plane has no configuration yet: the control plane has not sent it");
@@ -165,60 +131,97 @@ impl Signals {
 
 /// The roles of this process.
 struct Roles {
-    office: Option<StaffedOffice>,
+    office: Option<Office>,
+    billing: Option<BillingRole>,
+    /// Where data planes of other processes ship to, when that is not the control plane.
+    usage: Option<SocketAddr>,
     planes: Option<Planes>,
-}
-
-/// The control plane with what it was started with.
-struct StaffedOffice {
-    office: Office,
-    secrets: Secrets,
-    fleet: Option<SocketAddr>,
 }
 
 impl Roles {
     async fn start(
         config: &Config,
-        networks: Networks,
-        part: Part,
+        parts: Parts,
+        is_demo: bool,
         ops: &ops::Ops,
         stop: &CancellationToken,
     ) -> anyhow::Result<Self> {
-        match part {
-            Part::Whole => {
-                let (listener, connector) = pipe();
-                let carrier = Carrier::Pipe(listener);
-                let carrier = (None, carrier);
-                let mut office =
-                    StaffedOffice::start(config, networks.clone(), carrier, ops, stop).await?;
-                let secrets = CellSecrets::from(&office.secrets);
-                let planes = Planes::start(config, networks, &secrets, connector.channel(), stop)?;
-                planes.show(ops);
-                office.office.bill(planes.spool.clone());
-                Ok(Self { office: Some(office), planes: Some(planes) })
-            }
-            Part::Office => {
-                let (address, carrier) = fleet::listen(config).await?;
-                let carrier = (Some(address), carrier);
-                let office = StaffedOffice::start(config, networks, carrier, ops, stop).await?;
-                Ok(Self { office: Some(office), planes: None })
-            }
-            Part::Planes => {
-                let channel = fleet::channel(config)?;
-                let secrets = CellSecrets::load(config)?;
-                let planes = Planes::start(config, networks, &secrets, channel.clone(), stop)?;
-                planes.show(ops);
-                planes.ship_usage(config, channel, stop);
-                Ok(Self { office: None, planes: Some(planes) })
+        let mut roles = Self { office: None, billing: None, usage: None, planes: None };
+        let (listener, connector) = pipe();
+        if parts.keeps_rows() {
+            let database = database::open(config, is_demo).await?;
+            let usage = parts.billing.then(|| {
+                let (billing, usage) = BillingRole::start(config, database.clone(), stop);
+                roles.billing = Some(billing);
+                usage
+            });
+            if parts.control {
+                let carrier = if parts.planes {
+                    Carrier::Pipe(listener)
+                } else {
+                    fleet::listen(config).await?
+                };
+                let networks = config.networks(is_demo)?;
+                let beside = usage.unwrap_or_default();
+                let office = OfficeParts { networks, database, is_demo, carrier, beside };
+                roles.office = Some(Office::start(config, office, ops, stop).await?);
+            } else if let Some(usage) = usage {
+                roles.take_usage(config, usage, stop).await?;
             }
         }
+        if parts.planes {
+            let channel = if parts.control { connector.channel() } else { fleet::channel(config)? };
+            roles.serve_clients(config, is_demo, channel, stop)?;
+        }
+        if let Some(planes) = &roles.planes {
+            planes.show(ops);
+        }
+        Ok(roles)
+    }
+
+    /// Listens for what data planes ship, where no control plane does.
+    async fn take_usage(
+        &mut self,
+        config: &Config,
+        usage: Routes,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<()> {
+        let carrier = fleet::listen_for_usage(config).await?;
+        self.usage = carrier.address();
+        let task = fleet::serve_routes(config, usage, carrier, stop);
+        if let Some(billing) = &mut self.billing {
+            billing.and("usage", task);
+        }
+        Ok(())
+    }
+
+    /// Starts the data plane, whose control plane is at the other end of the channel.
+    fn serve_clients(
+        &mut self,
+        config: &Config,
+        is_demo: bool,
+        channel: Channel,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<()> {
+        let secrets = match &self.office {
+            Some(office) => CellSecrets::from(&office.secrets),
+            None => CellSecrets::load(config)?,
+        };
+        let planes = Planes::start(config, config.networks(is_demo)?, &secrets, channel, stop)?;
+        match &mut self.billing {
+            Some(billing) => billing.bill(planes.spool.clone()),
+            None => planes.ship_usage(config, fleet::channel_to_billing(config)?, stop),
+        }
+        self.planes = Some(planes);
+        Ok(())
     }
 
     fn addresses(&self, ops: &ops::Ops, simulator: Option<&Simulator>) -> Addresses {
         Addresses {
             clients: self.planes.as_ref().map(|planes| planes.address),
-            admin: self.office.as_ref().map(|staffed| staffed.office.admin),
-            fleet: self.office.as_ref().and_then(|staffed| staffed.fleet),
+            admin: self.office.as_ref().map(|office| office.admin),
+            fleet: self.office.as_ref().and_then(|office| office.fleet),
+            usage: self.usage,
             ops: ops.address,
             simulator: simulator.map(Simulator::addr),
         }
@@ -229,23 +232,26 @@ impl Roles {
     async fn configured(&self) {
         let Some(planes) = &self.planes else { return };
         planes.configuration.loaded().await;
-        if let Some(staffed) = &self.office {
-            let publisher = staffed.office.control.publisher();
+        if let Some(office) = &self.office {
+            let publisher = office.control.publisher();
             publisher.applied_everywhere(publisher.head()).await;
         }
     }
 
     /// Lets running requests end, then everything else.
     async fn end(self, stop: &CancellationToken) {
-        if let Some(staffed) = &self.office {
-            staffed.office.stop_serving().await;
+        if let Some(office) = &self.office {
+            office.stop_serving().await;
         }
         if let Some(planes) = &self.planes {
             planes.drain(DRAIN, LAST_WORDS).await;
         }
         stop.cancel();
-        if let Some(staffed) = self.office {
-            staffed.office.end().await;
+        if let Some(billing) = self.billing {
+            billing.end().await;
+        }
+        if let Some(office) = self.office {
+            office.end().await;
         }
         if let Some(planes) = self.planes {
             planes.close(LAST_WORDS).await;
@@ -253,41 +259,34 @@ impl Roles {
     }
 }
 
-impl StaffedOffice {
-    async fn start(
-        config: &Config,
-        networks: Networks,
-        (fleet, carrier): (Option<SocketAddr>, Carrier),
-        ops: &ops::Ops,
-        stop: &CancellationToken,
-    ) -> anyhow::Result<Self> {
-        let secrets = Secrets::load(config)?;
-        let office = Office::start(config, networks, &secrets, carrier, ops, stop).await?;
-        Ok(Self { office, secrets, fleet })
-    }
-}
-
 fn announce(
     config: &Config,
     addresses: &Addresses,
     seeded: Option<&demo::Seeded>,
-    office: Option<&StaffedOffice>,
+    office: Option<&Office>,
 ) -> anyhow::Result<()> {
     let shown = |address: Option<SocketAddr>| address.map(tracing::field::display);
     tracing::info!(
         clients = shown(addresses.clients),
         admin = shown(addresses.admin),
         fleet = shown(addresses.fleet),
+        usage = shown(addresses.usage),
         ops = %addresses.ops,
         "ready"
     );
     if let (Some(seeded), Some(office)) = (seeded, office) {
         return demo::announce(config, addresses, seeded, &office.secrets);
     }
-    match (addresses.clients, addresses.fleet) {
-        (Some(clients), _) => output::note(&format!("serving clients on http://{clients}/v1")),
-        (None, Some(fleet)) => output::note(&format!("serving data planes on http://{fleet}")),
-        (None, None) => {}
+    let served = [
+        ("serving clients on", addresses.clients, "/v1"),
+        ("serving operators on", addresses.admin, ""),
+        ("serving data planes on", addresses.fleet, ""),
+        ("billing what is shipped to", addresses.usage, ""),
+    ];
+    for (what, address, path) in served {
+        if let Some(address) = address {
+            output::note(&format!("{what} http://{address}{path}"));
+        }
     }
     Ok(())
 }

@@ -20,10 +20,12 @@ pub enum ApplyError {
 }
 
 impl ApplyError {
-    /// Whether the same batch may be applied later.
+    /// Whether the same batch may be applied later. One whose commit may have happened may: the marks, which moved with it,
+    /// show its events to be duplicates then.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         match self {
+            Self::Storage(StorageError::OutcomeUnknown(_)) => true,
             Self::Storage(error) => error.is_transient(),
             Self::OutOfRange(_) | Self::Unsound(_) => false,
         }

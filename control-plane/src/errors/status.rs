@@ -6,6 +6,7 @@ use domain::catalog::Violation;
 use domain::config::Kind;
 use std::collections::HashMap;
 use std::error::Error;
+use storage::StorageError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -85,6 +86,7 @@ impl From<Refusal> for Status {
 impl From<Failure> for Status {
     fn from(failure: Failure) -> Self {
         let (code, reason) = match &failure {
+            Failure::Storage(StorageError::OutcomeUnknown(_)) => (Code::Unknown, "OUTCOME_UNKNOWN"),
             Failure::Storage(error) if error.is_transient() => {
                 (Code::Unavailable, "STORAGE_UNAVAILABLE")
             }

@@ -37,6 +37,6 @@ impl ApplyService for Admin {
         let caller = Caller::of(&request)?;
         let v1::ListDataPlanesRequest { page_size, page_token, filter } = request.into_inner();
         let query = ListQuery { page_size, page_token, filter, ..ListQuery::default() };
-        Ok(Response::new(self.data_planes(&caller, &query)?))
+        Ok(Response::new(self.data_planes(&caller, &query).await?))
     }
 }

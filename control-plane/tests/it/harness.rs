@@ -20,6 +20,7 @@ use proto::admin::v1::upstream_service_client::UpstreamServiceClient;
 use proto::admin::v1::{ApplyRequest, ApplyResponse, Object};
 use sqlx::{AssertSqlSafe, Row as _};
 use std::net::SocketAddr;
+use std::time::Duration;
 use storage::Database;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -170,6 +171,7 @@ pub(crate) fn settings(limits: AdminLimits) -> ControlPlaneSettings {
         operator_token: Secret::new(TOKEN),
         pepper: PEPPER,
         seal_key: SEAL_KEY,
+        follow_every: Duration::from_millis(20),
         networks: Networks::default(),
         limits,
         feed: PublisherSettings::default(),

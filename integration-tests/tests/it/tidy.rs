@@ -12,14 +12,15 @@ const HEAD_LINES_MAX: usize = 8;
 const FOLDERS_REFUSED: [&str; 6] = ["utils", "util", "common", "helpers", "helper", "misc"];
 
 /// Who may know whom: a crate may depend on those in its row and on no other crate of ours.
-const DEPENDENCIES: [(&str, &[&str]); 11] = [
+const DEPENDENCIES: [(&str, &[&str]); 12] = [
     ("domain", &[]),
+    ("servers", &[]),
     ("simulator", &[]),
     ("proto", &["domain"]),
     ("links", &["domain", "proto"]),
-    ("storage", &["domain", "proto", "links"]),
-    ("billing", &["domain", "proto", "links", "storage"]),
-    ("control-plane", &["domain", "proto", "links", "storage", "billing"]),
+    ("storage", &["domain", "proto", "links", "servers"]),
+    ("billing", &["domain", "proto", "links", "servers", "storage"]),
+    ("control-plane", &["domain", "proto", "links", "servers", "storage", "billing"]),
     ("data-plane", &["domain", "proto", "links"]),
     (
         "turnpike",
@@ -34,7 +35,7 @@ const DEPENDENCIES: [(&str, &[&str]); 11] = [
             "data-plane",
         ],
     ),
-    ("integration-tests", &["domain", "proto", "storage", "simulator"]),
+    ("integration-tests", &["domain", "proto", "servers", "storage", "simulator"]),
     ("bench", &["domain", "proto", "links", "data-plane"]),
 ];
 

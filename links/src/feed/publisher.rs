@@ -5,7 +5,7 @@
 use super::door::FeedDoor;
 use super::frames;
 use super::history::History;
-use super::roster::Roster;
+use super::roster::{Followers, Roster};
 use super::{DataPlaneStatus, PublisherSettings};
 use crate::ending::Ending;
 use domain::id::Revision;
@@ -77,6 +77,12 @@ impl FeedPublisher {
     #[must_use]
     pub fn data_planes(&self) -> Vec<DataPlaneStatus> {
         self.shared.roster.list()
+    }
+
+    /// The same, to be waited for.
+    #[must_use]
+    pub fn followers(&self) -> Followers {
+        self.shared.roster.followers()
     }
 
     /// Returns once every data plane that is connected then has applied `revision`; at once when there is none.

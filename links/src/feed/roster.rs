@@ -28,6 +28,16 @@ struct Member {
     rejects: Vec<String>,
 }
 
+impl Member {
+    fn status(&self, name: &str) -> DataPlaneStatus {
+        DataPlaneStatus {
+            name: name.to_owned(),
+            applied: self.applied,
+            rejects: self.rejects.clone(),
+        }
+    }
+}
+
 impl Roster {
     pub(super) fn join(&self, name: &str, applied: Revision) -> ConnectionId {
         let mut connection = ConnectionId::default();
@@ -64,12 +74,12 @@ impl Roster {
     }
 
     pub(super) fn list(&self) -> Vec<DataPlaneStatus> {
-        let status = |(name, member): (&String, &Member)| DataPlaneStatus {
-            name: name.clone(),
-            applied: member.applied,
-            rejects: member.rejects.clone(),
-        };
-        self.inside.borrow().by_name.iter().map(status).collect()
+        let inside = self.inside.borrow();
+        inside.by_name.iter().map(|(name, member)| member.status(name)).collect()
+    }
+
+    pub(super) fn followers(&self) -> Followers {
+        Followers { inside: self.inside.subscribe() }
     }
 
     /// Waits until all that are connected have applied `revision`.
@@ -79,6 +89,38 @@ impl Roster {
         if inside.wait_for(is_done).await.is_err() {
             tracing::debug!("the roster is gone");
         }
+    }
+}
+
+/// One who is connected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Follower {
+    /// Which of its connections this is; a later one has a higher number.
+    pub connection: u64,
+    /// What it says.
+    pub status: DataPlaneStatus,
+}
+
+/// Those who are connected, to be waited for.
+#[derive(Debug)]
+pub struct Followers {
+    inside: watch::Receiver<Inside>,
+}
+
+impl Followers {
+    /// Waits until somebody joins, leaves or says what he has applied. False once there can be none any more.
+    pub async fn changed(&mut self) -> bool {
+        self.inside.changed().await.is_ok()
+    }
+
+    /// All that are connected now, by name.
+    pub fn list(&mut self) -> Vec<Follower> {
+        let inside = self.inside.borrow_and_update();
+        let follower = |(name, member): (&String, &Member)| Follower {
+            connection: member.connection.0,
+            status: member.status(name),
+        };
+        inside.by_name.iter().map(follower).collect()
     }
 }
 

@@ -1,4 +1,5 @@
-//! `turnpike up`: which configuration, which roles. Running them is `crate::up`'s business.
+//! `turnpike up`, and each role as a process of its own: which configuration, which roles. Running them is `crate::up`'s
+//! business.
 
 use crate::config::Config;
 use crate::failure::Failure;
@@ -10,6 +11,18 @@ Examples:
   turnpike up --demo
   turnpike up --config turnpike.yaml --data-dir /var/lib/turnpike
   turnpike up --config turnpike.yaml --roles control-plane,billing";
+
+pub(super) const CONTROL_PLANE_EXAMPLES: &str = "\
+Examples:
+  turnpike control-plane --config turnpike.yaml --data-dir /var/lib/turnpike";
+
+pub(super) const DATA_PLANE_EXAMPLES: &str = "\
+Examples:
+  turnpike data-plane --config turnpike.yaml --data-dir /var/lib/turnpike";
+
+pub(super) const BILLING_EXAMPLES: &str = "\
+Examples:
+  turnpike billing --config turnpike.yaml --data-dir /var/lib/turnpike";
 
 /// What a process can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
@@ -31,14 +44,21 @@ pub(crate) struct UpOptions {
     pub(crate) roles: Vec<Role>,
 }
 
+/// What a process goes by.
 #[derive(Args)]
-pub(super) struct UpArgs {
+pub(super) struct ConfigArgs {
     /// YAML file; config.example.yaml shows every key. TURNPIKE__SECTION__KEY variables override it
     #[arg(long, value_name = "FILE", env = "TURNPIKE_CONFIG")]
     config: Option<PathBuf>,
     /// Where everything that must survive is kept [default: `data_dir` of the configuration]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(super) struct UpArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
     /// Start the simulator too, and on the first start seed an org with money, a key and models
     #[arg(long)]
     demo: bool,
@@ -49,14 +69,28 @@ pub(super) struct UpArgs {
 }
 
 pub(super) fn run(args: UpArgs) -> Result<(), Failure> {
-    let mut config = Config::load(args.config.as_deref(), variables())?;
-    if let Some(data_dir) = args.data_dir {
-        config.data_dir = data_dir;
-    }
+    let config = args.config.load()?;
     let named = |role: &Role| args.roles.contains(role);
     let roles = Role::value_variants().iter().copied().filter(named).collect();
     let options = UpOptions { demo: args.demo, roles };
     crate::up::run(config, options).map_err(|error| Failure::failed(format!("{error:#}")))
+}
+
+/// Runs one role alone.
+pub(super) fn run_role(role: Role, args: ConfigArgs) -> Result<(), Failure> {
+    let options = UpOptions { demo: false, roles: vec![role] };
+    crate::up::run(args.load()?, options).map_err(|error| Failure::failed(format!("{error:#}")))
+}
+
+impl ConfigArgs {
+    /// Reads it, with the variables of the environment on top.
+    pub(super) fn load(self) -> Result<Config, Failure> {
+        let mut config = Config::load(self.config.as_deref(), variables())?;
+        if let Some(data_dir) = self.data_dir {
+            config.data_dir = data_dir;
+        }
+        Ok(config)
+    }
 }
 
 /// Variables whose names or values are no text cannot be ours.

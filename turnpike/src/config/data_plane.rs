@@ -25,6 +25,8 @@ pub(crate) struct DataPlane {
     pub(crate) cell: String,
     /// Where its control plane is, when that is another process.
     pub(crate) control_plane_addr: String,
+    /// Where its billing is, when that is another process than its control plane.
+    pub(crate) billing_addr: Option<String>,
     /// Threads that serve clients; absent: one per processor.
     pub(crate) cores: Option<NonZeroUsize>,
     /// What it goes by, and how long.
@@ -49,6 +51,7 @@ impl Default for DataPlane {
             name: "local".to_owned(),
             cell: "local".to_owned(),
             control_plane_addr: "http://127.0.0.1:7071".to_owned(),
+            billing_addr: None,
             cores: None,
             configuration: Configuration::default(),
             limits: Limits::default(),

@@ -59,7 +59,7 @@ pub(crate) enum LogFormat {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Database {
-    /// `sqlite:///path`; absent: `turnpike.db` in the data directory.
+    /// `sqlite:///path`, or `postgres://user:password@host/database`; absent: `turnpike.db` in the data directory.
     pub(crate) url: Option<String>,
 }
 
@@ -87,6 +87,9 @@ pub(crate) struct ControlPlane {
     pub(crate) seal_key_file: Option<PathBuf>,
     /// What keys are hashed with.
     pub(crate) pepper_file: Option<PathBuf>,
+    /// How often it is looked for what other control planes changed.
+    #[serde(with = "human::duration")]
+    pub(crate) follow_interval: Duration,
     /// What one call of the admin API may ask.
     pub(crate) limits: AdminLimits,
     /// What one connection to the admin API may ask.
@@ -104,6 +107,7 @@ impl Default for ControlPlane {
             operator_token_file: None,
             seal_key_file: None,
             pepper_file: None,
+            follow_interval: Duration::from_millis(250),
             limits: AdminLimits::default(),
             connections: AdminConnections::default(),
             content: Content::default(),
@@ -115,6 +119,8 @@ impl Default for ControlPlane {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Content {
+    /// Where they are kept, apart from everything else; absent: `content.db` in the data directory.
+    pub(crate) database_url: Option<String>,
     /// How long.
     #[serde(with = "human::duration")]
     pub(crate) retention: Duration,
@@ -126,6 +132,7 @@ pub(crate) struct Content {
 impl Default for Content {
     fn default() -> Self {
         Self {
+            database_url: None,
             retention: Duration::from_secs(90 * 24 * 60 * 60),
             sweep_interval: Duration::from_secs(60),
         }
@@ -136,6 +143,8 @@ impl Default for Content {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Billing {
+    /// Where data planes ship to when billing runs apart from the control plane.
+    pub(crate) fleet_listen: SocketAddr,
     /// Most usage events in one transaction.
     pub(crate) batch_events: NonZeroUsize,
     /// How long events may gather after a batch that was not full, so that many share a commit.
@@ -161,6 +170,7 @@ pub(crate) struct Billing {
 impl Default for Billing {
     fn default() -> Self {
         Self {
+            fleet_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7072)),
             batch_events: NonZeroUsize::MIN.saturating_add(499),
             linger: Duration::from_millis(50),
             retry_after: Duration::from_millis(50),

@@ -52,6 +52,13 @@ pub(crate) enum SecretsError {
         .0.display()
     )]
     NotHere(PathBuf),
+    /// Beside Postgres nobody makes them.
+    #[error(
+        "{} is missing: with a database on Postgres it is not made by itself, because every replica needs the same; copy it, \
+         or make the first one with: openssl rand -hex 32 > {}",
+        .0.display(), .0.display()
+    )]
+    NotMade(PathBuf),
     /// Not what a secret looks like.
     #[error("{} does not hold 64 hexadecimal digits", .0.display())]
     Malformed(PathBuf),
@@ -69,11 +76,11 @@ impl Secrets {
         vec![(token_file, token), (seal_file, seal), (pepper_file, pepper)]
     }
 
-    /// Reads them, and makes the ones in the data directory when none of those is there yet.
+    /// Reads them. Where they may be made, those in the data directory are, when none of them is there yet.
     ///
     /// # Errors
     /// When a file cannot be read or made, or one of several is missing.
-    pub(crate) fn load(config: &Config) -> Result<Self, SecretsError> {
+    pub(crate) fn load(config: &Config, may_be_made: bool) -> Result<Self, SecretsError> {
         let settings = &config.control_plane;
         let named = [&settings.operator_token_file, &settings.seal_key_file, &settings.pepper_file];
         let [token_file, seal_file, pepper_file] = files(config);
@@ -83,7 +90,11 @@ impl Secrets {
             .filter(|(_, named)| named.is_none())
             .map(|(file, _)| file.as_path())
             .collect();
-        make_missing(&made_here)?;
+        if may_be_made {
+            make_missing(&made_here)?;
+        } else if let Some(missing) = made_here.iter().find(|file| !file.exists()) {
+            return Err(SecretsError::NotMade(missing.to_path_buf()));
+        }
         Ok(Self {
             operator_token: token(&token_file)?,
             seal_key: key(&seal_file)?,

@@ -260,8 +260,8 @@ fn in_directory(dir: &TempDir) -> Config {
 fn secrets_are_made_once_for_the_owner_alone() {
     let dir = TempDir::new().expect("a temporary directory");
     let config = in_directory(&dir);
-    let first = Secrets::load(&config).expect("made");
-    let again = Secrets::load(&config).expect("read");
+    let first = Secrets::load(&config, true).expect("made");
+    let again = Secrets::load(&config, true).expect("read");
     assert_eq!(first.operator_token, again.operator_token);
     assert_eq!(first.seal_key, again.seal_key);
     assert_eq!(first.pepper, again.pepper);
@@ -277,13 +277,37 @@ fn secrets_are_made_once_for_the_owner_alone() {
 fn a_lost_secret_is_not_replaced_but_one_whose_making_was_cut_short_is_completed() {
     let dir = TempDir::new().expect("a temporary directory");
     let config = in_directory(&dir);
-    let first = Secrets::load(&config).expect("made");
+    let first = Secrets::load(&config, true).expect("made");
     let pepper = config.data_dir.join("pepper.key");
     std::fs::rename(&pepper, config.data_dir.join("pepper.new")).expect("back to a draft");
-    assert_eq!(Secrets::load(&config).expect("completed").pepper, first.pepper);
+    assert_eq!(Secrets::load(&config, true).expect("completed").pepper, first.pepper);
     std::fs::remove_file(&pepper).expect("lost");
-    let error = Secrets::load(&config).err().expect("refused").to_string();
+    let error = Secrets::load(&config, true).err().expect("refused").to_string();
     assert!(error.contains("pepper.key is missing") && error.contains("backup"), "{error}");
+}
+
+#[test]
+fn where_replicas_need_the_same_secrets_none_is_made() {
+    let dir = TempDir::new().expect("a temporary directory");
+    let config = in_directory(&dir);
+    let error = Secrets::load(&config, false).err().expect("refused").to_string();
+    assert!(error.contains("openssl rand -hex 32"), "{error}");
+    assert!(!config.data_dir.join("operator.token").exists());
+    Secrets::load(&config, true).expect("made");
+    Secrets::load(&config, false).expect("read");
+}
+
+#[test]
+fn a_database_is_named_without_its_password() {
+    let shown = [
+        ("postgres://turnpike:secret@db/main?sslmode=require", "postgres://turnpike@db/main"),
+        ("postgres://turnpike:s@cret@db:5432/main", "postgres://turnpike@db:5432/main"),
+        ("postgres://db/main?password=secret", "postgres://db/main"),
+        ("sqlite:///var/lib/turnpike.db", "sqlite:///var/lib/turnpike.db"),
+    ];
+    for (url, expected) in shown {
+        assert_eq!(without_password(url), expected);
+    }
 }
 
 #[test]
@@ -292,13 +316,13 @@ fn named_secrets_are_read_and_never_made() {
     let mut config = in_directory(&dir);
     let token = dir.path().join("token");
     config.control_plane.operator_token_file = Some(token.clone());
-    assert!(Secrets::load(&config).err().expect("no file").to_string().contains("token"));
+    assert!(Secrets::load(&config, true).err().expect("no file").to_string().contains("token"));
     std::fs::write(&token, "\n").expect("a file");
-    assert!(matches!(Secrets::load(&config), Err(SecretsError::Empty(_))));
+    assert!(matches!(Secrets::load(&config, true), Err(SecretsError::Empty(_))));
     std::fs::write(&token, " let me in \n").expect("a file");
-    assert_eq!(Secrets::load(&config).expect("read").operator_token, "let me in");
+    assert_eq!(Secrets::load(&config, true).expect("read").operator_token, "let me in");
     std::fs::write(config.data_dir.join("seal.key"), "too short").expect("a file");
-    assert!(matches!(Secrets::load(&config), Err(SecretsError::Malformed(_))));
+    assert!(matches!(Secrets::load(&config, true), Err(SecretsError::Malformed(_))));
 }
 
 #[test]

@@ -1,78 +1,70 @@
-//! The control plane and billing of this process: database, admin API, escrow desk, and what data planes talk to.
+//! The control plane of this process: admin API, escrow desk, contents, and what data planes talk to.
 
-use super::end;
 use super::fleet::{self, Carrier};
 use super::ops::Ops;
+use super::{database, end};
 use crate::config::{Config, Secrets};
 use anyhow::Context;
-use billing::consumer::{Consumer, ConsumerSettings};
 use billing::desk::Desk;
-use billing::retention::{self, RetentionSettings};
 use control_plane::{AdminLimits, ContentSettings, ControlPlane, ControlPlaneSettings, Secret};
 use domain::key::Pepper;
 use domain::network::Networks;
 use links::content::{ContentKey, ContentListener};
-use links::spool::Spool;
 use links::tcp::TcpSettings;
-use links::usage::{UsageListener, UsageSource};
 use std::net::SocketAddr;
-use storage::{Database, DatabaseSettings, Holding};
+use storage::Database;
 use tokio::net::TcpListener;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
 
 /// What runs until the process stops.
 pub(super) struct Office {
     pub(super) admin: SocketAddr,
     pub(super) control: ControlPlane,
-    database: Database,
-    usage: ConsumerSettings,
-    stop: CancellationToken,
+    /// Where data planes of other processes come, if they do.
+    pub(super) fleet: Option<SocketAddr>,
+    pub(super) secrets: Secrets,
     tasks: Vec<(&'static str, JoinHandle<()>)>,
 }
 
+/// What it is started with, beside what is configured.
+pub(super) struct OfficeParts {
+    pub(super) networks: Networks,
+    pub(super) database: Database,
+    /// For `--demo`.
+    pub(super) is_demo: bool,
+    pub(super) carrier: Carrier,
+    /// What else data planes find at the same address.
+    pub(super) beside: Routes,
+}
+
 impl Office {
-    /// Opens the database and serves operators and data planes.
+    /// Serves operators and data planes.
     pub(super) async fn start(
         config: &Config,
-        networks: Networks,
-        secrets: &Secrets,
-        carrier: Carrier,
+        parts: OfficeParts,
         ops: &Ops,
         stop: &CancellationToken,
     ) -> anyhow::Result<Self> {
-        let database = open_database(config).await?;
-        let control = start_control_plane(config, secrets, networks, &database, stop).await?;
+        let OfficeParts { networks, database, is_demo, carrier, beside } = parts;
+        let secrets = Secrets::load(config, is_demo || !database.is_shared())?;
+        let control = start_control_plane(config, &secrets, networks, &database, stop).await?;
         let (admin, serving) = serve_admin(config, &control, stop).await?;
         let observed = control.clone();
         ops.observe(move || observed.observe());
-        let fleet = fleet::serve(config, &control, carrier, stop);
-        let desk = Desk::start(database.clone(), fleet.escrow, stop.clone());
-        let contents = keep_contents(config, secrets, &control, fleet.contents, stop).await?;
-        let retention =
-            retention::start(retention_settings(config), database.clone(), stop.clone());
-        let mut office = Self {
-            admin,
-            control,
-            database,
-            usage: consumer_settings(config),
-            stop: stop.clone(),
-            tasks: vec![
-                ("escrow", desk),
-                ("retention", retention),
-                ("fleet", fleet.task),
-                ("admin", serving),
-                ("contents", contents),
-            ],
-        };
-        office.bill_what_is_shipped(fleet.usage);
-        Ok(office)
-    }
-
-    /// Bills what the data plane of this process writes down.
-    pub(super) fn bill(&mut self, spool: Spool) {
-        let consumer = self.consume(UsageSource::spool(spool));
-        self.tasks.push(("usage", consumer));
+        let address = carrier.address();
+        let fleet = fleet::serve(config, &control, beside, carrier, stop);
+        let desk = Desk::start(database, fleet.escrow, stop.clone());
+        let contents = database::open_contents(config, is_demo).await?;
+        let contents = keep_contents(config, &secrets, &control, (contents, fleet.contents), stop);
+        let tasks = vec![
+            ("escrow", desk),
+            ("fleet", fleet.task),
+            ("admin", serving),
+            ("contents", contents),
+        ];
+        Ok(Self { admin, control, fleet: address, secrets, tasks })
     }
 
     /// Refuses operators and sends data planes away.
@@ -84,40 +76,6 @@ impl Office {
     pub(super) async fn end(self) {
         futures::future::join_all(self.tasks.into_iter().map(|(what, task)| end(what, task))).await;
     }
-
-    fn consume(&self, source: UsageSource) -> JoinHandle<()> {
-        Consumer::start_with(self.usage, self.database.clone(), source, self.stop.clone())
-    }
-
-    /// Each data plane that connects is billed for itself: one that has much to tell makes no other wait.
-    fn bill_what_is_shipped(&mut self, mut listener: UsageListener) {
-        let (usage, database, stop) = (self.usage, self.database.clone(), self.stop.clone());
-        let billing = tokio::spawn(async move {
-            let mut consumers = JoinSet::new();
-            while let Some(connection) = stop.run_until_cancelled(listener.accept()).await.flatten()
-            {
-                tracing::info!(data_plane = connection.data_plane(), "a data plane ships usage");
-                let source = UsageSource::Link(Box::new(connection));
-                consumers.spawn(Consumer::start_with(
-                    usage,
-                    database.clone(),
-                    source,
-                    stop.clone(),
-                ));
-                while consumers.try_join_next().is_some() {}
-            }
-            while consumers.join_next().await.is_some() {}
-        });
-        self.tasks.push(("shipped usage", billing));
-    }
-}
-
-async fn open_database(config: &Config) -> anyhow::Result<Database> {
-    let url = config.database_url();
-    let database =
-        Database::open(&url).await.with_context(|| format!("the database {url} does not open"))?;
-    database.migrate().await.context("the database schema could not be created or upgraded")?;
-    Ok(database)
 }
 
 async fn start_control_plane(
@@ -133,6 +91,7 @@ async fn start_control_plane(
         seal_key: secrets.seal_key,
         networks,
         limits: AdminLimits::from(&config.control_plane.limits),
+        follow_every: config.control_plane.follow_interval,
         feed: config.links.publisher(),
     };
     ControlPlane::start(settings, database.clone(), stop.clone())
@@ -165,40 +124,16 @@ async fn serve_admin(
     Ok((address, task))
 }
 
-/// Opens the database of contents, and keeps what comes.
-async fn keep_contents(
+/// Keeps what comes of contents.
+fn keep_contents(
     config: &Config,
     secrets: &Secrets,
     control: &ControlPlane,
-    listener: ContentListener,
+    (database, listener): (Database, ContentListener),
     stop: &CancellationToken,
-) -> anyhow::Result<JoinHandle<()>> {
-    let url = format!("sqlite://{}", config.data_dir.join("content.db").display());
-    let settings = DatabaseSettings { erases: true, ..DatabaseSettings::default() };
-    let opened = Database::open_with(&url, settings).await;
-    let database = opened.with_context(|| format!("the database {url} does not open"))?;
-    database.migrate_to(Holding::Content).await.context("the schema of contents is not ours")?;
+) -> JoinHandle<()> {
     let from = &config.control_plane.content;
     let settings = ContentSettings { keep: from.retention, sweep_every: from.sweep_interval };
     let key = ContentKey::derive(&secrets.seal_key);
-    Ok(control.keep_contents(settings, (database, key), listener, stop.clone()))
-}
-
-fn consumer_settings(config: &Config) -> ConsumerSettings {
-    let from = &config.billing;
-    ConsumerSettings {
-        batch: from.batch_events.get(),
-        linger: from.linger,
-        retry_after: from.retry_after,
-        retry_after_max: from.retry_after_max,
-        look_again: from.look_again,
-    }
-}
-
-fn retention_settings(config: &Config) -> RetentionSettings {
-    RetentionSettings {
-        keep: config.billing.usage_retention,
-        sweep_every: config.billing.retention_sweep,
-        ..RetentionSettings::default()
-    }
+    control.keep_contents(settings, (database, key), listener, stop.clone())
 }

@@ -94,7 +94,17 @@ const READS: [(&str, &str, &str); 15] = [
 ];
 
 /// Commands that ask no server, or tell what they find as it is.
-const LOCAL: [&str; 5] = ["up", "simulator", "completions", "version", "doctor"];
+const LOCAL: [&str; 9] = [
+    "up",
+    "control-plane",
+    "data-plane",
+    "billing",
+    "migrate",
+    "simulator",
+    "completions",
+    "version",
+    "doctor",
+];
 
 fn words<'a>(name: &'a str, arguments: &'a str) -> Vec<String> {
     let words = name.split(' ').chain(arguments.split(' ')).filter(|word| !word.is_empty());

@@ -2,18 +2,18 @@
 
 use super::finding::Finding;
 use super::listeners;
-use crate::config::{Config, Secrets, SecretsError};
+use crate::config::{Config, Secrets, SecretsError, without_password};
 use std::fs::{self, File, Metadata, TryLockError};
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use storage::{Database, Schema};
+use storage::{Database, Holding, Schema};
 
 /// Anybody but the owner.
 const OTHERS: u32 = 0o077;
 const MIB: u64 = 1 << 20;
 /// Of each part of a data directory that a process may hold.
-const LOCKS: [&str; 2] = ["control-plane.lock", "data-plane.lock"];
+const LOCKS: [&str; 3] = ["control-plane.lock", "billing.lock", "data-plane.lock"];
 
 /// Looks at all of it.
 pub(super) async fn examine(config: &Config) -> Vec<Finding> {
@@ -138,8 +138,8 @@ fn secret(path: &Path, outcome: Result<(), SecretsError>) -> Finding {
 
 async fn schema(config: &Config) -> Finding {
     let url = config.database_url();
-    let file = url.strip_prefix("sqlite://").unwrap_or(&url);
-    if !Path::new(file).exists() {
+    let place = without_password(&url);
+    if let Some(file) = url.strip_prefix("sqlite://").filter(|file| !Path::new(file).exists()) {
         return Finding::skipped(
             "schema",
             format!("{file} is not there yet; the first start makes it"),
@@ -147,7 +147,7 @@ async fn schema(config: &Config) -> Finding {
     }
     let schema = match Database::open(&url).await {
         Ok(database) => {
-            let schema = database.schema().await;
+            let schema = database.schema(Holding::Main).await;
             database.close().await;
             schema
         }
@@ -159,11 +159,8 @@ async fn schema(config: &Config) -> Finding {
         }
         Ok(Schema { applied, known }) if applied < known => {
             let found = format!("version {applied}; this program has version {known}");
-            Finding::warning(
-                "schema",
-                found,
-                "the next `turnpike up` brings it up to date; make a backup first",
-            )
+            let mend = "`turnpike migrate` brings it up to date; make a backup first";
+            Finding::warning("schema", found, mend)
         }
         Ok(Schema { applied, known }) => {
             let found =
@@ -171,8 +168,12 @@ async fn schema(config: &Config) -> Finding {
             Finding::wrong("schema", found, "run the turnpike that made it, or a newer one")
         }
         Err(error) => {
-            let found = format!("{file} cannot be read: {error}");
-            Finding::wrong("schema", found, "check its owner; if it is damaged, restore the backup")
+            let found = format!("{place} cannot be read: {error}");
+            Finding::wrong(
+                "schema",
+                found,
+                "check database.url and its owner; if it is damaged, restore the backup",
+            )
         }
     }
 }

@@ -1,23 +1,17 @@
-//! Real SQLite files: what is committed is there, what is not is gone, and errors say what they are.
+//! On both kinds of database: what is committed is there, what is not is gone, and errors say what they are.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
+use crate::place::Place;
 use sqlx::Row;
 use std::time::Duration;
-use storage::{Database, DatabaseSettings, Insert, StorageError, Write};
-use tempfile::TempDir;
+use storage::{
+    Database, DatabaseSettings, Insert, PostgresSettings, SqliteSettings, StorageError, Write,
+};
 
 const LOT: Insert =
     Insert::into("lot", &["id", "org_uid", "kind", "amount", "remaining", "created_us"]);
 
-async fn database(folder: &TempDir) -> Database {
-    let database = Database::open(&url(folder)).await.unwrap();
-    database.migrate().await.unwrap();
-    database
-}
-
-fn url(folder: &TempDir) -> String {
-    format!("sqlite://{}/turnpike.db", folder.path().display())
+fn place() -> Place {
+    Place::of(module_path!())
 }
 
 async fn add_lots(write: &mut Write, from: i64, to: i64) -> Result<(), StorageError> {
@@ -37,8 +31,8 @@ async fn lots(database: &Database) -> i64 {
 
 #[tokio::test]
 async fn what_is_not_committed_is_not_there() {
-    let folder = TempDir::new().unwrap();
-    let database = database(&folder).await;
+    let place = place();
+    let database = place.database().await;
 
     let mut dropped = database.write().await.unwrap();
     add_lots(&mut dropped, 0, 10).await.unwrap();
@@ -56,8 +50,8 @@ async fn what_is_not_committed_is_not_there() {
 
 #[tokio::test]
 async fn rows_of_any_number_are_inserted_once_each() {
-    let folder = TempDir::new().unwrap();
-    let database = database(&folder).await;
+    let place = place();
+    let database = place.database().await;
     let mut from = 0;
     for rows in [0, 1, 2, 3, 127, 128, 129, 300] {
         let mut write = database.write().await.unwrap();
@@ -76,8 +70,8 @@ async fn rows_of_any_number_are_inserted_once_each() {
 
 #[tokio::test]
 async fn a_reader_sees_one_state_while_others_write() {
-    let folder = TempDir::new().unwrap();
-    let database = database(&folder).await;
+    let place = place();
+    let database = place.database().await;
     let count = "SELECT COUNT(*) AS lots FROM lot";
 
     let mut read = database.read().await.unwrap();
@@ -93,8 +87,8 @@ async fn a_reader_sees_one_state_while_others_write() {
 
 #[tokio::test]
 async fn readers_that_were_dropped_do_not_see_the_past_for_ever() {
-    let folder = TempDir::new().unwrap();
-    let database = database(&folder).await;
+    let place = place();
+    let database = place.database().await;
     for _ in 0..10 {
         let mut read = database.read().await.unwrap();
         sqlx::query("SELECT * FROM lot").fetch_all(&mut *read).await.unwrap();
@@ -110,8 +104,8 @@ async fn readers_that_were_dropped_do_not_see_the_past_for_ever() {
 
 #[tokio::test]
 async fn a_refused_row_rolls_back_and_the_next_transaction_works() {
-    let folder = TempDir::new().unwrap();
-    let database = database(&folder).await;
+    let place = place();
+    let database = place.database().await;
     let mut write = database.write().await.unwrap();
     add_lots(&mut write, 0, 1).await.unwrap();
     write.commit().await.unwrap();
@@ -136,32 +130,45 @@ async fn a_refused_row_rolls_back_and_the_next_transaction_works() {
     assert_eq!(lots(&database).await, 2);
 }
 
+/// SQLite has one lock, Postgres one for each row.
+async fn lock_something(database: &Database) -> Result<Write, StorageError> {
+    let mut write = database.write().await?;
+    sqlx::query("UPDATE ledger_head SET last_transaction = 7 WHERE id = 1")
+        .execute(&mut *write)
+        .await?;
+    Ok(write)
+}
+
 #[tokio::test]
 async fn another_programs_lock_is_told_and_passes() {
-    let folder = TempDir::new().unwrap();
-    let first = database(&folder).await;
-    let impatient =
-        DatabaseSettings { busy_timeout: Duration::from_millis(50), ..DatabaseSettings::default() };
-    let second = Database::open_with(&url(&folder), impatient).await.unwrap();
+    let place = place();
+    let first = place.database().await;
+    let wait = Duration::from_millis(50);
+    let impatient = DatabaseSettings {
+        sqlite: SqliteSettings { busy_timeout: wait, ..SqliteSettings::default() },
+        postgres: PostgresSettings { lock_timeout: wait, ..PostgresSettings::default() },
+        ..DatabaseSettings::default()
+    };
+    let second = place.open(impatient).await;
 
-    let writing = first.write().await.unwrap();
-    let error = second.write().await.unwrap_err();
-    assert!(matches!(error, StorageError::Locked(_)), "{error:?}");
+    let writing = lock_something(&first).await.unwrap();
+    let error = lock_something(&second).await.unwrap_err();
+    assert!(matches!(error, StorageError::Locked(_) | StorageError::Conflict(_)), "{error:?}");
     assert!(error.is_transient());
     drop(writing);
     // The dropped transaction closes its connection behind our back; the lock is waited for.
-    let patient = Database::open(&url(&folder)).await.unwrap();
-    patient.write().await.unwrap().commit().await.unwrap();
-    second.write().await.unwrap().commit().await.unwrap();
+    let patient = place.open(DatabaseSettings::default()).await;
+    lock_something(&patient).await.unwrap().commit().await.unwrap();
+    lock_something(&second).await.unwrap().commit().await.unwrap();
 }
 
 #[tokio::test]
 async fn commits_survive_closing_and_migrating_again() {
-    let folder = TempDir::new().unwrap();
-    let first = database(&folder).await;
+    let place = place();
+    let first = place.database().await;
     let mut write = first.write().await.unwrap();
     add_lots(&mut write, 0, 3).await.unwrap();
     write.commit().await.unwrap();
     first.close().await;
-    assert_eq!(lots(&database(&folder).await).await, 3);
+    assert_eq!(lots(&place.database().await).await, 3);
 }

@@ -1,7 +1,5 @@
 //! A disk that is really full: a small tmpfs. Needs root, as all of the project's tests do.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use sqlx::Row;
 use std::fs;
 use std::path::Path;

@@ -1,0 +1,10 @@
+//! The servers that Turnpike stands on, as tests start them: real ones, as children of the test, on free ports of this
+//! machine. What they are used for is not known here. Whatever fails, panics with what the server said.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod postgres;
+mod process;
+
+pub use postgres::Postgres;
+pub use process::{Server, free_port};

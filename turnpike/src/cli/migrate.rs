@@ -1,0 +1,127 @@
+//! `turnpike migrate`: brings the schemas of both databases up to date, or says what is due.
+
+use super::OutputArgs;
+use super::up::ConfigArgs;
+use crate::config::without_password;
+use crate::failure::Failure;
+use crate::output::{Table, print_document};
+use clap::Args;
+use serde_json::json;
+use std::path::Path;
+use storage::{Database, DatabaseSettings, Holding, Schema, SqliteSettings};
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  turnpike migrate --config turnpike.yaml
+  turnpike migrate --config turnpike.yaml --check";
+
+#[derive(Args)]
+pub(super) struct MigrateArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Change nothing; exit 1 if a schema is not up to date
+    #[arg(long)]
+    check: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// A database and what became of it.
+struct Outcome {
+    name: &'static str,
+    place: String,
+    before: Schema,
+}
+
+pub(super) async fn run(args: MigrateArgs) -> Result<(), Failure> {
+    let config = args.config.load()?;
+    let databases = [
+        ("main", config.database_url(), Holding::Main),
+        ("content", config.content_database_url(), Holding::Content),
+    ];
+    let mut outcomes = Vec::new();
+    for (name, url, holding) in databases {
+        let place = without_password(&url);
+        let failed = |error: storage::StorageError| {
+            Failure::failed(format!("{place}: {}", with_cause(&error)))
+        };
+        if args.check && !may_be_opened(&url) {
+            let what = "is not there yet: `turnpike migrate` makes it, and so does the first start";
+            return Err(Failure::failed(format!("{place} {what}")));
+        }
+        let before = migrate(&url, holding, args.check).await.map_err(failed)?;
+        outcomes.push(Outcome { name, place, before });
+    }
+    let document = json!({"databases": outcomes.iter().map(Outcome::json).collect::<Vec<_>>()});
+    print_document(args.output.output, &document, || table(&outcomes, args.check))?;
+    let due = outcomes.iter().filter(|outcome| outcome.is_due()).count();
+    if args.check && due > 0 {
+        return Err(Failure::failed(format!(
+            "{due} of {} schemas are not up to date: run turnpike migrate without --check",
+            outcomes.len()
+        )));
+    }
+    Ok(())
+}
+
+/// Opening a file that is not there would make it.
+fn may_be_opened(url: &str) -> bool {
+    url.strip_prefix("sqlite://").is_none_or(|file| Path::new(file).exists())
+}
+
+/// Returns how it was before.
+async fn migrate(
+    url: &str,
+    holding: Holding,
+    only_looks: bool,
+) -> Result<Schema, storage::StorageError> {
+    let settings = DatabaseSettings {
+        sqlite: SqliteSettings { erases: holding == Holding::Content, ..SqliteSettings::default() },
+        ..DatabaseSettings::default()
+    };
+    let database = Database::open_with(url, settings).await?;
+    let before = database.schema(holding).await?;
+    if !only_looks {
+        database.migrate_to(holding).await?;
+    }
+    database.close().await;
+    Ok(before)
+}
+
+/// What the database said, too: here it is the operator who must mend it.
+fn with_cause(error: &storage::StorageError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+impl Outcome {
+    const fn is_due(&self) -> bool {
+        self.before.applied < self.before.known
+    }
+
+    fn json(&self) -> serde_json::Value {
+        json!({
+            "name": self.name,
+            "place": self.place,
+            "version_before": self.before.applied,
+            "version_known": self.before.known,
+        })
+    }
+}
+
+fn table(outcomes: &[Outcome], only_looked: bool) -> String {
+    let mut table = Table::new(&[
+        "DATABASE",
+        "PLACE",
+        "WAS AT",
+        if only_looked { "WOULD BE AT" } else { "IS AT" },
+    ]);
+    for outcome in outcomes {
+        let Outcome { name, place, before } = outcome;
+        let now = before.known.max(before.applied);
+        table.row([(*name).to_owned(), place.clone(), before.applied.to_string(), now.to_string()]);
+    }
+    table.text()
+}
