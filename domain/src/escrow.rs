@@ -5,3 +5,5 @@
 
 pub mod slice;
 pub mod wallet;
+pub mod row;
+pub mod office;

@@ -7,6 +7,7 @@ use super::billable::Billable;
 use super::error::ApplyError;
 use crate::slices::{self, Holder, SliceCharge};
 use crate::{accounts, metric};
+use domain::escrow::office::{self, Charge};
 use domain::id::Account;
 use domain::money::{AmountOutOfRange, Nano};
 use std::collections::BTreeMap;
@@ -105,37 +106,32 @@ async fn settle_uncovered(
     uncovered: &[SliceCharge<'_>],
 ) -> Result<BySlice, ApplyError> {
     let row = accounts::lock(write, account).await?.ok_or(ApplyError::Unsound(account))?;
-    let mut missing = Vec::with_capacity(uncovered.len());
-    for (holder, account, charge) in uncovered {
-        let mut slice = slices::read(write, holder, *account).await?;
-        let covered = slice.settle(*charge)?;
-        slices::save(write, holder, *account, slice).await?;
-        missing.push(((*holder).clone(), charge.saturating_minus(covered)));
+    let mut covered = total;
+    let mut charges = Vec::with_capacity(uncovered.len());
+    for (holder, account, amount) in uncovered {
+        let slice = slices::read(write, holder, *account).await?;
+        charges.push(Charge { slice, amount: *amount });
+        covered = covered.saturating_minus(*amount);
     }
-    let all_missing = missing.iter().fold(Nano::ZERO, |sum, (_, part)| sum.saturating_plus(*part));
-    let shortfall = all_missing.saturating_minus(row.wallet.free()).or_zero();
-    let paid = total.saturating_minus(shortfall);
-    charge(write, account, paid, total.saturating_minus(all_missing)).await?;
+    let mut wallet = row.wallet;
+    let settlement = office::settle(&mut wallet, covered, &mut charges)?;
+    for ((holder, account, _), charge) in uncovered.iter().zip(&charges) {
+        slices::save(write, holder, *account, charge.slice).await?;
+    }
+    let paid = row.wallet.posted.saturating_minus(wallet.posted);
+    charge(write, account, paid, row.wallet.held.saturating_minus(wallet.held)).await?;
+    let shortfall = settlement.shortfall();
     tracing::error!(
         ?account,
-        missing_nano = all_missing.get(),
+        missing_nano = settlement.missing.get(),
         shortfall_nano = shortfall.get(),
         "charges exceed what was granted: a grant was lost, the company bears what is not free"
     );
     metric::shortfall(shortfall.get());
-    Ok(spread(account, &missing, shortfall))
-}
-
-/// Spreads a shortfall over the slices that caused it.
-fn spread(account: Account, missing: &[(Holder, Nano)], shortfall: Nano) -> BySlice {
-    let mut left = shortfall;
-    let mut parts = BySlice::new();
-    for (holder, amount) in missing {
-        let part = left.min(*amount);
-        left = left.saturating_minus(part);
-        parts.insert((account, holder.clone()), part);
-    }
-    parts
+    let by_slice = |((holder, account, _), part): (&SliceCharge<'_>, Nano)| {
+        ((*account, (*holder).clone()), part)
+    };
+    Ok(uncovered.iter().zip(settlement.shortfalls).map(by_slice).collect())
 }
 
 /// Spreads what slices fell short of over their events, the last first.

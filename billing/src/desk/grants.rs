@@ -1,9 +1,10 @@
 //! Grants: many wants, one transaction, accounts first.
 
-use super::learned::prove_granted;
-use crate::slices::{self, Holder, Slice};
+use super::learned::tell_raised;
+use crate::slices::{self, Holder};
 use crate::{accounts, rows};
-use domain::escrow::wallet::{self, Ask, Wallet};
+use domain::escrow::office::{self, Verdict};
+use domain::escrow::wallet::{Ask, Wallet};
 use domain::id::Account;
 use domain::money::Nano;
 use links::escrow::Want;
@@ -81,34 +82,25 @@ impl Till {
             return Ok(Answer::Unknown);
         };
         let mut slice = slices::read(&mut self.write, holder, account).await?;
-        let before = slice;
-        let mut more = prove_granted(holder, account, &mut slice, want.granted_seen, *wallet);
-        wallet.held = wallet.held.saturating_plus(more);
-        let granted = grant(*wallet, want, slice, data_planes);
-        if let Some(amount) = granted {
-            slice.totals.granted = slice.totals.granted.saturating_plus(amount);
-            wallet.held = wallet.held.saturating_plus(amount);
-            more = more.saturating_plus(amount);
-        }
+        let (held, before) = (wallet.held, slice);
+        let ask = Ask { need: want.need, want: want.want };
+        let answer = office::answer(wallet, &mut slice, ask, want.granted_seen, data_planes);
         let free = wallet.free();
+        tell_raised(holder, account, before, want.granted_seen, answer.raised);
         if slice != before {
+            let more = wallet.held.saturating_minus(held);
             accounts::hold(&mut self.write, account, more).await?;
             slices::save(&mut self.write, holder, account, slice).await?;
             self.is_changed = true;
         }
-        if granted.is_some() {
-            return Ok(Answer::Granted { granted_total: slice.totals.granted, free });
+        match answer.verdict {
+            Verdict::Granted { total } => Ok(Answer::Granted { granted_total: total, free }),
+            Verdict::Short { is_underway } => {
+                let holders = other_holders(&mut self.write, asked).await?;
+                Ok(Answer::Short { free, holders, is_underway })
+            }
         }
-        let holders = other_holders(&mut self.write, asked).await?;
-        Ok(Answer::Short { free, holders, is_underway: slice.totals.granted > want.granted_seen })
     }
-}
-
-/// How much to grant. Nothing that would take the slice's total out of its range: it could not be told any more.
-fn grant(wallet: Wallet, want: &Want, slice: Slice, data_planes: u32) -> Option<Nano> {
-    let ask = Ask { need: want.need, want: want.want };
-    wallet::grant(wallet.free(), ask, data_planes)
-        .filter(|amount| slice.totals.granted.plus(*amount).is_ok())
 }
 
 async fn other_holders(write: &mut Write, asked: &Asked) -> Result<Vec<Holder>, StorageError> {

@@ -1,7 +1,9 @@
 //! What data planes tell of their slices, learned: totals are merged by maximum, and what was released is free again.
 
-use crate::slices::{self, Holder, Slice};
+use crate::slices::{self, Holder};
 use crate::{accounts, metric, rows};
+use domain::escrow::office::{self, Told};
+use domain::escrow::row::{Raised, SliceRow};
 use domain::escrow::wallet::Wallet;
 use domain::id::Account;
 use domain::money::Nano;
@@ -15,7 +17,7 @@ use storage::{Database, StorageError, Write};
 pub(super) struct Known(HashMap<Account, (Nano, Nano)>);
 
 impl Known {
-    fn note(&mut self, account: Account, slice: Slice) {
+    fn note(&mut self, account: Account, slice: SliceRow) {
         self.0.insert(account, (slice.totals.granted, slice.totals.released));
     }
 
@@ -56,48 +58,45 @@ async fn learn_one(
     write: &mut Write,
     holder: &Holder,
     report: &SliceReport,
-) -> Result<Option<(Account, Slice, bool)>, StorageError> {
+) -> Result<Option<(Account, SliceRow, bool)>, StorageError> {
     let account = report.account;
     let Some(row) = accounts::lock(write, account).await? else {
         tracing::error!(?account, data_plane = holder.data_plane, "a slice of no known account");
         return Ok(None);
     };
     let mut slice = slices::read(write, holder, account).await?;
-    let before = slice;
-    let backed = prove_granted(holder, account, &mut slice, report.granted_seen, row.wallet);
-    let freed = slice.release(report.released);
+    let (mut wallet, before) = (row.wallet, slice);
+    let told = Told { granted_seen: report.granted_seen, released: report.released };
+    let learned = office::learn(&mut wallet, &mut slice, told);
+    tell_raised(holder, account, before, report.granted_seen, learned.raised);
     if slice != before {
-        accounts::hold(write, account, backed.saturating_minus(freed)).await?;
+        accounts::hold(write, account, wallet.held.saturating_minus(row.wallet.held)).await?;
         slices::save(write, holder, account, slice).await?;
     }
-    Ok(Some((account, slice, freed.is_positive())))
+    Ok(Some((account, slice, learned.freed.is_positive())))
 }
 
-/// A data plane that was told of more than its row says proves a lost commit: the row is raised (DESIGN 6, rule 8).
-/// Returns how much more the account is to hold.
-pub(super) fn prove_granted(
+/// A commit that was lost is told to operators.
+pub(super) fn tell_raised(
     holder: &Holder,
     account: Account,
-    slice: &mut Slice,
+    before: SliceRow,
     granted_seen: Nano,
-    wallet: Wallet,
-) -> Nano {
-    let before = *slice;
-    let backed = slice.raise(granted_seen, wallet.free());
-    if *slice != before {
-        let unbacked = slice.unbacked.saturating_minus(before.unbacked);
-        tracing::error!(
-            ?account,
-            data_plane = holder.data_plane,
-            incarnation = holder.incarnation,
-            granted_nano = before.totals.granted.get(),
-            granted_seen_nano = granted_seen.get(),
-            unbacked_nano = unbacked.get(),
-            "the commit of a grant was lost; what is not backed is the company's loss"
-        );
-        metric::unbacked(unbacked.get());
+    raised: Raised,
+) {
+    if !raised.is_news() {
+        return;
     }
-    backed
+    tracing::error!(
+        ?account,
+        data_plane = holder.data_plane,
+        incarnation = holder.incarnation,
+        granted_nano = before.totals.granted.get(),
+        granted_seen_nano = granted_seen.get(),
+        unbacked_nano = raised.unbacked.get(),
+        "the commit of a grant was lost; what is not backed is the company's loss"
+    );
+    metric::unbacked(raised.unbacked.get());
 }
 
 /// The control plane's side of all slices of a holder.

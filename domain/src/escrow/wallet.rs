@@ -20,6 +20,11 @@ impl Wallet {
         self.posted.saturating_plus(self.credit_limit).saturating_minus(self.held)
     }
 
+    /// Holds more. What is free is all that may be asked for, so that this stays within range.
+    pub(super) fn hold(&mut self, amount: Nano) {
+        self.held = self.held.saturating_plus(amount);
+    }
+
     /// Whether the invariant holds.
     #[must_use]
     pub fn is_sound(&self) -> bool {

@@ -45,9 +45,14 @@ pub(crate) enum Step {
         data_plane: usize,
         forgets: i64,
     },
+    /// The standby has all commits there are.
+    Replicate,
+    /// The standby takes over; commits that it did not have are lost.
+    LoseCommits,
     WindDown,
 }
 
+/// What happens while the database keeps its word.
 pub(crate) fn any_step() -> impl Strategy<Value = Step> {
     let dp = 0..DATA_PLANES;
     let any = any::<prop::sample::Index>().prop_map(|index| index.index(1_000));
@@ -68,5 +73,14 @@ pub(crate) fn any_step() -> impl Strategy<Value = Step> {
         2 => any.clone().prop_map(Step::Repeat),
         1 => any.prop_map(Step::Lose),
         1 => (dp, amount()).prop_map(|(data_plane, forgets)| Step::Restart { data_plane, forgets }),
+    ]
+}
+
+/// What happens where commits may be lost besides.
+pub(crate) fn any_step_or_loss() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        20 => any_step(),
+        2 => Just(Step::Replicate),
+        1 => Just(Step::LoseCommits),
     ]
 }

@@ -1,8 +1,12 @@
-//! One wallet, three data planes, and a network that does to messages what networks do.
+//! One wallet, three data planes, a network that does to messages what networks do, and a database that may lose its last
+//! commits.
 
+use super::books::Books;
 use super::step::{DATA_PLANES, Step};
+use super::{nano, sum};
+use domain::escrow::office::Told;
 use domain::escrow::slice::{Hold, Slice};
-use domain::escrow::wallet::{Ask, SliceTotals, Wallet, grant};
+use domain::escrow::wallet::Ask;
 use domain::money::Nano;
 
 #[derive(Clone, Debug)]
@@ -10,14 +14,15 @@ enum Message {
     Want {
         data_plane: usize,
         ask: Ask,
+        granted_seen: Nano,
     },
     Grant {
         data_plane: usize,
         total: Nano,
     },
-    Released {
+    Report {
         data_plane: usize,
-        total: Nano,
+        told: Told,
     },
     /// The usage events of a spool, from the first.
     Events {
@@ -41,29 +46,21 @@ struct DataPlane {
 }
 
 pub(crate) struct World {
-    wallet: Wallet,
-    credited: Nano,
-    totals: [SliceTotals; DATA_PLANES],
-    billed: [usize; DATA_PLANES],
+    books: Books,
+    /// What survives when commits are lost.
+    standby: Books,
+    has_lost: bool,
     data_planes: [DataPlane; DATA_PLANES],
     network: Vec<Message>,
 }
 
-fn nano(n: i64) -> Nano {
-    Nano::new(n).expect("within range")
-}
-
-fn sum(amounts: impl IntoIterator<Item = Nano>) -> Nano {
-    amounts.into_iter().fold(Nano::ZERO, |sum, amount| sum.plus(amount).expect("within range"))
-}
-
 impl World {
     pub(crate) fn new(credit_limit: i64) -> Self {
+        let books = Books::new(credit_limit);
         Self {
-            wallet: Wallet { credit_limit: nano(credit_limit), ..Wallet::default() },
-            credited: Nano::ZERO,
-            totals: Default::default(),
-            billed: Default::default(),
+            standby: books.clone(),
+            books,
+            has_lost: false,
             data_planes: Default::default(),
             network: Vec::new(),
         }
@@ -71,13 +68,11 @@ impl World {
 
     pub(crate) fn take(&mut self, step: &Step) {
         match *step {
-            Step::TopUpWallet(amount) => {
-                self.wallet.posted = sum([self.wallet.posted, nano(amount)]);
-                self.credited = sum([self.credited, nano(amount)]);
-            }
+            Step::TopUpWallet(amount) => self.books.credit(nano(amount)),
             Step::Want { data_plane, need, want } => {
                 let ask = Ask { need: nano(need), want: nano(want) };
-                self.network.push(Message::Want { data_plane, ask });
+                let granted_seen = self.data_planes[data_plane].slice.granted();
+                self.network.push(Message::Want { data_plane, ask, granted_seen });
             }
             Step::Hold { data_plane, amount } => {
                 let data_plane = &mut self.data_planes[data_plane];
@@ -102,13 +97,16 @@ impl World {
             Step::Repeat(index) => self.deliver(index, false),
             Step::Lose(index) => drop(self.pick(index, true)),
             Step::Restart { data_plane, forgets } => self.restart(data_plane, nano(forgets)),
+            Step::Replicate => self.standby = self.books.clone(),
+            Step::LoseCommits => self.lose_commits(),
             Step::WindDown => self.wind_down(),
         }
     }
 
     fn report(&mut self, data_plane: usize) {
-        let total = self.data_planes[data_plane].slice.released();
-        self.network.push(Message::Released { data_plane, total });
+        let slice = &self.data_planes[data_plane].slice;
+        let told = Told { granted_seen: slice.granted(), released: slice.released() };
+        self.network.push(Message::Report { data_plane, told });
     }
 
     fn resend(&mut self, data_plane: usize) {
@@ -124,47 +122,36 @@ impl World {
     fn deliver(&mut self, index: usize, once: bool) {
         match self.pick(index, once) {
             None => {}
-            Some(Message::Want { data_plane, ask }) => self.grant(data_plane, ask),
+            Some(Message::Want { data_plane, ask, granted_seen }) => {
+                if let Some(total) = self.books.grant(data_plane, ask, granted_seen) {
+                    self.network.push(Message::Grant { data_plane, total });
+                }
+            }
             Some(Message::Grant { data_plane, total }) => {
                 self.data_planes[data_plane].slice.learn_granted(total);
             }
-            Some(Message::Released { data_plane, total }) => {
-                let fallen = self.totals[data_plane].learn_released(total);
-                self.wallet.held = self.wallet.held.minus(fallen).expect("within range");
-            }
-            Some(Message::Events { data_plane, charges }) => self.bill(data_plane, &charges),
+            Some(Message::Report { data_plane, told }) => self.books.learn(data_plane, told),
+            Some(Message::Events { data_plane, charges }) => self.books.bill(data_plane, &charges),
         }
-    }
-
-    fn grant(&mut self, data_plane: usize, ask: Ask) {
-        let planes = u32::try_from(DATA_PLANES).expect("few");
-        if let Some(granted) = grant(self.wallet.free(), ask, planes) {
-            self.wallet.held = sum([self.wallet.held, granted]);
-            let totals = &mut self.totals[data_plane];
-            totals.granted = sum([totals.granted, granted]);
-        }
-        let total = self.totals[data_plane].granted;
-        self.network.push(Message::Grant { data_plane, total });
-    }
-
-    /// Billing applies each event once, by its place in the order.
-    fn bill(&mut self, data_plane: usize, charges: &[Nano]) {
-        for charge in charges.iter().skip(self.billed[data_plane]) {
-            let covered = self.totals[data_plane].settle(*charge);
-            assert_eq!(covered, *charge, "a charge was never granted");
-            self.wallet.held = self.wallet.held.minus(covered).expect("within range");
-            self.wallet.posted = self.wallet.posted.minus(*charge).expect("within range");
-        }
-        self.billed[data_plane] = self.billed[data_plane].max(charges.len());
     }
 
     fn restart(&mut self, data_plane: usize, forgets: Nano) {
         let known = self.data_planes[data_plane].restart(forgets);
-        let total = self.totals[data_plane].granted;
-        assert!(known <= total, "a data plane remembers a grant that was never made");
+        let total = self.books.rows[data_plane].totals.granted;
+        assert!(self.has_lost || known <= total, "it remembers a grant that was never made");
         self.network.push(Message::Grant { data_plane, total });
         self.report(data_plane);
         self.resend(data_plane);
+    }
+
+    /// The standby takes over, and everyone says again what they know.
+    fn lose_commits(&mut self) {
+        self.books = self.standby.clone();
+        self.has_lost = true;
+        for data_plane in 0..DATA_PLANES {
+            self.report(data_plane);
+            self.resend(data_plane);
+        }
     }
 
     /// Everything ends, everything arrives, everything idle is given back.
@@ -173,7 +160,8 @@ impl World {
             self.deliver(0, true);
         }
         for data_plane in 0..DATA_PLANES {
-            self.data_planes[data_plane].slice.learn_granted(self.totals[data_plane].granted);
+            let granted = self.books.rows[data_plane].totals.granted;
+            self.data_planes[data_plane].slice.learn_granted(granted);
             while !self.data_planes[data_plane].running.is_empty() {
                 self.data_planes[data_plane].settle(0, nano(1));
             }
@@ -187,30 +175,29 @@ impl World {
     }
 
     pub(crate) fn assert_sound(&self, step: &Step) {
-        assert!(self.wallet.is_sound(), "{:?} after {step:?}", self.wallet);
-        assert!(
-            self.wallet.posted >= nano(-self.wallet.credit_limit.get()),
-            "overspent by {step:?}"
-        );
-        let held = sum(self.totals.iter().map(SliceTotals::held));
-        assert_eq!(held, self.wallet.held, "slices and wallet differ after {step:?}");
-        for (data_plane, totals) in self.data_planes.iter().zip(&self.totals) {
-            let slice = &data_plane.slice;
+        self.books.assert_sound();
+        if !self.has_lost {
+            self.books.assert_backed();
+        }
+        for (data_plane, row) in self.data_planes.iter().zip(&self.books.rows) {
+            let (slice, totals) = (&data_plane.slice, row.totals);
             let used = sum([slice.spent(), slice.inflight(), slice.released()]);
             assert!(used <= slice.granted(), "{slice:?} after {step:?}");
             let holds = sum(data_plane.running.iter().map(|request| request.hold.amount()));
             assert_eq!(holds, slice.inflight(), "holds and slice differ after {step:?}");
             assert_eq!(sum(data_plane.spool.iter().copied()), slice.spent());
-            assert!(slice.granted() <= totals.granted, "{slice:?} {totals:?} after {step:?}");
+            assert!(self.has_lost || slice.granted() <= totals.granted, "{slice:?} {totals:?}");
             assert!(totals.released <= slice.released() && totals.settled <= slice.spent());
         }
     }
 
-    /// The books: nothing is held any more, and every unit is either there or spent.
+    /// Nothing is held any more: what was granted is either given back or spent.
     pub(crate) fn assert_settled(&self) {
-        assert_eq!(self.wallet.held, Nano::ZERO);
-        let spent = sum(self.data_planes.iter().map(|data_plane| data_plane.slice.spent()));
-        assert_eq!(sum([self.wallet.posted, spent]), self.credited);
+        assert_eq!(self.books.wallet.held, Nano::ZERO);
+        for (data_plane, row) in self.data_planes.iter().zip(&self.books.rows) {
+            assert_eq!(row.unbacked, Nano::ZERO);
+            assert_eq!(row.totals.settled, data_plane.slice.spent(), "each event counts once");
+        }
     }
 }
 
