@@ -72,11 +72,15 @@ impl Plane {
     pub(crate) fn want(&self, want_id: u64, account: Account, need: i64, want: i64) {
         let (need, want) = (nano(need), nano(want));
         let want = Want { want_id, account, need, want, granted_seen: Nano::ZERO };
-        self.link.send(FromDataPlane::Want(want)).unwrap();
+        self.send(FromDataPlane::Want(want));
     }
 
     pub(crate) fn report(&self, report: SliceReport) {
-        self.link.send(FromDataPlane::Report(vec![report])).unwrap();
+        self.send(FromDataPlane::Report(vec![report]));
+    }
+
+    pub(crate) fn send(&self, message: FromDataPlane) {
+        self.link.send(message).unwrap();
     }
 
     async fn answer(&mut self) -> Result<Grant, Denial> {
@@ -308,7 +312,7 @@ async fn a_want_that_is_denied_can_prove_a_lost_grant_all_the_same() {
     let mut plane = desk.connect("dp", 7, &[]).await;
     let (need, granted_seen) = (nano(10), nano(40));
     let want = Want { want_id: 1, account: wallet(1), need, want: need, granted_seen };
-    plane.link.send(FromDataPlane::Want(want)).unwrap();
+    plane.send(FromDataPlane::Want(want));
     assert_eq!(plane.denied(1).await, (DenialReason::InFlight, 0));
     let slice = "SELECT granted, unbacked FROM slice WHERE data_plane = 'dp'";
     assert_eq!(world.table(slice).await, ["40|40"]);
