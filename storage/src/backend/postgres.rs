@@ -85,11 +85,10 @@ pub(super) async fn open(url: &str, settings: DatabaseSettings) -> Result<Pools,
     let reading = session(Duration::ZERO, own.lock_timeout, own.idle_read_timeout);
     let writers = pool(own.writers, writing, settings).connect_lazy_with(first.clone());
     let readers = pool(settings.readers, reading, settings).connect_lazy_with(first);
-    if hosts.are_several() {
-        hosts.find_primary([&writers, &readers]).await;
+    // A pool would wait for its time to be over, and then say no more than that.
+    if !hosts.find_primary([&writers, &readers]).await {
+        hosts.greet().await?;
     }
-    // What is wrong with the URL is told now.
-    drop(writers.acquire().await?);
     Ok(Pools { writers, readers, hosts: Some(hosts) })
 }
 

@@ -262,3 +262,13 @@ async fn a_standby_answers_nobody() {
         assert!(matches!(error, StorageError::ReadOnly), "{error:?}");
     }
 }
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_told_at_once() {
+    let nobody = format!("postgres://postgres@127.0.0.1:{}/any", servers::free_port());
+    let opened = timeout(A_WHILE, Database::open(&nobody)).await.expect("at once");
+    let error = opened.unwrap_err();
+    assert!(matches!(error, StorageError::Unreachable(_)), "{error:?}");
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("refused"), "{cause}");
+}

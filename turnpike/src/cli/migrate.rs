@@ -45,6 +45,10 @@ pub(super) async fn run(args: MigrateArgs) -> Result<(), Failure> {
         let failed = |error: storage::StorageError| {
             Failure::failed(format!("{place}: {}", with_cause(&error)))
         };
+        if !has_a_place(&url) {
+            let what = "has no directory to be in: create it, or let `turnpike up` do so";
+            return Err(Failure::failed(format!("{place} {what}")));
+        }
         if args.check && !may_be_opened(&url) {
             let what = "is not there yet: `turnpike migrate` makes it, and so does the first start";
             return Err(Failure::failed(format!("{place} {what}")));
@@ -62,6 +66,13 @@ pub(super) async fn run(args: MigrateArgs) -> Result<(), Failure> {
         )));
     }
     Ok(())
+}
+
+/// A file is made, its directory is not.
+fn has_a_place(url: &str) -> bool {
+    url.strip_prefix("sqlite://")
+        .and_then(|file| Path::new(file).parent())
+        .is_none_or(|folder| folder.as_os_str().is_empty() || folder.exists())
 }
 
 /// Opening a file that is not there would make it.

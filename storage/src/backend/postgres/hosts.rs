@@ -56,6 +56,14 @@ impl Hosts {
         false
     }
 
+    /// Connects to the first one, for the sake of what it says.
+    pub(super) async fn greet(&self) -> Result<(), StorageError> {
+        let Some(first) = self.all.first() else { return Err(StorageError::UnknownKind) };
+        let connected = timeout(self.patience, AnyConnection::connect_with(first)).await;
+        let connection = connected.map_err(|_| sqlx::Error::PoolTimedOut)??;
+        Ok(connection.close().await?)
+    }
+
     pub(super) fn first(&self) -> Option<AnyConnectOptions> {
         self.all.first().cloned()
     }
