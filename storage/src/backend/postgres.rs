@@ -74,7 +74,7 @@ pub(super) const CLOCK: &str =
     "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT) AS now_us";
 
 /// The oldest version that our statements are known to run on.
-const OLDEST: i64 = 14_00_00;
+const OLDEST: i64 = 15_00_00;
 
 pub(super) async fn open(url: &str, settings: DatabaseSettings) -> Result<Pools, StorageError> {
     let own = settings.postgres;
@@ -121,7 +121,7 @@ pub(super) async fn prepare_to_migrate(connection: &mut AnyConnection) -> Result
                   FROM pg_database WHERE datname = current_database()";
     let server = sqlx::query(server).fetch_one(connection).await?;
     if server.try_get::<i64, _>("version")? < OLDEST {
-        return Err(StorageError::Unfit("it is older than Postgres 14"));
+        return Err(StorageError::Unfit("it is older than Postgres 15"));
     }
     if server.try_get::<String, _>("encoding")? != "UTF8" {
         return Err(StorageError::Unfit(
