@@ -3,8 +3,10 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod place;
 mod postgres;
 mod process;
 
+pub use place::Place;
 pub use postgres::Postgres;
 pub use process::{Server, free_port};

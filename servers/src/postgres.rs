@@ -12,6 +12,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tempfile::TempDir;
 
+/// What the names of folders begin with; the process that made them comes next.
+const FOLDER: &str = "turnpike-postgres-";
+
 /// Who it runs as where we are root: it refuses root. Debian's package makes this user.
 const USER: &str = "postgres";
 
@@ -37,7 +40,7 @@ impl Postgres {
     /// Makes a data directory and starts a server over it.
     #[must_use]
     pub fn start() -> Self {
-        let folder = TempDir::new().unwrap();
+        let folder = folder();
         let data = folder.path().join("data");
         fs::create_dir(&data).unwrap();
         give_away(folder.path());
@@ -59,7 +62,7 @@ impl Postgres {
     /// A server that follows this one, and may be promoted.
     #[must_use]
     pub fn standby(&self) -> Self {
-        let folder = TempDir::new().unwrap();
+        let folder = folder();
         give_away(folder.path());
         let copied = command_as(USER, &program("pg_basebackup"))
             .args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync"])
@@ -81,10 +84,13 @@ impl Postgres {
         assert_eq!(self.execute("postgres", "SELECT pg_promote()"), "t");
     }
 
-    /// The one that all tests of this process share. It ends with the process.
+    /// The one that all tests of this process share. It ends with the process, whose successor removes what it kept.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Postgres> = OnceLock::new();
-        SHARED.get_or_init(Self::start)
+        SHARED.get_or_init(|| {
+            sweep();
+            Self::start()
+        })
     }
 
     /// Starts it again after `kill` or `stop`.
@@ -125,10 +131,15 @@ impl Postgres {
     /// Makes a copy of a database that nobody is connected to, and tells its URL.
     #[must_use]
     pub fn database_like(&self, template: &str) -> String {
+        self.url(&self.copy_of(template))
+    }
+
+    /// The same, by its name.
+    pub(crate) fn copy_of(&self, template: &str) -> String {
         let number = self.databases.fetch_add(1, Ordering::Relaxed);
         let name = format!("test_{number}");
         self.execute("postgres", &format!("CREATE DATABASE {name} TEMPLATE {template}"));
-        self.url(&name)
+        name
     }
 
     /// The URL of a database.
@@ -162,6 +173,23 @@ impl Postgres {
             .arg(self.url(database))
             .output()
             .unwrap()
+    }
+}
+
+/// A folder that tells whose it is.
+fn folder() -> TempDir {
+    TempDir::with_prefix(format!("{FOLDER}{}-", std::process::id())).unwrap()
+}
+
+/// Removes the folders of processes that are no more: what a static holds is not dropped.
+fn sweep() {
+    for entry in fs::read_dir(env::temp_dir()).unwrap().flatten() {
+        let name = entry.file_name();
+        let owner = name.to_str().and_then(|name| name.strip_prefix(FOLDER)?.split('-').next());
+        if owner.is_some_and(|owner| !Path::new("/proc").join(owner).exists()) {
+            // Another test binary may be at it as well.
+            drop(fs::remove_dir_all(entry.path()));
+        }
     }
 }
 
