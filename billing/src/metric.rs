@@ -12,6 +12,7 @@ const EVENTS: &str = "turnpike_billing_events_total";
 const DIFFERENCES: &str = "turnpike_billing_charge_differences_total";
 const GAPS: &str = "turnpike_billing_gaps_total";
 const PAUSES: &str = "turnpike_billing_pauses_total";
+const CONFLICTS: &str = "turnpike_billing_conflicts_total";
 const WANTS: &str = "turnpike_escrow_wants_total";
 const LAG: &str = "turnpike_billing_lag_seconds";
 const ROLLED_UP: &str = "turnpike_billing_records_rolled_up_total";
@@ -52,6 +53,10 @@ pub fn describe() {
     );
     describe_counter!(GAPS, "Gaps that were seen in the numbers of usage events.");
     describe_counter!(PAUSES, "Times that billing waited for the database.");
+    describe_counter!(
+        CONFLICTS,
+        "Transactions that gave way to others which wanted the same rows, and were done again."
+    );
     describe_counter!(WANTS, "Requests of data planes for money, by answer.");
     describe_counter!(ROLLED_UP, "Usage records that were older than may be and became sums.");
     describe_histogram!(
@@ -61,7 +66,7 @@ pub fn describe() {
     describe_gauge!(POISON, "Usage events that are kept because they cannot be applied.");
     describe_gauge!(MISSING, "Usage events that are known to be missing.");
     describe_gauge!(WRITTEN_OFF, "Missing usage events that operators gave up.");
-    for name in [UNBACKED, SHORTFALL, DIFFERENCES, GAPS, PAUSES, ROLLED_UP] {
+    for name in [UNBACKED, SHORTFALL, DIFFERENCES, GAPS, PAUSES, CONFLICTS, ROLLED_UP] {
         counter!(name).increment(0);
     }
 }
@@ -87,6 +92,11 @@ pub(crate) fn applied(fresh: u64, duplicates: u64, poisoned: u64, lag: Option<Du
 /// The database was away.
 pub(crate) fn paused() {
     counter!(PAUSES).increment(1);
+}
+
+/// A transaction gave way to another one.
+pub(crate) fn conflicted() {
+    counter!(CONFLICTS).increment(1);
 }
 
 /// How many events are kept, and how many are missing.

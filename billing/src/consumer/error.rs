@@ -20,6 +20,11 @@ pub enum ApplyError {
 }
 
 impl ApplyError {
+    /// Whether it gave way to another transaction, and may be tried at once.
+    pub(super) const fn is_conflict(&self) -> bool {
+        matches!(self, Self::Storage(StorageError::Conflict(_)))
+    }
+
     /// Whether the same batch may be applied later. One whose commit may have happened may: the marks, which moved with it,
     /// show its events to be duplicates then.
     #[must_use]

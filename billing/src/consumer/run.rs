@@ -161,6 +161,14 @@ impl Consumer {
         let mut failures = 0;
         loop {
             match apply_with(&self.database, &mut self.known, batch, now()).await {
+                Err(error) if error.is_conflict() => {
+                    tracing::debug!(%error, "a batch gave way to another transaction");
+                    metric::conflicted();
+                    self.pause(self.settings.retry_after).await;
+                    if self.token.is_cancelled() {
+                        return None;
+                    }
+                }
                 Err(error) if error.is_transient() => {
                     tracing::warn!(%error, failures, "billing pauses; nothing is lost");
                     metric::paused();

@@ -170,6 +170,9 @@ impl Clerk {
         loop {
             match grants::serve(&self.database, asked, data_planes).await {
                 Err(error) if error.is_transient() && attempt < self.settings.attempts => {
+                    if matches!(error, StorageError::Conflict(_)) {
+                        metric::conflicted();
+                    }
                     tracing::warn!(%error, attempt, "wants could not be served; trying again");
                     attempt = attempt.saturating_add(1);
                     sleep(self.settings.retry_after).await;

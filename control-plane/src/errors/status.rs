@@ -87,6 +87,10 @@ impl From<Failure> for Status {
     fn from(failure: Failure) -> Self {
         let (code, reason) = match &failure {
             Failure::Storage(StorageError::OutcomeUnknown(_)) => (Code::Unknown, "OUTCOME_UNKNOWN"),
+            // What is wrong was said by the caller: a text that passed all that is looked at before.
+            Failure::Storage(StorageError::Unstorable(_)) => {
+                (Code::InvalidArgument, "TEXT_UNSTORABLE")
+            }
             Failure::Storage(error) if error.is_transient() => {
                 (Code::Unavailable, "STORAGE_UNAVAILABLE")
             }

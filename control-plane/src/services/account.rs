@@ -70,6 +70,9 @@ fn unknown() -> Status {
 }
 
 fn failed(error: StorageError) -> Status {
+    if matches!(error, StorageError::Unstorable(_)) {
+        return unknown();
+    }
     tracing::error!(%error, "a question about an account was not answered");
     Status::unavailable("the database cannot be read at the moment")
 }
