@@ -3,7 +3,7 @@
 use crate::kind::Kind;
 
 pub(crate) mod world;
-mod events;
+pub(crate) mod events;
 
 mod credit;
 mod usage;

@@ -1,6 +1,5 @@
 //! A database with orgs, keys and a price, and what tests ask of it.
 
-use crate::kind::Place;
 use billing::accounts;
 use billing::{Balance, CreditError, CreditOrder, Credited, Difference, credit, reconcile};
 use domain::id::{Account, KeyUid, OrgUid};
@@ -9,6 +8,7 @@ use domain::time::Timestamp;
 use prost::Message;
 use proto::admin::v1::{KeySpec, OrgSpec};
 use proto::feed::v1::SellPrice;
+use servers::Place;
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 use storage::{Database, Insert, Write};
@@ -46,15 +46,18 @@ pub(crate) struct Amounts {
 
 impl World {
     pub(crate) async fn new() -> Self {
-        let place = super::kind().place();
+        let place = super::kind().place().await;
         let world = Self::at(&place.url()).await;
         Self { _place: Some(place), ..world }
     }
 
-    /// In a database that is empty, and outlives it.
+    /// In a database that holds nothing yet, and outlives it.
     pub(crate) async fn at(url: &str) -> Self {
         let database = Database::open(url).await.unwrap();
-        database.migrate().await.unwrap();
+        // On a server it is a copy of one that has the schema.
+        if !database.is_shared() {
+            database.migrate().await.unwrap();
+        }
         let world = Self { database, _place: None };
         world.add_price(1, &super::events::price()).await;
         for org in 1..=3 {

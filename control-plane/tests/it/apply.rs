@@ -9,6 +9,7 @@ use proto::admin::v1::object::Object as Any;
 use proto::admin::v1::{
     ApplyRequest, ListDataPlanesRequest, MarkupRule, MarkupRuleSpec, Object, Plan,
 };
+use std::time::Duration;
 use tonic::Code;
 
 fn actions(response: &proto::admin::v1::ApplyResponse) -> Vec<String> {
@@ -136,8 +137,18 @@ async fn an_operator_sees_what_each_data_plane_has_applied() {
     rig.apply(samples::all()).await.unwrap();
     view.follow_to(1).await;
     rig.control_plane.publisher().applied_everywhere(rig.control_plane.publisher().head()).await;
-    let listed = rig.applies().list_data_planes(ListDataPlanesRequest::default()).await.unwrap();
-    let listed = listed.into_inner();
+    // Where there may be other control planes, it is written down for them a moment later.
+    let listed = async || {
+        let request = ListDataPlanesRequest::default();
+        rig.applies().list_data_planes(request).await.unwrap().into_inner()
+    };
+    let told = async {
+        while listed().await.data_planes.iter().all(|plane| plane.applied == 0) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), told).await.unwrap();
+    let listed = listed().await;
     assert_eq!(listed.head, 1);
     assert_eq!(listed.data_planes.len(), 1);
     assert_eq!((listed.data_planes[0].name.as_str(), listed.data_planes[0].applied), ("dp-1", 1));

@@ -1,6 +1,5 @@
 //! A control plane on a loopback socket over a database of its own, and clients that carry the operator token.
 
-use crate::kind::Place;
 use control_plane::{AdminLimits, ControlPlane, ControlPlaneSettings, Secret};
 use domain::key::Pepper;
 use domain::network::Networks;
@@ -18,6 +17,7 @@ use proto::admin::v1::plan_service_client::PlanServiceClient;
 use proto::admin::v1::price_book_service_client::PriceBookServiceClient;
 use proto::admin::v1::upstream_service_client::UpstreamServiceClient;
 use proto::admin::v1::{ApplyRequest, ApplyResponse, Object};
+use servers::Place;
 use sqlx::{AssertSqlSafe, Row as _};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -58,12 +58,15 @@ impl Rig {
     }
 
     pub(crate) async fn start_with(limits: AdminLimits) -> Self {
-        Self::start_in(super::kind().place(), limits).await
+        Self::start_in(super::kind().place().await, limits).await
     }
 
     async fn start_in(place: Place, limits: AdminLimits) -> Self {
         let database = Database::open(&place.url()).await.unwrap();
-        database.migrate().await.unwrap();
+        // On a server it is a copy of one that has the schema.
+        if !database.is_shared() {
+            database.migrate().await.unwrap();
+        }
         let stop = CancellationToken::new();
         let settings = settings(limits);
         let control_plane =

@@ -1,17 +1,13 @@
 //! Kinds of databases: where one of its own is for each test, and what is said otherwise to each.
 
-use std::path::Path;
-use tempfile::TempDir;
+use servers::Place;
+use storage::Database;
 
 /// A kind of database.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kind {
     Sqlite,
-}
-
-/// Where a database is. It goes when this goes, and outlives control planes, so that they can be restarted.
-pub(crate) enum Place {
-    Folder(TempDir),
+    Postgres,
 }
 
 impl Kind {
@@ -19,14 +15,16 @@ impl Kind {
     pub(crate) fn of(module: &str) -> Self {
         match module.rsplit("::").next() {
             Some("on_sqlite") => Self::Sqlite,
+            Some("on_postgres") => Self::Postgres,
             _ => panic!("{module} is loaded for no kind of database"),
         }
     }
 
     /// A place for a database that nobody else has.
-    pub(crate) fn place(self) -> Place {
+    pub(crate) async fn place(self) -> Place {
         match self {
-            Self::Sqlite => Place::Folder(TempDir::new().unwrap()),
+            Self::Sqlite => Place::folder(),
+            Self::Postgres => Place::filled(migrate).await,
         }
     }
 
@@ -36,22 +34,22 @@ impl Kind {
             Self::Sqlite => vec![format!(
                 "CREATE TRIGGER behind AFTER INSERT ON {table} WHEN {when} BEGIN {statement}; END"
             )],
+            Self::Postgres => vec![
+                format!(
+                    "CREATE FUNCTION behind() RETURNS trigger LANGUAGE plpgsql
+                     AS $$ BEGIN {statement}; RETURN NEW; END $$"
+                ),
+                format!(
+                    "CREATE TRIGGER behind AFTER INSERT ON {table}
+                     FOR EACH ROW WHEN ({when}) EXECUTE FUNCTION behind()"
+                ),
+            ],
         }
     }
 }
 
-impl Place {
-    /// As the program is told.
-    pub(crate) fn url(&self) -> String {
-        match self {
-            Self::Folder(folder) => format!("sqlite://{}/turnpike.db", folder.path().display()),
-        }
-    }
-
-    /// Where its files are, if they are this machine's.
-    pub(crate) fn folder(&self) -> Option<&Path> {
-        match self {
-            Self::Folder(folder) => Some(folder.path()),
-        }
-    }
+async fn migrate(url: String) {
+    let database = Database::open(&url).await.unwrap();
+    database.migrate().await.unwrap();
+    database.close().await;
 }

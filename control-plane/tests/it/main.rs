@@ -6,10 +6,14 @@
     clippy::panic,
     reason = "a test that cannot go on should stop right there"
 )]
+#![expect(clippy::duplicate_mod, reason = "one suite for both kinds of databases")]
 
 mod kind;
 
 #[path = "suite.rs"]
 mod on_sqlite;
+
+#[path = "suite.rs"]
+mod on_postgres;
 
 mod sqlite_files;

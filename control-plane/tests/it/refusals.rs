@@ -1,6 +1,6 @@
 //! What is refused, and that the field and the remedy are named.
 
-use super::harness::{Rig, told};
+use super::harness::{Rig, Told, told};
 use super::samples::{self, prices};
 use proto::admin::v1::object::Object as Any;
 use proto::admin::v1::{
@@ -12,8 +12,11 @@ use proto::admin::v1::{
 use tonic::Code;
 
 /// Applies the samples with one bent, and returns what was refused.
-async fn refused(bent: impl FnOnce(&mut Vec<Any>)) -> super::harness::Told {
-    let rig = Rig::start().await;
+async fn refused(bent: impl FnOnce(&mut Vec<Any>)) -> Told {
+    refused_by(&Rig::start().await, bent).await
+}
+
+async fn refused_by(rig: &Rig, bent: impl FnOnce(&mut Vec<Any>)) -> Told {
     let mut objects = samples::all();
     bent(&mut objects);
     let before = rig.rows().await;
@@ -116,9 +119,10 @@ refuses! {
 
 #[tokio::test]
 async fn names_that_nobody_could_refer_to_are_refused_for_every_kind() {
-    for bad in ["", "With Capitals", "trailing-", "a//b", &"x".repeat(129)] {
+    let rig = Rig::start().await;
+    for bad in ["", "With Capitals", "trailing-", "a//b", "a\0b", &"x".repeat(129)] {
         for index in 0..samples::all().len() {
-            let told = refused(|objects| {
+            let told = refused_by(&rig, |objects| {
                 rename(&mut objects[index], bad);
             })
             .await;

@@ -5,12 +5,14 @@ use crate::on_sqlite::people::{call, hire, key, town};
 use crate::on_sqlite::samples::CREDENTIAL;
 use prost::Message;
 use proto::admin::v1::{CreateKeyRequest, CreateKeyResponse};
+use servers::Place;
 use std::fs;
 
 /// How many of the files have these bytes somewhere.
 fn files_with(rig: &Rig, text: &str) -> usize {
     let holds = |bytes: &[u8]| bytes.windows(text.len()).any(|window| window == text.as_bytes());
-    let files = fs::read_dir(rig.place.folder().unwrap()).unwrap();
+    let Place::Folder(folder) = &rig.place else { panic!("{:?} has no files", rig.place) };
+    let files = fs::read_dir(folder.path()).unwrap();
     files.filter(|file| holds(&fs::read(file.as_ref().unwrap().path()).unwrap())).count()
 }
 
