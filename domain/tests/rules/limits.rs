@@ -103,6 +103,46 @@ fn threads_that_race_take_exactly_the_limit() {
     assert_eq!(u64::try_from(all).unwrap(), LIMIT);
 }
 
+#[test]
+fn a_sealed_window_lets_nothing_through_and_takes_no_correction_whatever_the_minute() {
+    let sealed = RateWindow::SEALED;
+    assert!(sealed.is_sealed() && !RateWindow::default().is_sealed());
+    let full = taken(RateWindow::default().take(moment(0, 0), LIMIT_MAX, LIMIT_MAX)).0;
+    assert!(!full.is_sealed());
+    for now in [moment(0, 0), moment(1, 5), moment(9_000_000, 0), Timestamp(0)] {
+        assert!(matches!(sealed.take(now, 1, LIMIT_MAX), Take::Refused { .. }));
+        assert!(matches!(sealed.take(now, 0, u64::MAX), Take::Refused { .. }));
+        assert_eq!(sealed.correct(now, now, 10, 0), sealed);
+        assert!(sealed.used(now) > LIMIT_MAX, "it is not at rest");
+    }
+}
+
+#[test]
+fn a_window_that_is_sealed_while_threads_take_tells_exactly_what_they_took() {
+    let word = AtomicU64::new(RateWindow::default().word());
+    let take_until_sealed = || {
+        let step = |word| match RateWindow::from_word(word).take(moment(0, 0), 1, LIMIT_MAX) {
+            Take::Taken { window, .. } => Some(window.word()),
+            Take::Refused { .. } => None,
+        };
+        let mut taken = 0_u64;
+        while word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step).is_ok() {
+            taken += 1;
+        }
+        taken
+    };
+    let (taken, sealed) = thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(take_until_sealed)).collect();
+        while RateWindow::from_word(word.load(Ordering::Relaxed)).used(moment(0, 0)) < 1_000 {
+            thread::yield_now();
+        }
+        let sealed = word.swap(RateWindow::SEALED.word(), Ordering::Relaxed);
+        let taken: u64 = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
+        (taken, RateWindow::from_word(sealed))
+    });
+    assert_eq!(sealed.used(moment(0, 0)), taken);
+}
+
 proptest! {
     /// Clock readings may be late by up to two seconds, as between threads.
     #[test]

@@ -14,6 +14,7 @@ mod tokens;
 mod prices;
 mod markup;
 mod limits;
+mod shares;
 
 mod catalog;
 mod compile;
