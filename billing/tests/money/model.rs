@@ -6,9 +6,10 @@ mod step;
 mod books;
 mod real;
 mod operator;
+mod liar;
 mod check;
 
-use super::desk::{Open, Plane, open, report};
+use super::desk::{self, Open, Plane, open};
 use super::events;
 use super::world::{self, NOW, World, nano, wallet};
 use billing::CreditOrder;
@@ -109,11 +110,7 @@ impl Run {
                 self.lives[*plane].slice(*account).release(nano(*amount));
             }
             Step::Report { plane, fate } => self.report(*plane, *fate).await,
-            Step::Lie { account, granted_seen, released } => {
-                let lie = report(*account, *granted_seen, *released);
-                self.lives[LIARS_PLACE].lies.insert(*account, lie);
-                self.report(LIARS_PLACE, Fate::Arrives).await;
-            }
+            Step::Lie(lie) => self.lie(*lie).await,
             Step::Deliver { message, again } if !self.late.is_empty() => {
                 let place = message.index(self.late.len());
                 let message =
@@ -153,19 +150,25 @@ impl Run {
         }
     }
 
-    /// Sends wants together, and compares each answer.
     async fn want(&mut self, plane: usize, wants: &[Wanted], grants: Fate) {
         let mut sent = Vec::with_capacity(wants.len());
         for Wanted { account, need, more } in wants {
-            self.wants += 1;
             let (need, want) = (nano(*need), nano(need + more));
             let granted_seen = self.lives[plane].slice(*account).granted();
-            let want = Want { want_id: self.wants, account: *account, need, want, granted_seen };
-            self.planes[plane].send(FromDataPlane::Want(want));
-            sent.push(want);
+            sent.push(Want { want_id: 0, account: *account, need, want, granted_seen });
+        }
+        self.ask(plane, sent, grants).await;
+    }
+
+    /// Sends wants together, and compares each answer.
+    async fn ask(&mut self, plane: usize, mut wants: Vec<Want>, grants: Fate) {
+        for want in &mut wants {
+            self.wants += 1;
+            want.want_id = self.wants;
+            self.planes[plane].send(FromDataPlane::Want(*want));
         }
         let holder = self.lives[plane].holder;
-        for want in sent {
+        for want in wants {
             let expected = self.books.answer(holder, want, DATA_PLANES);
             let answer = self.hear(plane).await;
             assert_eq!(answer, expected);
@@ -299,7 +302,9 @@ impl Run {
             }
             self.report(plane, Fate::Arrives).await;
         }
-        self.bill(&self.events()).await;
+        let events = self.events();
+        self.bill(&events).await;
+        assert_eq!(self.books.records.len(), events.len(), "nothing is lost, nothing counts twice");
         assert_eq!(real::tables(&self.world).await, self.books.tables(), "at the end");
         self.scene(None).assert_sound();
         self.scene(None).assert_settled(&self.lives[..LIARS_PLACE]);

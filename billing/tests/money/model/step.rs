@@ -29,6 +29,27 @@ pub(super) struct Wanted {
     pub(super) more: i64,
 }
 
+/// What a data plane says that nothing happened of.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Lie {
+    Report {
+        account: Account,
+        granted_seen: i64,
+        released: i64,
+    },
+    Want {
+        account: Account,
+        need: i64,
+        granted_seen: i64,
+    },
+    /// A request of one of two lives that was never granted anything.
+    Event {
+        incarnation: u64,
+        payer: usize,
+        charge: i64,
+    },
+}
+
 #[derive(Clone, Debug)]
 pub(super) enum Step {
     Want {
@@ -50,11 +71,7 @@ pub(super) enum Step {
         plane: usize,
         fate: Fate,
     },
-    Lie {
-        account: Account,
-        granted_seen: i64,
-        released: i64,
-    },
+    Lie(Lie),
     Deliver {
         message: Index,
         again: bool,
@@ -148,15 +165,25 @@ pub(super) fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![4 => traffic(), 1 => event()]
 }
 
+fn lie() -> impl Strategy<Value = Lie> {
+    prop_oneof![
+        2 => (account(), 0..900_i64, 0..900_i64).prop_map(|(account, granted_seen, released)| {
+            Lie::Report { account, granted_seen, released }
+        }),
+        2 => (account(), 0..400_i64, 0..900_i64)
+            .prop_map(|(account, need, granted_seen)| Lie::Want { account, need, granted_seen }),
+        4 => (1..=2_u64, 0..PAYERS.len(), 0..250_i64).prop_map(|(incarnation, payer, charge)| {
+            Lie::Event { incarnation, payer, charge }
+        }),
+    ]
+}
+
 /// Where commits may be lost and data planes may lie.
 pub(super) fn any_step_at_worst() -> impl Strategy<Value = Step> {
-    let lie = (account(), 0..900_i64, 0..900_i64).prop_map(|(account, granted_seen, released)| {
-        Step::Lie { account, granted_seen, released }
-    });
     prop_oneof![
         20 => any_step(),
-        2 => Just(Step::Follow),
+        1 => Just(Step::Follow),
         2 => Just(Step::LoseCommits),
-        1 => lie,
+        6 => lie().prop_map(Step::Lie),
     ]
 }
