@@ -254,6 +254,7 @@ impl Cluster {
             ],
             Role::Billing => vec![("BILLING__FLEET_LISTEN", own.fleet.clone())],
             Role::DataPlane => vec![
+                ("DATA_PLANE__DRAIN__GRACE", "0 s".to_owned()),
                 ("DATA_PLANE__NAME", member.name()),
                 ("DATA_PLANE__LISTEN", own.people.clone()),
                 ("DATA_PLANE__CONTROL_PLANE_ADDR", fleet(Member::CONTROL_PLANE)),

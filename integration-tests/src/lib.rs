@@ -15,6 +15,7 @@ mod process;
 
 mod demo_env;
 mod gateway;
+mod plane;
 mod split;
 mod cluster;
 mod builder;
@@ -48,6 +49,7 @@ pub use process::Exited;
 pub use cluster::{Cluster, ClusterSize, Member, Role};
 pub use demo_env::DemoEnv;
 pub use gateway::Gateway;
+pub use plane::Plane;
 pub use split::SplitGateway;
 pub use strace::Tripwire;
 
@@ -59,7 +61,7 @@ pub use org::{NewOrg, OrgHandle};
 
 pub use client::{Client, say};
 pub use events::{Event, EventStream};
-pub use http::{Answer, End, Head, Reply, Request};
+pub use http::{Answer, Connection, End, Head, Reply, Request};
 pub use raw::{RawConnection, Transcript};
 
 pub use simulator::{LogReader, SimulatorClient, SimulatorProcess};

@@ -19,6 +19,7 @@ mod failover;
 mod streams_broken;
 mod usage_lies;
 mod money_races;
+mod drain;
 mod process_faults;
 mod starved;
 mod slow_readers;
