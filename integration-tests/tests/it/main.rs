@@ -8,6 +8,8 @@
 )]
 
 mod roles;
+mod ordeals;
+mod cluster_script;
 mod p1_no_overspend;
 mod p2_nothing_lost;
 mod full_disk;
