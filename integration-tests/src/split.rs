@@ -132,6 +132,22 @@ impl SplitGateway {
         self.office.take().unwrap().kill9().await;
     }
 
+    /// SIGTERM to the control plane; it must end well and in time.
+    pub async fn stop_office(&mut self) {
+        let mut office = self.office.take().unwrap();
+        office.signal(Signal::TERM);
+        let exited = office.end(STOP).await;
+        assert_eq!(exited.code, Some(0), "{}", exited.stderr);
+    }
+
+    /// The lives of the data plane that begin from here on know of control planes at these addresses, too.
+    pub fn name_control_planes(&mut self, others: &[&str]) {
+        let fleet = format!("http://{}", self.variable("TURNPIKE__CONTROL_PLANE__FLEET_LISTEN"));
+        let all: Vec<&str> = others.iter().copied().chain([fleet.as_str()]).collect();
+        self.set("TURNPIKE__DATA_PLANE__CONTROL_PLANE_ADDR", "");
+        self.set("TURNPIKE__DATA_PLANE__CONTROL_PLANE_ADDRS", &format!("{all:?}"));
+    }
+
     /// Begins another life of the data plane; returns once it serves.
     pub async fn start_plane(&mut self) {
         self.launch_plane();

@@ -21,6 +21,7 @@ use crate::config::{CellSecrets, Config};
 use crate::output;
 use data_dir::DataDir;
 use fleet::Carrier;
+use links::Ways;
 use links::pipe::pipe;
 use office::{Office, OfficeParts};
 use parts::Parts;
@@ -34,7 +35,6 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
-use tonic::transport::Channel;
 
 /// Threads of the runtime that control plane and billing share.
 const CONTROL_THREADS: usize = 2;
@@ -170,8 +170,9 @@ impl Roles {
             }
         }
         if parts.planes {
-            let channel = if parts.control { connector.channel() } else { fleet::channel(config)? };
-            roles.serve_clients(config, is_demo, channel, stop)?;
+            let ways =
+                if parts.control { connector.channel().into() } else { fleet::ways(config)? };
+            roles.serve_clients(config, is_demo, ways, stop)?;
         }
         if let Some(planes) = &roles.planes {
             planes.show(ops);
@@ -195,22 +196,22 @@ impl Roles {
         Ok(())
     }
 
-    /// Starts the data plane, whose control plane is at the other end of the channel.
+    /// Starts the data plane, whose control plane is at the end of these ways.
     fn serve_clients(
         &mut self,
         config: &Config,
         is_demo: bool,
-        channel: Channel,
+        ways: Ways,
         stop: &CancellationToken,
     ) -> anyhow::Result<()> {
         let secrets = match &self.office {
             Some(office) => CellSecrets::from(&office.secrets),
             None => CellSecrets::load(config)?,
         };
-        let planes = Planes::start(config, config.networks(is_demo)?, &secrets, channel, stop)?;
+        let planes = Planes::start(config, config.networks(is_demo)?, &secrets, ways, stop)?;
         match &mut self.billing {
             Some(billing) => billing.bill(planes.spool.clone()),
-            None => planes.ship_usage(config, fleet::channel_to_billing(config)?, stop),
+            None => planes.ship_usage(config, fleet::ways_to_billing(config)?, stop),
         }
         self.planes = Some(planes);
         Ok(())

@@ -18,7 +18,8 @@ use tonic::server::{Grpc, NamedService, StreamingService};
 use tonic::{Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 
-const SYNC: &str = "/turnpike.feed.v1.FeedService/Sync";
+/// The one method.
+pub(super) const SYNC: &str = "/turnpike.feed.v1.FeedService/Sync";
 
 /// The gRPC service `turnpike.feed.v1.FeedService` of one publisher.
 #[derive(Clone, Debug)]

@@ -85,6 +85,14 @@ impl Site {
         Running { stop, task }
     }
 
+    /// From now on nobody is there to connect to; before, whoever connected found silence.
+    pub(crate) fn abandon(&mut self) {
+        match &mut self.place {
+            Place::Pipe { listener, .. } => drop(listener.take()),
+            Place::Tcp { listener, .. } => drop(listener.take()),
+        }
+    }
+
     /// Returns once no connection is left.
     pub(crate) async fn stop(&mut self, running: Running) {
         running.stop.send(()).unwrap();

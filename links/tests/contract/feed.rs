@@ -25,6 +25,7 @@ over_both_carriers! {
     one_that_fell_out_of_the_ring_gets_a_snapshot,
     one_of_another_generation_gets_a_snapshot,
     one_that_is_ahead_keeps_what_it_has_until_the_head_has_passed_it,
+    one_that_is_ahead_of_a_replica_that_lags_follows_once_that_has_caught_up,
     five_thousand_keys_come_as_one_snapshot_in_several_chunks,
     a_slow_data_plane_makes_nobody_wait_and_costs_no_queue,
     data_planes_come_back_to_a_restarted_server_where_they_were,
@@ -128,10 +129,27 @@ async fn one_that_is_ahead_keeps_what_it_has_until_the_head_has_passed_it(carrie
         tokio::task::yield_now().await;
     }
     assert_eq!(publisher.data_planes(), [status("dp", rev(5), &[])]);
-    for to in 4..=6 {
-        publisher.publish(delta(to, vec![plan("other")])).unwrap();
-    }
+    publisher.publish(delta(4, vec![plan("other")])).unwrap();
+    publisher.publish(Delta { from: rev(4), ..delta(6, vec![plan("other")]) }).unwrap();
     assert!(matches!(subscriber.next().await, FeedUpdate::Snapshot { at, .. } if at == rev(6)));
+}
+
+async fn one_that_is_ahead_of_a_replica_that_lags_follows_once_that_has_caught_up(
+    carrier: Carrier,
+) {
+    let mut site = Site::new(carrier).await;
+    let publisher = published(3, PublisherSettings::default());
+    let _running = site.serve(feed(&publisher)).await;
+    let mut subscriber = subscribe(&site, "dp", Some(rev(4)));
+    while publisher.data_planes().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    publisher.publish(delta(4, vec![plan("other")])).unwrap();
+    let mut heartbeats = subscriber.heartbeats();
+    let confirmed = heartbeats.wait_for(Option::is_some).await.unwrap().clone();
+    assert_eq!(confirmed.unwrap().head, rev(4), "it need not wait for another change");
+    publisher.publish(delta(5, Vec::new())).unwrap();
+    assert_eq!(subscriber.next().await, FeedUpdate::Delta(delta(5, Vec::new())));
 }
 
 async fn five_thousand_keys_come_as_one_snapshot_in_several_chunks(carrier: Carrier) {
@@ -239,8 +257,8 @@ async fn after_a_restart_with_lost_history_a_snapshot_comes(carrier: Carrier) {
     assert_eq!(subscriber.next().await, whole);
 }
 
-fn hello_message(name: &str) -> SyncRequest {
-    let hello = Hello { data_plane: name.into(), cell: "sg".into(), applied: None };
+pub(crate) fn hello_message(name: &str) -> SyncRequest {
+    let hello = Hello { data_plane: name.into(), cell: "sg".into(), ..Hello::default() };
     SyncRequest { message: Some(sync_request::Message::Hello(hello)) }
 }
 

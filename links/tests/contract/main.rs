@@ -28,6 +28,20 @@ mod usage;
 mod account;
 #[cfg(test)]
 mod heartbeat;
+#[cfg(test)]
+mod fleet;
+#[cfg(test)]
+mod ways;
+#[cfg(test)]
+mod goaway;
+#[cfg(test)]
+mod beats;
+#[cfg(test)]
+mod admission;
+#[cfg(test)]
+mod slow;
+#[cfg(test)]
+mod signature;
 
 /// Runs each named promise once per carrier.
 macro_rules! over_both_carriers {

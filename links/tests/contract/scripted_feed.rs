@@ -100,7 +100,8 @@ impl Play {
 
 fn chunk(at: u64, changes: &[Change], last: bool) -> SyncResponse {
     let changes = changes.iter().map(v1::Change::from).collect();
-    let chunk = SnapshotChunk { at: Some(rev(at).into()), changes, last };
+    let at = Some(rev(at).into());
+    let chunk = SnapshotChunk { at, changes, last, ..SnapshotChunk::default() };
     SyncResponse { message: Some(sync_response::Message::Chunk(chunk)) }
 }
 

@@ -11,6 +11,9 @@ const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
+/// Where a control plane on the same machine listens if nothing else is said.
+const CONTROL_PLANE_ADDR: &str = "http://127.0.0.1:7071";
+
 /// The proxies.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -23,8 +26,10 @@ pub(crate) struct DataPlane {
     pub(crate) name: String,
     /// The cell it belongs to.
     pub(crate) cell: String,
-    /// Where its control plane is, when that is another process.
-    pub(crate) control_plane_addr: String,
+    /// Where its control plane is, when that is another process: each replica of it. Empty: `CONTROL_PLANE_ADDR`.
+    pub(crate) control_plane_addrs: Vec<String>,
+    /// An older name of one such address.
+    pub(crate) control_plane_addr: Option<String>,
     /// Where its billing is, when that is another process than its control plane.
     pub(crate) billing_addr: Option<String>,
     /// Threads that serve clients; absent: one per processor.
@@ -50,7 +55,8 @@ impl Default for DataPlane {
             trusted_proxies: Vec::new(),
             name: "local".to_owned(),
             cell: "local".to_owned(),
-            control_plane_addr: "http://127.0.0.1:7071".to_owned(),
+            control_plane_addrs: Vec::new(),
+            control_plane_addr: None,
             billing_addr: None,
             cores: None,
             configuration: Configuration::default(),
@@ -59,6 +65,17 @@ impl Default for DataPlane {
             spool: Spool::default(),
             cors_origins: Vec::new(),
             content: Content::default(),
+        }
+    }
+}
+
+impl DataPlane {
+    /// Where its control plane is.
+    pub(crate) fn control_planes(&self) -> Vec<String> {
+        match &self.control_plane_addr {
+            Some(only) => vec![only.clone()],
+            None if self.control_plane_addrs.is_empty() => vec![CONTROL_PLANE_ADDR.to_owned()],
+            None => self.control_plane_addrs.clone(),
         }
     }
 }

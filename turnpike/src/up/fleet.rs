@@ -4,16 +4,25 @@
 use crate::config::Config;
 use anyhow::{Context, bail};
 use control_plane::ControlPlane;
+use futures::future::join_all;
 use links::content::{ContentListener, content_listener};
 use links::escrow::{EscrowListener, escrow_listener_with};
+use links::feed::FeedPublisher;
 use links::pipe::PipeListener;
 use links::tcp;
+use links::{Farewell, Ways};
 use std::net::SocketAddr;
+use std::slice;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::transport::{Channel, Uri};
+
+/// How much longer than it was told a data plane may take to leave.
+const STRAGGLE: Duration = Duration::from_secs(2);
 
 /// On what data planes come.
 pub(super) enum Carrier {
@@ -38,7 +47,27 @@ pub(super) struct Fleet {
     pub(super) escrow: EscrowListener,
     /// Prompts and completions to be kept.
     pub(super) contents: ContentListener,
+    pub(super) parting: Option<Parting>,
     pub(super) task: JoinHandle<()>,
+}
+
+/// How data planes of other processes are sent away before all ends. That of this process stops with it.
+pub(super) struct Parting {
+    farewells: [Farewell; 2],
+    publisher: FeedPublisher,
+    within: Duration,
+}
+
+impl Parting {
+    /// Tells them, and waits until they have left.
+    pub(super) async fn send_away(&self) {
+        self.farewells.iter().for_each(|farewell| farewell.say(self.within));
+        let all_left = join_all(self.farewells.iter().map(Farewell::all_left));
+        if timeout(self.within.saturating_add(STRAGGLE), all_left).await.is_err() {
+            tracing::warn!("some data planes did not leave in time; their connections are ended");
+        }
+        self.publisher.close();
+    }
 }
 
 /// Serves data planes until told to stop, with what else is found at the same address.
@@ -51,13 +80,19 @@ pub(super) fn serve(
 ) -> Fleet {
     let (escrow_service, escrow) = escrow_listener_with(config.links.escrow_listener());
     let (content_service, contents) = content_listener();
+    let publisher = control.publisher();
     let routes = beside
-        .add_service(control.publisher().service())
+        .add_service(publisher.service())
         .add_service(escrow_service)
         .add_service(content_service)
         .add_service(control.account_service());
+    let parting = matches!(carrier, Carrier::Tcp(_)).then(|| Parting {
+        farewells: [publisher.farewell(), escrow.farewell()],
+        publisher,
+        within: config.links.goaway_within,
+    });
     let task = serve_routes(config, routes, carrier, stop);
-    Fleet { escrow, contents, task }
+    Fleet { escrow, contents, parting, task }
 }
 
 /// Serves these until told to stop.
@@ -108,21 +143,31 @@ async fn listen_on(setting: &str, wanted: SocketAddr) -> anyhow::Result<Carrier>
     Ok(Carrier::Tcp(listener))
 }
 
-/// The way to a control plane in another process on this machine.
-pub(super) fn channel(config: &Config) -> anyhow::Result<Channel> {
-    channel_to(config, "data_plane.control_plane_addr", &config.data_plane.control_plane_addr)
+/// The ways to a control plane in other processes on this machine.
+pub(super) fn ways(config: &Config) -> anyhow::Result<Ways> {
+    let addresses = config.data_plane.control_planes();
+    ways_to(config, "data_plane.control_plane_addrs", &addresses)
 }
 
 /// The way to billing in another process: where the control plane is, unless it has an address of its own.
-pub(super) fn channel_to_billing(config: &Config) -> anyhow::Result<Channel> {
+pub(super) fn ways_to_billing(config: &Config) -> anyhow::Result<Ways> {
     match &config.data_plane.billing_addr {
-        Some(address) => channel_to(config, "data_plane.billing_addr", address),
-        None => channel(config),
+        Some(address) => ways_to(config, "data_plane.billing_addr", slice::from_ref(address)),
+        None => ways(config),
     }
 }
 
+fn ways_to(config: &Config, setting: &str, addresses: &[String]) -> anyhow::Result<Ways> {
+    let channels: Vec<(String, Channel)> = addresses
+        .iter()
+        .map(|address| Ok((address.clone(), channel_to(config, setting, address)?)))
+        .collect::<anyhow::Result<_>>()?;
+    Ways::to(&config.data_plane.name, channels)
+        .with_context(|| format!("{setting} names no address"))
+}
+
 fn channel_to(config: &Config, setting: &str, address: &str) -> anyhow::Result<Channel> {
-    let wrong = || format!("{setting} is {address}: write it as http://127.0.0.1:7071");
+    let wrong = || format!("{setting} holds {address}: write it as http://127.0.0.1:7071");
     let uri: Uri = address.parse().with_context(wrong)?;
     let host = uri.host().unwrap_or_default();
     let host = host.trim_start_matches('[').trim_end_matches(']');
@@ -130,7 +175,7 @@ fn channel_to(config: &Config, setting: &str, address: &str) -> anyhow::Result<C
         || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback());
     if !is_here {
         bail!(
-            "{setting} is {address}, but what is on another machine needs TLS, which this version does not have yet: use \
+            "{setting} holds {address}, but what is on another machine needs TLS, which this version does not have yet: use \
              http://127.0.0.1 and a port"
         );
     }

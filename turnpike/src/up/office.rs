@@ -1,6 +1,6 @@
 //! The control plane of this process: admin API, escrow desk, contents, and what data planes talk to.
 
-use super::fleet::{self, Carrier};
+use super::fleet::{self, Carrier, Parting};
 use super::ops::Ops;
 use super::{database, end};
 use crate::config::{Config, Secrets};
@@ -24,6 +24,8 @@ pub(super) struct Office {
     pub(super) control: ControlPlane,
     /// Where data planes of other processes come, if they do.
     pub(super) fleet: Option<SocketAddr>,
+    /// How these are sent away.
+    parting: Option<Parting>,
     pub(super) secrets: Secrets,
     tasks: Vec<(&'static str, JoinHandle<()>)>,
 }
@@ -64,12 +66,16 @@ impl Office {
             ("admin", serving),
             ("contents", contents),
         ];
-        Ok(Self { admin, control, fleet: address, secrets, tasks })
+        let parting = fleet.parting;
+        Ok(Self { admin, control, fleet: address, parting, secrets, tasks })
     }
 
     /// Refuses operators and sends data planes away.
     pub(super) async fn stop_serving(&self) {
         self.control.stop_serving().await;
+        if let Some(parting) = &self.parting {
+            parting.send_away().await;
+        }
     }
 
     /// Waits for what was told to stop.
