@@ -130,7 +130,7 @@ async fn who_leaves_gives_its_place_back(carrier: Carrier) {
 }
 
 async fn who_takes_nothing_loses_its_place(carrier: Carrier) {
-    let world = World::new(carrier, Duration::from_millis(100)).await;
+    let world = World::new(carrier, Duration::from_secs(1)).await;
     let mut stuck = world.reader("stuck", None).await;
     assert_eq!(stuck.next().await, Read::Chunk { is_last: false });
     let mut next = world.reader("next", None).await;
