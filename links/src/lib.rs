@@ -1,10 +1,11 @@
 //! What crosses between roles, both ends of each in one place.
 //!
-//! In reading order: how two roles reach each other (in one process, over TCP, by several ways), come back together and part,
+//! In reading order: how two roles reach each other (in one process, over TCP, over TLS, by several ways), come back together and part,
 //! what flows down (configuration), what flows both ways (money), what flows up (usage, from the spool), and how secrets travel.
 
 pub mod pipe;
 pub mod tcp;
+pub mod tls;
 mod ways;
 mod reconnect;
 mod farewell;

@@ -7,6 +7,7 @@ use super::wire::{self, Unreadable};
 use super::{EscrowListenerSettings, FromDataPlane, Hello, ToDataPlane};
 use crate::ending::Ending;
 use crate::farewell::{self, Farewell, Stay};
+use crate::tls::{Claim, Peer};
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt};
 use proto::escrow::v1::escrow_service_server::{EscrowService, EscrowServiceServer};
@@ -157,6 +158,7 @@ impl EscrowService for EscrowDoor {
         request: Request<Streaming<SyncRequest>>,
     ) -> Result<Response<Self::SyncStream>, Status> {
         let stay = self.farewell.admit()?;
+        let peer = Peer::of(request.extensions());
         let mut requests = request.into_inner();
         let hello = timeout(self.settings.hello_timeout, requests.message()).await;
         let hello = hello.map_err(|_| Status::deadline_exceeded("no hello came"))??;
@@ -165,6 +167,7 @@ impl EscrowService for EscrowDoor {
             Status::invalid_argument(unreadable.to_string())
         })?;
 
+        peer.expect(Claim { cell: None, data_plane: &hello.data_plane })?;
         let (queue, waiting) = mpsc::channel(self.settings.waiting_messages.max(1));
         let ending = Ending::new();
         let responses = Outgoing { waiting, ending: ending.clone(), stay, is_sent_away: false };

@@ -6,6 +6,7 @@
 use super::frames::Frame;
 use super::publisher::FeedPublisher;
 use super::subscription;
+use crate::tls::Peer;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 use proto::feed::v1::SyncRequest;
@@ -75,8 +76,9 @@ impl StreamingService<SyncRequest> for Sync {
 
     fn call(&mut self, request: Request<Streaming<SyncRequest>>) -> Self::Future {
         let shared = Arc::clone(self.0.shared());
+        let peer = Peer::of(request.extensions());
         async move {
-            let frames = subscription::subscribe(shared, request.into_inner()).await?;
+            let frames = subscription::subscribe(shared, &peer, request.into_inner()).await?;
             Ok(Response::new(frames.boxed()))
         }
         .boxed()

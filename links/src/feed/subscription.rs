@@ -14,6 +14,7 @@ use super::seat::Seat;
 use super::tag::Tagging;
 use crate::ending::Ending;
 use crate::farewell::{self, Stay};
+use crate::tls::{Claim, Peer};
 use domain::id::Revision;
 use domain::name::check_data_plane;
 use futures::{Stream, stream};
@@ -29,11 +30,13 @@ use tracing::{info, warn};
 /// Waits for the Hello, then answers with frames for as long as the data plane stays.
 pub(super) async fn subscribe(
     shared: Arc<Shared>,
+    peer: &Peer,
     mut requests: Streaming<SyncRequest>,
 ) -> Result<impl Stream<Item = Result<Frame, Status>> + Send + 'static, Status> {
     let stay = shared.farewell.admit()?;
     let hello = timeout(shared.settings.hello_timeout, requests.message()).await;
     let hello = read_hello(hello.map_err(|_| Status::deadline_exceeded("no hello came"))??)?;
+    peer.expect(Claim { cell: Some(&hello.cell), data_plane: &hello.data_plane })?;
     let applied = hello.applied.map(Revision::from);
     let connection = shared.roster.join(&hello.data_plane, applied.unwrap_or_default());
     let Hello { data_plane, cell, zone, newest_proto, .. } = hello;

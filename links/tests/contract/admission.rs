@@ -4,7 +4,7 @@ use crate::carrier::{Carrier, Running, Site, soon};
 use crate::feed::feed;
 use crate::fleet::{for_wire, subscribe, ways};
 use crate::objects::{delta, key, rev};
-use crate::over_both_carriers;
+use crate::over_every_carrier;
 use domain::snapshot::Change;
 use futures::{StreamExt, stream};
 use links::feed::{FeedPublisher, FeedUpdate, PublisherSettings};
@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 
-over_both_carriers! {
+over_every_carrier! {
     a_snapshot_waits_for_the_one_before_it,
     who_leaves_gives_its_place_back,
     who_takes_nothing_loses_its_place,
@@ -64,7 +64,7 @@ impl World {
         let (open, later) = mpsc::channel(1);
         let requests = stream::iter([hello]).chain(ReceiverStream::new(later));
         // On a connection of its own, as two processes have it.
-        let mut client = FeedServiceClient::new(self.site.channel());
+        let mut client = FeedServiceClient::new(self.site.channel_of(name));
         Reader { responses: client.sync(requests).await.unwrap().into_inner(), _open: open }
     }
 }

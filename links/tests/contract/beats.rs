@@ -4,7 +4,7 @@ use crate::carrier::{Carrier, Running, Site, impatient, soon};
 use crate::feed::{self, hello_message, published};
 use crate::fleet::{for_wire, wire};
 use crate::objects::rev;
-use crate::over_both_carriers;
+use crate::over_every_carrier;
 use crate::raw;
 use bytes::Bytes;
 use futures::stream::{self, BoxStream};
@@ -23,7 +23,7 @@ use tokio_stream::wrappers::IntervalStream;
 use tonic::service::Routes;
 use tonic::{Code, Request, Response, Status, Streaming};
 
-over_both_carriers! {
+over_every_carrier! {
     a_data_plane_that_says_nothing_is_taken_for_gone_unless_it_never_could,
     beats_keep_a_data_plane_that_has_nothing_to_say,
     who_has_yet_to_be_sent_something_is_told_that_somebody_is_there,
@@ -57,15 +57,15 @@ async fn a_data_plane_that_says_nothing_is_taken_for_gone_unless_it_never_could(
     let mut site = Site::new(carrier).await;
     let publisher = published(2, impatient_publisher(Duration::from_millis(50)));
     let _running = site.serve(feed::feed(&publisher)).await;
-    let ends = |hello: SyncRequest| {
+    let ends = |name: &str, hello: SyncRequest| {
         let said = stream::iter([bytes(&hello)]).chain(stream::pending());
-        raw::ends_with(site.channel(), SYNC, said)
+        raw::ends_with(site.channel_of(name), SYNC, said)
     };
-    let older = tokio::spawn(ends(hello_message("older")));
+    let older = tokio::spawn(ends("older", hello_message("older")));
     while publisher.data_planes().is_empty() {
         tokio::task::yield_now().await;
     }
-    assert_eq!(soon(ends(wire_hello("silent", None))).await, Code::DeadlineExceeded);
+    assert_eq!(soon(ends("silent", wire_hello("silent", None))).await, Code::DeadlineExceeded);
     let names: Vec<String> = publisher.data_planes().into_iter().map(|it| it.name).collect();
     assert_eq!(names, ["older"], "it was silent for longer");
     older.abort();
@@ -97,7 +97,7 @@ async fn who_has_yet_to_be_sent_something_is_told_that_somebody_is_there(carrier
     let publisher = published(3, impatient_publisher(Duration::from_secs(60)));
     let _running = site.serve(feed::feed(&publisher)).await;
     let requests = stream::iter([wire_hello("ahead", Some(5))]).chain(stream::pending());
-    let mut client = FeedServiceClient::new(site.channel());
+    let mut client = FeedServiceClient::new(site.channel_of("ahead"));
     let mut responses = client.sync(requests).await.unwrap().into_inner();
     for _ in 0..3 {
         let response = soon(responses.message()).await.unwrap().unwrap();

@@ -2,7 +2,7 @@
 
 use crate::carrier::{Carrier, Site, impatient, soon};
 use crate::objects::{delta, key, org, plan, rev};
-use crate::over_both_carriers;
+use crate::over_every_carrier;
 use crate::raw;
 use bytes::Bytes;
 use domain::id::Revision;
@@ -19,7 +19,7 @@ use tonic::Code;
 use tonic::service::Routes;
 use tonic::transport::Channel;
 
-over_both_carriers! {
+over_every_carrier! {
     a_fresh_data_plane_gets_a_snapshot_and_then_every_delta_in_order,
     a_data_plane_resumes_by_revision_without_a_new_snapshot,
     one_that_fell_out_of_the_ring_gets_a_snapshot,
@@ -40,7 +40,7 @@ pub(crate) fn hello(name: &str, applied: Option<Revision>) -> FeedHello {
 
 pub(crate) fn subscribe(site: &Site, name: &str, applied: Option<Revision>) -> FeedSubscriber {
     let settings = SubscriberSettings { reconnect: impatient(), ..SubscriberSettings::default() };
-    FeedSubscriber::start_with(site.channel(), hello(name, applied), settings)
+    FeedSubscriber::start_with(site.channel_of(name), hello(name, applied), settings)
 }
 
 pub(crate) fn feed(publisher: &FeedPublisher) -> Routes {
@@ -162,7 +162,7 @@ async fn five_thousand_keys_come_as_one_snapshot_in_several_chunks(carrier: Carr
     let mut subscriber = subscribe(&site, "dp", None);
     assert_eq!(subscriber.next().await, FeedUpdate::Snapshot { at: rev(1), changes: all });
 
-    let chunks = chunk_sizes(site.channel()).await;
+    let chunks = chunk_sizes(site.channel_of("raw")).await;
     assert!(chunks.len() > 2, "{chunks:?}");
     assert!(chunks.iter().all(|bytes| *bytes <= 1024 * 1024), "{chunks:?}");
 }
@@ -192,7 +192,8 @@ async fn a_slow_data_plane_makes_nobody_wait_and_costs_no_queue(carrier: Carrier
     let publisher = FeedPublisher::with_settings(rev(1), Vec::new(), limits);
     let _running = site.serve(feed(&publisher)).await;
     let settings = SubscriberSettings { waiting_updates: 1, ..SubscriberSettings::default() };
-    let mut slow = FeedSubscriber::start_with(site.channel(), hello("slow", None), settings);
+    let mut slow =
+        FeedSubscriber::start_with(site.channel_of("slow"), hello("slow", None), settings);
     let mut quick = subscribe(&site, "quick", None);
     assert!(matches!(slow.next().await, FeedUpdate::Snapshot { .. }));
     assert!(matches!(quick.next().await, FeedUpdate::Snapshot { .. }));
@@ -291,7 +292,7 @@ async fn a_message_that_must_not_come_ends_that_subscription_only(carrier: Carri
         let shown = format!("{messages:?}");
         let requests = stream::iter(messages).chain(stream::pending());
         let sync = "/turnpike.feed.v1.FeedService/Sync";
-        let ended = soon(raw::ends_with(site.channel(), sync, requests)).await;
+        let ended = soon(raw::ends_with(site.channel_of("bad"), sync, requests)).await;
         assert_eq!(ended, expected, "{shown:.200}");
     }
     let unknown = "/turnpike.feed.v1.FeedService/Other";

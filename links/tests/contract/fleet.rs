@@ -14,7 +14,7 @@ pub(crate) const SEAL_KEY: [u8; 32] = [7; 32];
 /// The ways of a data plane to these sites.
 pub(crate) fn ways<'a>(data_plane: &str, sites: impl IntoIterator<Item = &'a Site>) -> Ways {
     let named = sites.into_iter().enumerate();
-    let named = named.map(|(number, site)| (format!("cp-{number}"), site.channel()));
+    let named = named.map(|(number, site)| (format!("cp-{number}"), site.channel_of(data_plane)));
     Ways::to(data_plane, named.collect()).unwrap()
 }
 

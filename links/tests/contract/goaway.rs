@@ -4,7 +4,7 @@ use crate::carrier::{Carrier, Site, impatient, soon};
 use crate::feed;
 use crate::fleet::{ControlPlane, for_wire, subscribe, ways};
 use crate::objects::{delta, rev};
-use crate::over_both_carriers;
+use crate::over_every_carrier;
 use crate::raw;
 use futures::stream;
 use links::escrow::{
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use tonic::Code;
 use tonic::service::Routes;
 
-over_both_carriers! {
+over_every_carrier! {
     a_control_plane_that_stops_loses_its_data_planes_one_by_one_to_another,
     with_nowhere_else_to_go_a_data_plane_leaves_at_once,
     one_that_knows_nothing_of_it_is_served_to_the_end,

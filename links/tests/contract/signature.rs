@@ -4,7 +4,7 @@ use crate::carrier::{Carrier, Running, Site, soon};
 use crate::feed::{feed, hello, hello_message, published};
 use crate::fleet::{for_wire, wire};
 use crate::objects::{delta, org, plan, rev};
-use crate::over_both_carriers;
+use crate::over_every_carrier;
 use crate::raw::{self, RawFeed};
 use bytes::Bytes;
 use domain::id::Revision;
@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tonic::service::Routes;
 
-over_both_carriers! {
+over_every_carrier! {
     each_byte_of_a_snapshot_that_is_changed_on_its_way_has_it_refused,
     a_snapshot_made_with_another_key_or_for_another_cell_is_refused_and_told,
     only_a_data_plane_of_another_process_is_sent_tags,
@@ -40,7 +40,9 @@ async fn chunks(site: &Site, hello: &SyncRequest) -> Vec<Bytes> {
         other => panic!("{other:?}"),
     };
     let sent = vec![hello.encode_to_vec().into()];
-    raw::first_messages(site.channel(), SYNC, sent, is_last).await
+    let Some(sync_request::Message::Hello(speaker)) = &hello.message else { panic!("no hello") };
+    raw::first_messages(site.channel_in(&speaker.cell, &speaker.data_plane), SYNC, sent, is_last)
+        .await
 }
 
 /// Every message with one byte of it changed, in two ways.
@@ -71,7 +73,7 @@ fn subscriber(site: &Site, cell: &str, applied: Option<Revision>, key: u8) -> Fe
     let wire = Some(links::feed::WireSettings { snapshot_key, ..wire() });
     let settings = SubscriberSettings { reconnect, wire, ..SubscriberSettings::default() };
     let hello = links::feed::FeedHello { cell: cell.into(), ..hello("dp", applied) };
-    FeedSubscriber::start_with(site.channel(), hello, settings)
+    FeedSubscriber::start_with(site.channel_in(cell, "dp"), hello, settings)
 }
 
 async fn each_byte_of_a_snapshot_that_is_changed_on_its_way_has_it_refused(carrier: Carrier) {

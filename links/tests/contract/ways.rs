@@ -3,7 +3,7 @@
 use crate::carrier::{Carrier, Site, impatient, soon};
 use crate::fleet::{ControlPlane, for_wire, home, subscribe, ways, wire};
 use crate::objects::{delta, rev};
-use crate::over_both_carriers;
+use crate::over_every_carrier;
 use domain::id::{Account, OrgUid};
 use domain::money::Nano;
 use links::ReconnectSettings;
@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
-over_both_carriers! {
+over_every_carrier! {
     a_data_plane_goes_on_to_the_next_and_comes_back_when_that_one_is_gone,
     one_that_lets_nobody_in_is_not_waited_for_long,
     a_desk_that_leaves_wants_unanswered_is_left_for_another_one,
