@@ -40,7 +40,8 @@ impl SplitGateway {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
         let simulator = SimulatorProcess::start().await;
-        let mut variables = listeners();
+        let has_tls = settings.iter().any(|(name, _)| name.contains("DATA_PLANE__FLEET_TLS"));
+        let mut variables = listeners(if has_tls { "https" } else { "http" });
         let named = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         variables.extend(settings.iter().map(named));
         let office = spawn_office(&variables, folder.path());
@@ -195,7 +196,7 @@ impl SplitGateway {
 }
 
 /// Ports that stay the same from one life to the next.
-fn listeners() -> Vec<(String, String)> {
+fn listeners(fleet_scheme: &str) -> Vec<(String, String)> {
     let held: Vec<TcpListener> =
         (0..4).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
     let [clients, fleet, plane_ops, simulator] =
@@ -204,7 +205,7 @@ fn listeners() -> Vec<(String, String)> {
     let named = [
         ("TURNPIKE__DATA_PLANE__LISTEN", clients),
         ("TURNPIKE__CONTROL_PLANE__FLEET_LISTEN", fleet.clone()),
-        ("TURNPIKE__DATA_PLANE__CONTROL_PLANE_ADDR", format!("http://{fleet}")),
+        ("TURNPIKE__DATA_PLANE__CONTROL_PLANE_ADDR", format!("{fleet_scheme}://{fleet}")),
         ("PLANE_OPS", format!("http://{plane_ops}")),
         ("TURNPIKE__CONTROL_PLANE__ADMIN_LISTEN", any.clone()),
         ("TURNPIKE__CONTROL_PLANE__CONSOLE_LISTEN", any.clone()),

@@ -16,7 +16,8 @@ pub(crate) use data_plane::DataPlane;
 pub(crate) use links::Links;
 pub(crate) use load::ConfigError;
 pub(crate) use roles::{
-    Billing, ControlPlane, Database, Egress, Log, LogFormat, LoggedRequests, Ops, Simulator,
+    Billing, ControlPlane, Database, Egress, FleetTls, Log, LogFormat, LoggedRequests, Ops,
+    Simulator,
 };
 pub(crate) use secrets::{CellSecrets, Secrets, SecretsError};
 pub(crate) use traces::Traces;

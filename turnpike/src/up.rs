@@ -17,10 +17,10 @@ mod telemetry;
 
 use self::billing::BillingRole;
 use crate::cli::UpOptions;
-use crate::config::{CellSecrets, Config};
+use crate::config::{CellSecrets, Config, FleetTls};
 use crate::output;
 use data_dir::DataDir;
-use fleet::Carrier;
+use fleet::{Calls, Carrier};
 use links::Ways;
 use links::pipe::pipe;
 use office::{Office, OfficeParts};
@@ -159,7 +159,7 @@ impl Roles {
                 let carrier = if parts.planes {
                     Carrier::Pipe(listener)
                 } else {
-                    fleet::listen(config).await?
+                    fleet::listen(config, stop).await?
                 };
                 let networks = config.networks(is_demo)?;
                 let beside = usage.unwrap_or_default();
@@ -170,9 +170,12 @@ impl Roles {
             }
         }
         if parts.planes {
-            let ways =
-                if parts.control { connector.channel().into() } else { fleet::ways(config)? };
-            roles.serve_clients(config, is_demo, ways, stop)?;
+            let calls = Calls::new(config, stop)?;
+            let ways = match parts.control {
+                true => connector.channel().into(),
+                false => calls.to_control_plane()?,
+            };
+            roles.serve_clients(config, is_demo, (ways, &calls), stop)?;
         }
         if let Some(planes) = &roles.planes {
             planes.show(ops);
@@ -187,7 +190,7 @@ impl Roles {
         usage: Routes,
         stop: &CancellationToken,
     ) -> anyhow::Result<()> {
-        let carrier = fleet::listen_for_usage(config).await?;
+        let carrier = fleet::listen_for_usage(config, stop).await?;
         self.usage = carrier.address();
         let task = fleet::serve_routes(config, usage, carrier, stop);
         if let Some(billing) = &mut self.billing {
@@ -201,7 +204,7 @@ impl Roles {
         &mut self,
         config: &Config,
         is_demo: bool,
-        ways: Ways,
+        (ways, calls): (Ways, &Calls<'_>),
         stop: &CancellationToken,
     ) -> anyhow::Result<()> {
         let secrets = match &self.office {
@@ -211,7 +214,7 @@ impl Roles {
         let planes = Planes::start(config, config.networks(is_demo)?, &secrets, ways, stop)?;
         match &mut self.billing {
             Some(billing) => billing.bill(planes.spool.clone()),
-            None => planes.ship_usage(config, fleet::ways_to_billing(config)?, stop),
+            None => planes.ship_usage(config, calls.to_billing()?, stop),
         }
         self.planes = Some(planes);
         Ok(())
@@ -278,15 +281,18 @@ fn announce(
     if let (Some(seeded), Some(office)) = (seeded, office) {
         return demo::announce(config, addresses, seeded, &office.secrets);
     }
+    let scheme = |tls: &Option<FleetTls>| if tls.is_some() { "https" } else { "http" };
+    let (to_fleet, to_usage) =
+        (scheme(&config.control_plane.fleet_tls), scheme(&config.billing.fleet_tls));
     let served = [
-        ("serving clients on", addresses.clients, "/v1"),
-        ("serving operators on", addresses.admin, ""),
-        ("serving data planes on", addresses.fleet, ""),
-        ("billing what is shipped to", addresses.usage, ""),
+        ("serving clients on", addresses.clients, "http", "/v1"),
+        ("serving operators on", addresses.admin, "http", ""),
+        ("serving data planes on", addresses.fleet, to_fleet, ""),
+        ("billing what is shipped to", addresses.usage, to_usage, ""),
     ];
-    for (what, address, path) in served {
+    for (what, address, scheme, path) in served {
         if let Some(address) = address {
-            output::note(&format!("{what} http://{address}{path}"));
+            output::note(&format!("{what} {scheme}://{address}{path}"));
         }
     }
     Ok(())

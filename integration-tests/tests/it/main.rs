@@ -15,6 +15,7 @@ mod p3_fair_stop;
 mod p5_everywhere_at_once;
 mod p6_keeps_serving;
 mod several_addresses;
+mod fleet_tls;
 mod p7_faithful;
 mod failover;
 mod streams_broken;

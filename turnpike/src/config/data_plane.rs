@@ -1,6 +1,7 @@
 //! Settings of the data plane: listener, limits, money in flight, spool.
 
 use super::human;
+use super::roles::FleetTls;
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::{NonZeroU64, NonZeroUsize};
@@ -11,8 +12,9 @@ const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
-/// Where a control plane on the same machine listens if nothing else is said.
+/// Where a control plane on the same machine listens if nothing else is said, without and with TLS.
 const CONTROL_PLANE_ADDR: &str = "http://127.0.0.1:7071";
+const SECURED_CONTROL_PLANE_ADDR: &str = "https://127.0.0.1:7071";
 
 /// The proxies.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,6 +34,8 @@ pub(crate) struct DataPlane {
     pub(crate) control_plane_addr: Option<String>,
     /// Where its billing is, when that is another process than its control plane.
     pub(crate) billing_addr: Option<String>,
+    /// Its certificate for these; absent: they are on this machine, and spoken to without TLS.
+    pub(crate) fleet_tls: Option<FleetTls>,
     /// Threads that serve clients; absent: one per processor.
     pub(crate) cores: Option<NonZeroUsize>,
     /// What it goes by, and how long.
@@ -58,6 +62,7 @@ impl Default for DataPlane {
             control_plane_addrs: Vec::new(),
             control_plane_addr: None,
             billing_addr: None,
+            fleet_tls: None,
             cores: None,
             configuration: Configuration::default(),
             limits: Limits::default(),
@@ -74,8 +79,9 @@ impl DataPlane {
     pub(crate) fn control_planes(&self) -> Vec<String> {
         match &self.control_plane_addr {
             Some(only) => vec![only.clone()],
-            None if self.control_plane_addrs.is_empty() => vec![CONTROL_PLANE_ADDR.to_owned()],
-            None => self.control_plane_addrs.clone(),
+            None if !self.control_plane_addrs.is_empty() => self.control_plane_addrs.clone(),
+            None if self.fleet_tls.is_some() => vec![SECURED_CONTROL_PLANE_ADDR.to_owned()],
+            None => vec![CONTROL_PLANE_ADDR.to_owned()],
         }
     }
 }

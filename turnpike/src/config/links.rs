@@ -46,6 +46,9 @@ pub(crate) struct Links {
     /// One that takes nothing of it for so long loses its turn.
     #[serde(with = "human::duration")]
     pub(crate) snapshot_patience: Duration,
+    /// How often the files of certificates are looked at.
+    #[serde(with = "human::duration")]
+    pub(crate) certificate_interval: Duration,
     /// Most bytes of one message.
     #[serde(with = "human::bytes")]
     pub(crate) message_bytes: u64,
@@ -81,6 +84,7 @@ impl Default for Links {
             goaway_within: Duration::from_secs(5),
             snapshots_at_once: count(8),
             snapshot_patience: Duration::from_secs(60),
+            certificate_interval: Duration::from_secs(2),
             message_bytes: 64 << 20,
             usage: Usage::default(),
         }

@@ -151,6 +151,8 @@ fn what_is_wrong_is_told_with_its_place_and_key() {
             "`data_plane.control_plane_addrs` must not hold an address twice",
         ),
         ("links: {snapshots_at_once: 0}", "`links.snapshots_at_once`"),
+        ("data_plane: {fleet_tls: {cert_file: a, key_file: b}}", "ca_file"),
+        ("billing: {fleet_tls: {cert: a}}", "cert"),
         ("log: {format: xml}", "`log.format`"),
         (
             "log: {filter: info}\nlog: {filter: debug}",
@@ -190,6 +192,10 @@ fn a_control_plane_is_where_either_name_says_or_on_this_machine() {
         ("data_plane: {control_plane_addr: 'http://a:1'}", vec!["http://a:1"]),
         ("data_plane: {control_plane_addrs: ['http://a:1']}", vec!["http://a:1"]),
         ("data_plane: {control_plane_addrs: [b, a]}", vec!["b", "a"]),
+        (
+            "data_plane: {fleet_tls: {cert_file: a, key_file: b, ca_file: c}}",
+            vec!["https://127.0.0.1:7071"],
+        ),
     ];
     for (text, addresses) in table {
         assert_eq!(load(text, &[]).expect(text).data_plane.control_planes(), addresses, "{text}");

@@ -1,25 +1,30 @@
 //! What data planes talk to: feed, escrow, accounts, contents and usage, over an in-memory pipe or, when the roles are in
-//! several processes, over TCP. The same services and the same protocol either way.
+//! several processes, over TCP with or without TLS. The same services and the same protocol either way.
 
-use crate::config::Config;
+mod calls;
+mod certificates;
+
+pub(super) use calls::Calls;
+pub(super) use certificates::describe_metrics;
+
+use crate::config::{Config, FleetTls};
 use anyhow::{Context, bail};
 use control_plane::ControlPlane;
 use futures::future::join_all;
+use links::Farewell;
 use links::content::{ContentListener, content_listener};
 use links::escrow::{EscrowListener, escrow_listener_with};
 use links::feed::FeedPublisher;
 use links::pipe::PipeListener;
 use links::tcp;
-use links::{Farewell, Ways};
+use links::tls::{self, Material};
 use std::net::SocketAddr;
-use std::slice;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
-use tonic::transport::{Channel, Uri};
 
 /// How much longer than it was told a data plane may take to leave.
 const STRAGGLE: Duration = Duration::from_secs(2);
@@ -28,8 +33,10 @@ const STRAGGLE: Duration = Duration::from_secs(2);
 pub(super) enum Carrier {
     /// The one of this process.
     Pipe(PipeListener),
-    /// Those of other processes.
+    /// Those of other processes on this machine.
     Tcp(TcpListener),
+    /// Those of other processes anywhere.
+    Tls(TcpListener, Material),
 }
 
 impl Carrier {
@@ -37,7 +44,7 @@ impl Carrier {
     pub(super) fn address(&self) -> Option<SocketAddr> {
         match self {
             Self::Pipe(_) => None,
-            Self::Tcp(listener) => listener.local_addr().ok(),
+            Self::Tcp(listener) | Self::Tls(listener, _) => listener.local_addr().ok(),
         }
     }
 }
@@ -86,7 +93,7 @@ pub(super) fn serve(
         .add_service(escrow_service)
         .add_service(content_service)
         .add_service(control.account_service());
-    let parting = matches!(carrier, Carrier::Tcp(_)).then(|| Parting {
+    let parting = carrier.address().map(|_| Parting {
         farewells: [publisher.farewell(), escrow.farewell()],
         publisher,
         within: config.links.goaway_within,
@@ -105,11 +112,16 @@ pub(super) fn serve_routes(
     let stopped = stop.clone().cancelled_owned();
     let settings = config.links.tcp();
     tokio::spawn(async move {
-        let server = tcp::server(settings).add_routes(routes);
+        let bare = || tcp::server(settings).add_routes(routes.clone());
         let served = match carrier {
-            Carrier::Pipe(listener) => server.serve_with_incoming_shutdown(listener, stopped).await,
+            Carrier::Pipe(listener) => bare().serve_with_incoming_shutdown(listener, stopped).await,
             Carrier::Tcp(listener) => {
                 let incoming = tcp::incoming(listener, settings);
+                bare().serve_with_incoming_shutdown(incoming, stopped).await
+            }
+            Carrier::Tls(listener, material) => {
+                let server = tls::server(settings, &material).add_routes(routes);
+                let incoming = tls::incoming(listener, settings, material);
                 server.serve_with_incoming_shutdown(incoming, stopped).await
             }
         };
@@ -120,64 +132,38 @@ pub(super) fn serve_routes(
 }
 
 /// Listens for data planes of other processes, as a control plane.
-pub(super) async fn listen(config: &Config) -> anyhow::Result<Carrier> {
-    listen_on("control_plane.fleet_listen", config.control_plane.fleet_listen).await
+pub(super) async fn listen(config: &Config, stop: &CancellationToken) -> anyhow::Result<Carrier> {
+    let from = &config.control_plane;
+    listen_on(config, ("control_plane", from.fleet_listen, from.fleet_tls.as_ref()), stop).await
 }
 
 /// The same for billing alone.
-pub(super) async fn listen_for_usage(config: &Config) -> anyhow::Result<Carrier> {
-    listen_on("billing.fleet_listen", config.billing.fleet_listen).await
+pub(super) async fn listen_for_usage(
+    config: &Config,
+    stop: &CancellationToken,
+) -> anyhow::Result<Carrier> {
+    let from = &config.billing;
+    listen_on(config, ("billing", from.fleet_listen, from.fleet_tls.as_ref()), stop).await
 }
 
 /// Without TLS, nobody of another machine must be let in.
-async fn listen_on(setting: &str, wanted: SocketAddr) -> anyhow::Result<Carrier> {
-    if !wanted.ip().is_loopback() {
+async fn listen_on(
+    config: &Config,
+    (section, wanted, tls): (&str, SocketAddr, Option<&FleetTls>),
+    stop: &CancellationToken,
+) -> anyhow::Result<Carrier> {
+    let material = certificates::serving(config, tls, stop)?;
+    if material.is_none() && !wanted.ip().is_loopback() {
         bail!(
-            "{setting} is {wanted}, but data planes of other machines need TLS, which this version does not have yet: use \
-             127.0.0.1"
+            "{section}.fleet_listen is {wanted}, but data planes of other machines are only spoken to by TLS, for which \
+             {section}.fleet_tls must be set; without it use 127.0.0.1"
         );
     }
     let listener = TcpListener::bind(wanted).await.with_context(|| {
-        format!("cannot listen on {wanted} for data planes: choose another {setting}")
+        format!("cannot listen on {wanted} for data planes: choose another {section}.fleet_listen")
     })?;
-    Ok(Carrier::Tcp(listener))
-}
-
-/// The ways to a control plane in other processes on this machine.
-pub(super) fn ways(config: &Config) -> anyhow::Result<Ways> {
-    let addresses = config.data_plane.control_planes();
-    ways_to(config, "data_plane.control_plane_addrs", &addresses)
-}
-
-/// The way to billing in another process: where the control plane is, unless it has an address of its own.
-pub(super) fn ways_to_billing(config: &Config) -> anyhow::Result<Ways> {
-    match &config.data_plane.billing_addr {
-        Some(address) => ways_to(config, "data_plane.billing_addr", slice::from_ref(address)),
-        None => ways(config),
-    }
-}
-
-fn ways_to(config: &Config, setting: &str, addresses: &[String]) -> anyhow::Result<Ways> {
-    let channels: Vec<(String, Channel)> = addresses
-        .iter()
-        .map(|address| Ok((address.clone(), channel_to(config, setting, address)?)))
-        .collect::<anyhow::Result<_>>()?;
-    Ways::to(&config.data_plane.name, channels)
-        .with_context(|| format!("{setting} names no address"))
-}
-
-fn channel_to(config: &Config, setting: &str, address: &str) -> anyhow::Result<Channel> {
-    let wrong = || format!("{setting} holds {address}: write it as http://127.0.0.1:7071");
-    let uri: Uri = address.parse().with_context(wrong)?;
-    let host = uri.host().unwrap_or_default();
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let is_here = host == "localhost"
-        || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback());
-    if !is_here {
-        bail!(
-            "{setting} holds {address}, but what is on another machine needs TLS, which this version does not have yet: use \
-             http://127.0.0.1 and a port"
-        );
-    }
-    tcp::channel(address, config.links.tcp()).with_context(wrong)
+    Ok(match material {
+        Some(material) => Carrier::Tls(listener, material),
+        None => Carrier::Tcp(listener),
+    })
 }
