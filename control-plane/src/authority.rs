@@ -39,7 +39,7 @@ use domain::catalog::Catalog;
 use domain::id::Revision;
 use domain::snapshot::{Change, Delta};
 use judge::Draft;
-use links::feed::FeedPublisher;
+use links::feed::{FeedPublisher, PublisherSettings, SnapshotKey};
 use prost::Message;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -81,7 +81,9 @@ impl Authority {
         shutdown: CancellationToken,
     ) -> Result<Self, Failure> {
         let (state, puts) = start::load(&db).await?;
-        let publisher = FeedPublisher::with_settings(state.at, puts, settings.feed);
+        let snapshot_key = Some(SnapshotKey::derive(&settings.seal_key));
+        let feed = PublisherSettings { snapshot_key, ..settings.feed };
+        let publisher = FeedPublisher::with_settings(state.at, puts, feed);
         let fleet = Fleet::new(db.clone(), publisher.clone());
         tokio::spawn(fleet.clone().tell(shutdown.clone()));
         let answers = Answers::new(&settings);

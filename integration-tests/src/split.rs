@@ -36,7 +36,8 @@ impl SplitGateway {
         let folder = TempDir::with_prefix("turnpike-it-").unwrap();
         fs::create_dir(folder.path().join("office")).unwrap();
         let simulator = SimulatorProcess::start().await;
-        let mut variables = listeners();
+        let has_tls = settings.iter().any(|(name, _)| name.contains("DATA_PLANE__FLEET_TLS"));
+        let mut variables = listeners(if has_tls { "https" } else { "http" });
         let named = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         variables.extend(settings.iter().map(named));
         let office = spawn_office(&variables, folder.path());
@@ -146,6 +147,22 @@ impl SplitGateway {
         self.office.take().unwrap().kill9().await;
     }
 
+    /// SIGTERM to the control plane; it must end well and in time.
+    pub async fn stop_office(&mut self) {
+        let mut office = self.office.take().unwrap();
+        office.signal(Signal::TERM);
+        let exited = office.end(STOP).await;
+        assert_eq!(exited.code, Some(0), "{}", exited.stderr);
+    }
+
+    /// The lives of the data plane that begin from here on know of control planes at these addresses, too.
+    pub fn name_control_planes(&mut self, others: &[&str]) {
+        let fleet = format!("http://{}", self.variable("TURNPIKE__CONTROL_PLANE__FLEET_LISTEN"));
+        let all: Vec<&str> = others.iter().copied().chain([fleet.as_str()]).collect();
+        self.set("TURNPIKE__DATA_PLANE__CONTROL_PLANE_ADDR", "");
+        self.set("TURNPIKE__DATA_PLANE__CONTROL_PLANE_ADDRS", &format!("{all:?}"));
+    }
+
     /// Begins another life of the data plane; returns once it serves.
     pub async fn start_plane(&mut self) {
         self.plane.start().await;
@@ -174,7 +191,7 @@ impl SplitGateway {
 }
 
 /// Ports that stay the same from one life to the next.
-fn listeners() -> Vec<(String, String)> {
+fn listeners(fleet_scheme: &str) -> Vec<(String, String)> {
     let held: Vec<TcpListener> =
         (0..2).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
     let [fleet, simulator] =
@@ -182,7 +199,7 @@ fn listeners() -> Vec<(String, String)> {
     let any = "127.0.0.1:0".to_owned();
     let named = [
         ("TURNPIKE__CONTROL_PLANE__FLEET_LISTEN", fleet.clone()),
-        ("TURNPIKE__DATA_PLANE__CONTROL_PLANE_ADDR", format!("http://{fleet}")),
+        ("TURNPIKE__DATA_PLANE__CONTROL_PLANE_ADDR", format!("{fleet_scheme}://{fleet}")),
         ("TURNPIKE__CONTROL_PLANE__ADMIN_LISTEN", any.clone()),
         ("TURNPIKE__CONTROL_PLANE__CONSOLE_LISTEN", any.clone()),
         ("TURNPIKE__OPS__LISTEN", any),

@@ -1,19 +1,22 @@
 //! The account link: what customers ask about their own account, asked by a data plane of the control plane. Each
 //! question is one call, and is given up soon: nothing of a request waits for it.
 
+use crate::ways::Ways;
+use parking_lot::Mutex;
 use proto::account::v1 as wire;
 use proto::account::v1::account_service_client::AccountServiceClient;
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tonic::transport::Channel;
 use tonic::{Code, Response, Status};
 
 /// Limits of the data plane's end.
 #[derive(Clone, Copy, Debug)]
 pub struct AccountLinkSettings {
-    /// Longest that a question waits for its answer.
+    /// Longest that a question waits for its answer; each replica of the control plane gets an equal part of it.
     pub patience: Duration,
     /// Questions at once; more are turned away, so that customers who ask cannot keep billing from its work.
     pub at_once: usize,
@@ -39,17 +42,17 @@ pub enum AccountError {
 /// The data plane's end. Clones share its limits.
 #[derive(Clone, Debug)]
 pub struct AccountLink {
-    client: AccountServiceClient<Channel>,
+    ways: Arc<Mutex<Ways>>,
     patience: Duration,
     room: Arc<Semaphore>,
 }
 
 impl AccountLink {
-    /// Asks over that channel.
+    /// Asks by these ways.
     #[must_use]
-    pub fn new(channel: Channel, settings: AccountLinkSettings) -> Self {
+    pub fn new(ways: impl Into<Ways>, settings: AccountLinkSettings) -> Self {
         Self {
-            client: AccountServiceClient::new(channel),
+            ways: Arc::new(Mutex::new(ways.into())),
             patience: settings.patience,
             room: Arc::new(Semaphore::new(settings.at_once)),
         }
@@ -63,8 +66,7 @@ impl AccountLink {
         &self,
         ask: wire::GetKeyRequest,
     ) -> Result<wire::GetKeyResponse, AccountError> {
-        let mut client = self.client.clone();
-        self.answer(client.get_key(ask)).await
+        self.answer(|mut client| async move { client.get_key(ask).await }).await
     }
 
     /// What the wallet got.
@@ -75,8 +77,7 @@ impl AccountLink {
         &self,
         ask: wire::GetCreditsRequest,
     ) -> Result<wire::GetCreditsResponse, AccountError> {
-        let mut client = self.client.clone();
-        self.answer(client.get_credits(ask)).await
+        self.answer(|mut client| async move { client.get_credits(ask).await }).await
     }
 
     /// One request.
@@ -87,25 +88,49 @@ impl AccountLink {
         &self,
         ask: wire::GetGenerationRequest,
     ) -> Result<wire::GetGenerationResponse, AccountError> {
-        let mut client = self.client.clone();
-        self.answer(client.get_generation(ask)).await
+        self.answer(|mut client| {
+            let ask = ask.clone();
+            async move { client.get_generation(ask).await }
+        })
+        .await
     }
 
-    async fn answer<A>(
+    /// Asks one replica after the other, beginning with the one that answered last.
+    async fn answer<A, Asked>(
         &self,
-        asked: impl Future<Output = Result<Response<A>, Status>>,
-    ) -> Result<A, AccountError> {
+        ask: impl Fn(AccountServiceClient<Channel>) -> Asked,
+    ) -> Result<A, AccountError>
+    where
+        Asked: Future<Output = Result<Response<A>, Status>>,
+    {
         let Ok(_place) = self.room.try_acquire() else {
             return Err(AccountError::Away);
         };
-        match tokio::time::timeout(self.patience, asked).await {
-            Ok(Ok(answer)) => Ok(answer.into_inner()),
-            Ok(Err(status)) if status.code() == Code::NotFound => Err(AccountError::Unknown),
-            Ok(Err(status)) => {
-                tracing::debug!(code = ?status.code(), "the control plane did not answer");
-                Err(AccountError::Away)
+        let count = self.ways.lock().count();
+        let patience = u32::try_from(count).ok().and_then(|count| self.patience.checked_div(count));
+        for _ in 0..count {
+            let ways = self.ways.lock().clone();
+            let asked = ask(AccountServiceClient::new(ways.channel()));
+            match timeout(patience.unwrap_or_default(), asked).await {
+                Ok(Ok(answer)) => return Ok(answer.into_inner()),
+                Ok(Err(status)) if status.code() == Code::NotFound => {
+                    return Err(AccountError::Unknown);
+                }
+                Ok(Err(status)) => {
+                    tracing::debug!(code = ?status.code(), "the control plane did not answer");
+                }
+                Err(_) => tracing::debug!("the control plane did not answer in time"),
             }
-            Err(_) => Err(AccountError::Away),
+            self.turn_from(ways.at());
+        }
+        Err(AccountError::Away)
+    }
+
+    /// Unless another question has turned already.
+    fn turn_from(&self, at: usize) {
+        let mut ways = self.ways.lock();
+        if ways.at() == at {
+            ways.turn(false);
         }
     }
 }

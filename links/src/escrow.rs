@@ -4,6 +4,7 @@
 //! a message lost with its connection does no harm: the next Hello and its Welcome repeat all that matters.
 
 mod wire;
+mod patience;
 mod link;
 mod listener;
 
@@ -50,6 +51,8 @@ impl Default for EscrowListenerSettings {
 pub struct EscrowLinkSettings {
     /// How it comes back.
     pub reconnect: ReconnectSettings,
+    /// A control plane that leaves wants unanswered for so long is left for another one, if there is one.
+    pub answer_within: Duration,
     /// Messages that may wait to be sent; beyond them the link counts as not connected.
     pub waiting_to_send: usize,
     /// Messages that may wait to be taken.
@@ -62,6 +65,7 @@ impl Default for EscrowLinkSettings {
     fn default() -> Self {
         Self {
             reconnect: ReconnectSettings::default(),
+            answer_within: Duration::from_secs(1),
             waiting_to_send: 4096,
             waiting_to_take: 1024,
             message_bytes: 64 * 1024 * 1024,

@@ -6,12 +6,15 @@
 mod objects;
 mod digest;
 mod frames;
+mod tag;
 mod history;
 mod roster;
+mod seat;
 mod publisher;
 mod subscription;
 mod door;
 
+mod call;
 mod assembly;
 mod subscriber;
 
@@ -21,6 +24,7 @@ pub use objects::ObjectId;
 pub use publisher::FeedPublisher;
 pub use roster::{Follower, Followers};
 pub use subscriber::FeedSubscriber;
+pub use tag::SnapshotKey;
 
 use crate::ReconnectSettings;
 use domain::id::Revision;
@@ -40,12 +44,22 @@ pub struct PublisherSettings {
     pub delta_bytes: usize,
     /// Bytes of one message of a snapshot; only an object that is larger alone makes a larger one.
     pub chunk_bytes: usize,
+    /// The same for data planes of other processes: so much, of one that reads no more, may lie here until it leaves.
+    pub wire_chunk_bytes: usize,
     /// How long a data plane may take to say who it is.
     pub hello_timeout: Duration,
     /// How often a data plane that has everything is told so.
     pub heartbeat_interval: Duration,
+    /// A data plane of another process that says nothing for so long is taken for gone.
+    pub silence: Duration,
     /// Bytes of one message of a data plane.
     pub request_bytes: usize,
+    /// Data planes that read a snapshot at the same time; more wait for their turn.
+    pub snapshots_at_once: usize,
+    /// One that takes nothing of it for so long loses its turn.
+    pub snapshot_patience: Duration,
+    /// What snapshots for data planes of other processes are tagged with.
+    pub snapshot_key: Option<SnapshotKey>,
 }
 
 impl Default for PublisherSettings {
@@ -55,9 +69,14 @@ impl Default for PublisherSettings {
             ring_bytes: 64 * 1024 * 1024,
             delta_bytes: 4 * 1024 * 1024,
             chunk_bytes: 1024 * 1024,
+            wire_chunk_bytes: 32 * 1024,
             hello_timeout: Duration::from_secs(10),
             heartbeat_interval: Duration::from_secs(5),
+            silence: Duration::from_secs(15),
             request_bytes: 1024 * 1024,
+            snapshots_at_once: 8,
+            snapshot_patience: Duration::from_secs(60),
+            snapshot_key: None,
         }
     }
 }
@@ -77,6 +96,20 @@ pub struct SubscriberSettings {
     pub waiting_updates: usize,
     /// Bytes of rejects in one ack; the rest are counted. Well below what the publisher takes.
     pub reject_bytes: usize,
+    /// What else there is to see to if the control plane is another process. None: it is this one, neither end can vanish
+    /// without the other, and nobody is in between.
+    pub wire: Option<WireSettings>,
+}
+
+/// What a data plane sees to if its control plane is another process.
+#[derive(Clone, Copy, Debug)]
+pub struct WireSettings {
+    /// How often it says that it is there.
+    pub beat_interval: Duration,
+    /// A control plane that says nothing for so long is taken for gone.
+    pub silence: Duration,
+    /// What snapshots must be tagged with.
+    pub snapshot_key: SnapshotKey,
 }
 
 impl Default for SubscriberSettings {
@@ -88,6 +121,7 @@ impl Default for SubscriberSettings {
             snapshot_objects: 20_000_000,
             waiting_updates: 16,
             reject_bytes: 256 * 1024,
+            wire: None,
         }
     }
 }

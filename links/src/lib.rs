@@ -1,11 +1,14 @@
 //! What crosses between roles, both ends of each in one place.
 //!
-//! In reading order: how two roles reach each other (in one process, over TCP) and come back together, what flows down
-//! (configuration), what flows both ways (money), what flows up (usage, from the spool), and how secrets travel.
+//! In reading order: how two roles reach each other (in one process, over TCP, over TLS, by several ways), come back together and part,
+//! what flows down (configuration), what flows both ways (money), what flows up (usage, from the spool), and how secrets travel.
 
 pub mod pipe;
 pub mod tcp;
+pub mod tls;
+mod ways;
 mod reconnect;
+mod farewell;
 mod ending;
 
 pub mod feed;
@@ -19,4 +22,6 @@ pub mod content;
 
 pub mod seal;
 
+pub use farewell::Farewell;
 pub use reconnect::ReconnectSettings;
+pub use ways::Ways;

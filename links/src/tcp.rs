@@ -7,12 +7,12 @@ mod guest;
 
 pub use guest::Guest;
 
-use futures::Stream;
+use futures::{Stream, StreamExt};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::transport::{Channel, Endpoint, Server};
 
 /// Pause after the system could not give a connection.
@@ -75,13 +75,21 @@ impl Default for TcpSettings {
 /// # Errors
 /// When the address is not a URL.
 pub fn channel(address: &str, settings: TcpSettings) -> Result<Channel, tonic::transport::Error> {
+    Ok(endpoint(address, settings)?.connect_lazy())
+}
+
+/// The same, as long as nothing says how it connects.
+pub(crate) fn endpoint(
+    address: &str,
+    settings: TcpSettings,
+) -> Result<Endpoint, tonic::transport::Error> {
     let endpoint = Endpoint::from_shared(address.to_owned())?
         .tcp_nodelay(true)
         .connect_timeout(settings.connect_timeout)
         .http2_keep_alive_interval(settings.heartbeat_interval)
         .keep_alive_timeout(settings.heartbeat_timeout)
         .keep_alive_while_idle(true);
-    Ok(endpoint.connect_lazy())
+    Ok(endpoint)
 }
 
 /// A server without services yet, to be run over `incoming`.
@@ -101,21 +109,31 @@ pub fn server(settings: TcpSettings) -> Server {
 pub fn incoming(
     listener: TcpListener,
     settings: TcpSettings,
-) -> impl Stream<Item = io::Result<Guest>> {
+) -> impl Stream<Item = io::Result<Guest<TcpStream>>> {
+    accepted(listener, settings).map(move |accepted| {
+        accepted.map(|(socket, place)| Guest::new(socket, place, settings.connect_timeout))
+    })
+}
+
+/// The same before anything was said, each with its place.
+pub(crate) fn accepted(
+    listener: TcpListener,
+    settings: TcpSettings,
+) -> impl Stream<Item = io::Result<(TcpStream, OwnedSemaphorePermit)>> {
     let places = Arc::new(Semaphore::new(settings.limits.connections));
     futures::stream::unfold((listener, places), move |(listener, places)| async move {
         // A full house leaves new clients in the backlog. The semaphore is never closed.
         let place = places.clone().acquire_owned().await.ok()?;
-        let guest = listener.accept().await.map(|(socket, _)| {
+        let accepted = listener.accept().await.map(|(socket, _)| {
             if let Err(error) = socket.set_nodelay(true) {
                 tracing::debug!(%error, "TCP_NODELAY could not be set");
             }
-            Guest::new(socket, place, settings.connect_timeout)
+            (socket, place)
         });
-        if guest.is_err() {
+        if accepted.is_err() {
             // The system has none to give, and would say so again at once.
             tokio::time::sleep(ACCEPT_PAUSE).await;
         }
-        Some((guest, (listener, places)))
+        Some((accepted, (listener, places)))
     })
 }

@@ -16,7 +16,8 @@ pub(crate) use data_plane::DataPlane;
 pub(crate) use links::Links;
 pub(crate) use load::ConfigError;
 pub(crate) use roles::{
-    Billing, ControlPlane, Database, Egress, Log, LogFormat, LoggedRequests, Ops, Simulator,
+    Billing, ControlPlane, Database, Egress, FleetTls, Log, LogFormat, LoggedRequests, Ops,
+    Simulator,
 };
 pub(crate) use secrets::{CellSecrets, Secrets, SecretsError};
 pub(crate) use traces::Traces;
@@ -24,6 +25,7 @@ pub(crate) use traces::Traces;
 use domain::name::check_data_plane;
 use domain::network::Networks;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Everything that can be set.
@@ -172,6 +174,17 @@ impl Config {
                 "must have 1 to 63 of a-z, 0-9 and '-'",
             ),
             (
+                self.data_plane.control_plane_addr.is_none()
+                    || self.data_plane.control_plane_addrs.is_empty(),
+                "data_plane.control_plane_addr",
+                "is the older name of data_plane.control_plane_addrs: set only one of them",
+            ),
+            (
+                has_no_twins(&self.data_plane.control_plane_addrs),
+                "data_plane.control_plane_addrs",
+                "must not hold an address twice",
+            ),
+            (
                 self.data_plane.cors_origins.iter().all(|origin| is_origin(origin)),
                 "data_plane.cors_origins",
                 "must hold origins such as https://app.example.com, or * for any",
@@ -205,6 +218,11 @@ fn networks_of(key: &str, texts: &[String]) -> Result<Networks, ConfigError> {
         key: key.to_owned(),
         claim: format!("must hold networks: {wrong}"),
     })
+}
+
+fn has_no_twins(texts: &[String]) -> bool {
+    let different: BTreeSet<&String> = texts.iter().collect();
+    different.len() == texts.len()
 }
 
 /// As browsers write it: scheme and host, no path.

@@ -18,11 +18,12 @@ mod telemetry;
 
 use self::billing::BillingRole;
 use crate::cli::UpOptions;
-use crate::config::{CellSecrets, Config};
+use crate::config::{CellSecrets, Config, FleetTls};
 use crate::output;
 use anyhow::bail;
 use data_dir::DataDir;
-use fleet::Carrier;
+use fleet::{Calls, Carrier};
+use links::Ways;
 use links::pipe::pipe;
 use office::{Office, OfficeParts};
 use parts::Parts;
@@ -35,7 +36,6 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
-use tonic::transport::Channel;
 
 /// Threads of the runtime that control plane and billing share.
 const CONTROL_THREADS: usize = 2;
@@ -166,7 +166,7 @@ impl Roles {
                 let carrier = if parts.planes {
                     Carrier::Pipe(listener)
                 } else {
-                    fleet::listen(config).await?
+                    fleet::listen(config, stop).await?
                 };
                 let networks = config.networks(is_demo)?;
                 let beside = usage.unwrap_or_default();
@@ -177,8 +177,12 @@ impl Roles {
             }
         }
         if parts.planes {
-            let channel = if parts.control { connector.channel() } else { fleet::channel(config)? };
-            roles.serve_clients(config, is_demo, channel, stop)?;
+            let calls = Calls::new(config, stop)?;
+            let ways = match parts.control {
+                true => connector.channel().into(),
+                false => calls.to_control_plane()?,
+            };
+            roles.serve_clients(config, is_demo, (ways, &calls), stop)?;
         }
         if let Some(planes) = &roles.planes {
             planes.show(ops);
@@ -193,7 +197,7 @@ impl Roles {
         usage: Routes,
         stop: &CancellationToken,
     ) -> anyhow::Result<()> {
-        let carrier = fleet::listen_for_usage(config).await?;
+        let carrier = fleet::listen_for_usage(config, stop).await?;
         self.usage = carrier.address();
         let task = fleet::serve_routes(config, usage, carrier, stop);
         if let Some(billing) = &mut self.billing {
@@ -202,22 +206,22 @@ impl Roles {
         Ok(())
     }
 
-    /// Starts the data plane, whose control plane is at the other end of the channel.
+    /// Starts the data plane, whose control plane is at the end of these ways.
     fn serve_clients(
         &mut self,
         config: &Config,
         is_demo: bool,
-        channel: Channel,
+        (ways, calls): (Ways, &Calls<'_>),
         stop: &CancellationToken,
     ) -> anyhow::Result<()> {
         let secrets = match &self.office {
             Some(office) => CellSecrets::from(&office.secrets),
             None => CellSecrets::load(config)?,
         };
-        let mut planes = Planes::start(config, config.networks(is_demo)?, &secrets, channel, stop)?;
+        let mut planes = Planes::start(config, config.networks(is_demo)?, &secrets, ways, stop)?;
         match &mut self.billing {
             Some(billing) => billing.bill(planes.spool.clone()),
-            None => planes.ship_usage(config, fleet::channel_to_billing(config)?, stop),
+            None => planes.ship_usage(config, calls.to_billing()?, stop),
         }
         self.planes = Some(planes);
         Ok(())
@@ -264,15 +268,18 @@ fn announce(
     if let (Some(seeded), Some(office)) = (seeded, office) {
         return demo::announce(config, addresses, seeded, &office.secrets);
     }
+    let scheme = |tls: &Option<FleetTls>| if tls.is_some() { "https" } else { "http" };
+    let (to_fleet, to_usage) =
+        (scheme(&config.control_plane.fleet_tls), scheme(&config.billing.fleet_tls));
     let served = [
-        ("serving clients on", addresses.clients, "/v1"),
-        ("serving operators on", addresses.admin, ""),
-        ("serving data planes on", addresses.fleet, ""),
-        ("billing what is shipped to", addresses.usage, ""),
+        ("serving clients on", addresses.clients, "http", "/v1"),
+        ("serving operators on", addresses.admin, "http", ""),
+        ("serving data planes on", addresses.fleet, to_fleet, ""),
+        ("billing what is shipped to", addresses.usage, to_usage, ""),
     ];
-    for (what, address, path) in served {
+    for (what, address, scheme, path) in served {
         if let Some(address) = address {
-            output::note(&format!("{what} http://{address}{path}"));
+            output::note(&format!("{what} {scheme}://{address}{path}"));
         }
     }
     Ok(())

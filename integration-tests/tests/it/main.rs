@@ -16,6 +16,8 @@ mod full_disk;
 mod p3_fair_stop;
 mod p5_everywhere_at_once;
 mod p6_keeps_serving;
+mod several_addresses;
+mod fleet_tls;
 mod p7_faithful;
 mod failover;
 mod streams_broken;

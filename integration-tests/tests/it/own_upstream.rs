@@ -1,6 +1,7 @@
 //! Upstreams of our own, byte for byte and in TLS: for what the simulator, which speaks plain HTTP, cannot do.
 
-use rcgen::{CertificateParams, Issuer, KeyPair, date_time_ymd};
+use rcgen::string::Ia5String;
+use rcgen::{CertificateParams, Issuer, KeyPair, SanType, date_time_ymd};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use serde_json::json;
@@ -93,6 +94,14 @@ impl Authority {
     /// For `SSL_CERT_FILE`.
     pub(crate) fn file(&self) -> &str {
         self.file.to_str().unwrap()
+    }
+
+    /// A certificate and its key, in PEM, for a member of a fleet.
+    pub(crate) fn vouches_for_member(&self, uri: &str) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new([]).unwrap();
+        params.subject_alt_names = vec![SanType::URI(Ia5String::try_from(uri).unwrap())];
+        (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
     }
 
     /// TLS for a name, until the end of a year.

@@ -164,21 +164,40 @@ async fn apply_wait_returns_once_the_data_plane_of_another_process_has_it_and_na
         let status = split.chat(&org.key, say(1)).await.status;
         assert_eq!(status, if disabled { 401 } else { 200 }, "waited for, so at once");
     }
-    // A data plane with another seal key can use no credential of this control plane.
-    split.stop_plane().await;
-    let stranger = split.data_dir().join("stranger.key");
-    std::fs::write(&stranger, "ab".repeat(32)).unwrap();
-    split.set("TURNPIKE__CONTROL_PLANE__SEAL_KEY_FILE", stranger.to_str().unwrap());
-    split.start_plane().await;
-    let plan = "kind: Plan\nname: other\nspec: {requests_per_minute: 3}\n";
-    let waited = split.admin().run_with(&["apply", "-f", "-", "--wait"], plan).await;
-    assert_eq!(waited.status, 1, "{}", waited.stderr);
+    // What a control plane with another seal key has sealed from then on, the data plane cannot use.
+    with_another_seal_key(&mut split, "ab");
+    split.stop_office().await;
+    split.start_office().await;
+    let upstream = "kind: Upstream\nname: strange\nspec: {vendor: x, dialect: openai, credential: c, jurisdiction: SG, \
+                    base_url: 'https://example.com/v1'}\n";
+    // Until it has come back there is nobody to wait for.
+    let waited = eventually("what was waited for is refused", async || {
+        let waited = split.admin().run_with(&["apply", "-f", "-", "--wait"], upstream).await;
+        (waited.status == 1).then_some(waited)
+    })
+    .await;
     assert!(
-        waited.stderr.contains("upstream demo-a: its credential does not open"),
+        waited.stderr.contains("upstream strange: its credential does not open"),
         "{}",
         waited.stderr
     );
     assert!(waited.stderr.contains("local"), "names the data plane: {}", waited.stderr);
+    // And one that begins with another seal key takes nothing at all.
+    split.stop_plane().await;
+    with_another_seal_key(&mut split, "cd");
+    split.launch_plane();
+    eventually("it says so", async || {
+        split.plane_said().contains("or made with another seal key").then_some(())
+    })
+    .await;
+    assert_eq!(split.plane_ops("/readyz").await.status, 503);
+}
+
+/// For the lives that begin from here on.
+fn with_another_seal_key(split: &mut SplitGateway, byte: &str) {
+    let file = split.data_dir().join(format!("{byte}.key"));
+    std::fs::write(&file, byte.repeat(32)).unwrap();
+    split.set("TURNPIKE__CONTROL_PLANE__SEAL_KEY_FILE", file.to_str().unwrap());
 }
 
 /// Clients that keep the data plane busy.

@@ -2,13 +2,13 @@
 
 use super::{ContentKey, ContentLinkSettings, Recorded};
 use crate::reconnect::Backoff;
+use crate::ways::Ways;
 use proto::content::v1::content_service_client::ContentServiceClient;
 use proto::content::v1::{SealedContent, StoreRequest};
 use std::sync::Arc;
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, timeout};
-use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 /// There was no room for it: the store is away, or slower than what is said.
@@ -32,11 +32,11 @@ struct Waiting {
 impl ContentLink {
     /// Connects when there is something to send, and comes back for ever. Must be called inside a tokio runtime.
     #[must_use]
-    pub fn start(channel: Channel, key: ContentKey, settings: ContentLinkSettings) -> Self {
+    pub fn start(ways: impl Into<Ways>, key: ContentKey, settings: ContentLinkSettings) -> Self {
         let (queue, waiting) = mpsc::channel(settings.waiting.max(1));
         let room = Arc::new(Semaphore::new(settings.waiting_bytes.min(Semaphore::MAX_PERMITS)));
-        let client = ContentServiceClient::new(channel);
-        tokio::spawn(Sender { client, key, settings, waiting }.run());
+        let sender = Sender { ways: ways.into(), key, settings, waiting };
+        tokio::spawn(sender.run());
         Self { queue, room }
     }
 
@@ -54,7 +54,7 @@ impl ContentLink {
 }
 
 struct Sender {
-    client: ContentServiceClient<Channel>,
+    ways: Ways,
     key: ContentKey,
     settings: ContentLinkSettings,
     waiting: mpsc::Receiver<Waiting>,
@@ -82,10 +82,11 @@ impl Sender {
 
     /// Until the store has it, or will never take it.
     async fn send(&mut self, request: StoreRequest) {
-        let mut backoff = Backoff::new("content", self.settings.reconnect);
+        let mut backoff = Backoff::new("content", self.settings.reconnect, self.ways.count());
         loop {
             let began = Instant::now();
-            let sent = timeout(self.settings.answer_timeout, self.client.store(request.clone()));
+            let mut client = ContentServiceClient::new(self.ways.channel());
+            let sent = timeout(self.settings.answer_timeout, client.store(request.clone()));
             let status = match sent.await {
                 Ok(Ok(_stored)) => return,
                 Ok(Err(status)) => status,
@@ -96,6 +97,7 @@ impl Sender {
                 tracing::error!(contents, code = %status.code(), "contents are refused and lost");
                 return;
             }
+            self.ways.turn(false);
             backoff.rest(began, &status.code()).await;
         }
     }

@@ -6,6 +6,8 @@
 use super::wire::{self, Unreadable};
 use super::{EscrowListenerSettings, FromDataPlane, Hello, ToDataPlane};
 use crate::ending::Ending;
+use crate::farewell::{self, Farewell, Stay};
+use crate::tls::{Claim, Peer};
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt};
 use proto::escrow::v1::escrow_service_server::{EscrowService, EscrowServiceServer};
@@ -27,12 +29,14 @@ pub struct Gone;
 pub struct EscrowDoor {
     settings: EscrowListenerSettings,
     accepted: mpsc::Sender<EscrowConnection>,
+    farewell: Farewell,
 }
 
 /// Where the desk takes the connections from. Dropping it turns new ones away.
 #[derive(Debug)]
 pub struct EscrowListener {
     accepted: mpsc::Receiver<EscrowConnection>,
+    farewell: Farewell,
 }
 
 /// One data plane that said Hello. Dropping it ends the connection.
@@ -64,15 +68,22 @@ pub fn escrow_listener_with(
     settings: EscrowListenerSettings,
 ) -> (EscrowServiceServer<EscrowDoor>, EscrowListener) {
     let (sender, accepted) = mpsc::channel(settings.backlog.max(1));
-    let door = EscrowDoor { settings, accepted: sender };
+    let farewell = Farewell::default();
+    let door = EscrowDoor { settings, accepted: sender, farewell: farewell.clone() };
     let service = EscrowServiceServer::new(door).max_decoding_message_size(settings.message_bytes);
-    (service, EscrowListener { accepted })
+    (service, EscrowListener { accepted, farewell })
 }
 
 impl EscrowListener {
     /// The next data plane that connects. `None` once the service is gone. Safe to cancel.
     pub async fn accept(&mut self) -> Option<EscrowConnection> {
         self.accepted.recv().await
+    }
+
+    /// What is said to the data planes before all ends, so that they leave one by one.
+    #[must_use]
+    pub fn farewell(&self) -> Farewell {
+        self.farewell.clone()
     }
 }
 
@@ -149,6 +160,8 @@ impl EscrowService for EscrowDoor {
         &self,
         request: Request<Streaming<SyncRequest>>,
     ) -> Result<Response<Self::SyncStream>, Status> {
+        let stay = self.farewell.admit()?;
+        let peer = Peer::of(request.extensions());
         let mut requests = request.into_inner();
         let hello = timeout(self.settings.hello_timeout, requests.message()).await;
         let hello = hello.map_err(|_| Status::deadline_exceeded("no hello came"))??;
@@ -157,28 +170,43 @@ impl EscrowService for EscrowDoor {
             Status::invalid_argument(unreadable.to_string())
         })?;
 
+        peer.expect(Claim { cell: None, data_plane: &hello.data_plane })?;
         let (queue, waiting) = mpsc::channel(self.settings.waiting_messages.max(1));
         let ending = Ending::new();
-        let responses = responses(waiting, ending.clone());
+        let responses = Outgoing { waiting, ending: ending.clone(), stay, is_sent_away: false };
         let sender = EscrowSender { queue, ending, send_timeout: self.settings.send_timeout };
         let connection = EscrowConnection { hello, requests, sender };
         let closed = |_| Status::unavailable("the escrow desk is not open");
         self.accepted.send(connection).await.map_err(closed)?;
-        Ok(Response::new(responses.boxed()))
+        Ok(Response::new(responses.stream().boxed()))
     }
 }
 
 /// What is queued, until the end.
-fn responses(
+struct Outgoing {
     waiting: mpsc::Receiver<SyncResponse>,
     ending: Ending,
-) -> impl Stream<Item = Result<SyncResponse, Status>> + Send + 'static {
-    stream::try_unfold((waiting, ending), async |(mut waiting, ending)| {
-        let message = tokio::select! {
+    stay: Stay,
+    is_sent_away: bool,
+}
+
+impl Outgoing {
+    fn stream(self) -> impl Stream<Item = Result<SyncResponse, Status>> + Send + 'static {
+        stream::try_unfold(self, async |mut outgoing| {
+            let message = outgoing.next().await?;
+            Ok(message.map(|message| (message, outgoing)))
+        })
+    }
+
+    async fn next(&mut self) -> Result<Option<SyncResponse>, Status> {
+        tokio::select! {
             biased;
-            reason = ending.ended() => return Err(reason),
-            message = waiting.recv() => message,
-        };
-        Ok(message.map(|message| (message, (waiting, ending))))
-    })
+            reason = self.ending.ended() => Err(reason),
+            after = self.stay.sent_away(), if !self.is_sent_away => {
+                self.is_sent_away = true;
+                Ok(Some(wire::goaway_to_wire(after, farewell::REASON)))
+            }
+            message = self.waiting.recv() => Ok(message),
+        }
+    }
 }

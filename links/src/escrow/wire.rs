@@ -6,6 +6,7 @@ use domain::money::Nano;
 use domain::name::{BadDataPlane, check_data_plane};
 use proto::escrow::v1::{self, sync_request, sync_response};
 use proto::usage::v1::PartitionMark;
+use std::time::Duration;
 use thiserror::Error;
 
 /// A message that is not what it claims to be.
@@ -79,6 +80,21 @@ pub(super) fn request_from_wire(message: v1::SyncRequest) -> Result<FromDataPlan
     }
 }
 
+/// What a control plane says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// To the data plane.
+    Message(ToDataPlane),
+    /// To its link alone: after that time, another control plane is to be asked.
+    GoAway(Duration),
+}
+
+pub(super) fn goaway_to_wire(after: Duration, reason: &str) -> v1::SyncResponse {
+    let after_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+    let goaway = v1::GoAway { after_ms, reason: reason.to_owned() };
+    v1::SyncResponse { message: Some(sync_response::Message::Goaway(goaway)) }
+}
+
 /// `None` for what does not travel.
 pub(super) fn response_to_wire(message: &ToDataPlane) -> Option<v1::SyncResponse> {
     let message = match message {
@@ -103,8 +119,8 @@ pub(super) fn response_to_wire(message: &ToDataPlane) -> Option<v1::SyncResponse
     Some(v1::SyncResponse { message: Some(message) })
 }
 
-pub(super) fn response_from_wire(message: v1::SyncResponse) -> Result<ToDataPlane, Unreadable> {
-    Ok(match message.message.ok_or(Unreadable::Empty)? {
+pub(super) fn response_from_wire(message: v1::SyncResponse) -> Result<Told, Unreadable> {
+    Ok(Told::Message(match message.message.ok_or(Unreadable::Empty)? {
         sync_response::Message::Welcome(welcome) => {
             let slices = welcome.slices.into_iter().map(grant_from_wire);
             ToDataPlane::Welcome(slices.collect::<Result<_, _>>()?)
@@ -126,7 +142,10 @@ pub(super) fn response_from_wire(message: v1::SyncResponse) -> Result<ToDataPlan
                 .map(|mark| (Partition(mark.partition), mark.next_seq))
                 .collect(),
         ),
-    })
+        sync_response::Message::Goaway(goaway) => {
+            return Ok(Told::GoAway(Duration::from_millis(goaway.after_ms)));
+        }
+    }))
 }
 
 const fn request(message: sync_request::Message) -> v1::SyncRequest {

@@ -1,12 +1,16 @@
 //! What a data plane makes of the messages of the feed: whole snapshots and deltas that fit. Pure.
 
+use super::frames::{self, Body, Frame};
 use super::objects::ObjectId;
+use super::tag::{Tagger, Tagging};
 use super::{FeedUpdate, Heartbeat, SubscriberSettings, UnreadableChange};
+use bytes::Bytes;
 use domain::id::Revision;
 use domain::snapshot::{Change, Delta};
-use prost::Message;
-use proto::feed::v1::{self, sync_response};
+use prost::{DecodeError, Message};
+use proto::feed::v1;
 use std::collections::BTreeMap;
+use std::time::Duration;
 use thiserror::Error;
 use tokio::time::Instant;
 
@@ -15,6 +19,8 @@ use tokio::time::Instant;
 pub(super) enum ProtocolError {
     #[error("a message without content")]
     Empty,
+    #[error("a message that cannot be read: {0}")]
+    Garbled(#[from] DecodeError),
     #[error("a message without its revision")]
     NoRevision,
     #[error("a delta from {from:?}, but this data plane has {have:?}")]
@@ -29,6 +35,11 @@ pub(super) enum ProtocolError {
         "a snapshot at {at:?} of more than {most} {of}: it is refused, what is there stays in use"
     )]
     TooLarge { at: Revision, most: usize, of: &'static str },
+    #[error(
+        "a snapshot at {at:?} whose tag does not fit: it was damaged on its way, or made with another seal key or for another \
+         cell; what is there stays in use"
+    )]
+    BadTag { at: Revision },
 }
 
 /// The state of one subscriber, across connections.
@@ -39,7 +50,13 @@ pub(super) struct Assembly {
     partial: Option<Partial>,
     rejects: Rejects,
     heartbeat: Option<Heartbeat>,
+    /// After what time to go elsewhere.
+    goaway: Option<Duration>,
+    /// The control plane of this connection has told its time: it listens for beats.
+    hears_beats: bool,
     limits: SnapshotLimits,
+    /// What snapshots are checked by; none where nobody is in between.
+    tagging: Option<Tagging>,
 }
 
 /// Beyond these a snapshot is a mistake of whoever sends it.
@@ -56,13 +73,38 @@ struct Partial {
     changes: Vec<Change>,
     bytes: usize,
     rejects: Rejects,
+    tagger: Option<Tagger>,
+}
+
+/// Some of a snapshot.
+#[derive(Debug)]
+struct Chunk {
+    at: Revision,
+    changes: Vec<v1::Change>,
+    /// The same as they came; empty where nothing is checked.
+    as_they_came: Vec<Bytes>,
+    last: bool,
+    tag: Bytes,
 }
 
 impl Assembly {
-    pub(super) const fn new(have: Option<Revision>, settings: &SubscriberSettings) -> Self {
+    pub(super) const fn new(
+        have: Option<Revision>,
+        settings: &SubscriberSettings,
+        tagging: Option<Tagging>,
+    ) -> Self {
         let limits =
             SnapshotLimits { bytes: settings.snapshot_bytes, objects: settings.snapshot_objects };
-        Self { have, partial: None, rejects: Rejects::new(), heartbeat: None, limits }
+        Self {
+            have,
+            partial: None,
+            rejects: Rejects::new(),
+            heartbeat: None,
+            goaway: None,
+            hears_beats: false,
+            limits,
+            tagging,
+        }
     }
 
     /// Forgets what there is, so that the next thing to come must be a snapshot.
@@ -71,23 +113,28 @@ impl Assembly {
         self.start_over();
     }
 
-    /// Forgets what a broken connection left unfinished.
+    /// Forgets what a broken connection left unfinished, and what was true of it alone.
     pub(super) fn start_over(&mut self) {
         self.partial = None;
+        self.goaway = None;
+        self.hears_beats = false;
     }
 
     /// Takes a message. Returns an update when one is complete and new.
-    pub(super) fn take(
-        &mut self,
-        message: v1::SyncResponse,
-    ) -> Result<Option<FeedUpdate>, ProtocolError> {
-        match message.message.ok_or(ProtocolError::Empty)? {
-            sync_response::Message::Chunk(chunk) => self.take_chunk(chunk),
-            sync_response::Message::Delta(delta) => self.take_delta(delta),
-            sync_response::Message::Heartbeat(heartbeat) => {
-                let head = heartbeat.head.ok_or(ProtocolError::NoRevision)?.into();
-                let (digests, received) = (heartbeat.digests, Instant::now());
-                self.heartbeat = Some(Heartbeat { head, digests, received });
+    pub(super) fn take(&mut self, frame: Frame) -> Result<Option<FeedUpdate>, ProtocolError> {
+        match frame.body.ok_or(ProtocolError::Empty)? {
+            Body::Chunk(chunk) => {
+                let chunk = Chunk::read(chunk, self.tagging.is_some())?;
+                self.take_chunk(chunk)
+            }
+            Body::Delta(delta) => self.take_delta(v1::Delta::decode(delta)?),
+            Body::Heartbeat(heartbeat) => {
+                self.hear(v1::Heartbeat::decode(heartbeat)?)?;
+                Ok(None)
+            }
+            Body::Goaway(goaway) => {
+                let goaway = v1::GoAway::decode(goaway)?;
+                self.goaway = Some(Duration::from_millis(goaway.after_ms));
                 Ok(None)
             }
         }
@@ -98,32 +145,57 @@ impl Assembly {
         self.heartbeat.take()
     }
 
+    /// The word to go elsewhere, once.
+    pub(super) fn take_goaway(&mut self) -> Option<Duration> {
+        self.goaway.take()
+    }
+
+    /// Whether the control plane of this connection listens for beats, and sends some.
+    pub(super) const fn hears_beats(&self) -> bool {
+        self.hears_beats
+    }
+
     /// Everything that could not be read of the state handed out last.
     pub(super) fn rejects(&self) -> Vec<UnreadableChange> {
         self.rejects.list()
     }
 
-    fn take_chunk(
-        &mut self,
-        chunk: v1::SnapshotChunk,
-    ) -> Result<Option<FeedUpdate>, ProtocolError> {
-        let at: Revision = chunk.at.ok_or(ProtocolError::NoRevision)?.into();
+    /// One that tells the time and no revision is a sign of life, and says nothing of what is here.
+    fn hear(&mut self, heartbeat: v1::Heartbeat) -> Result<(), ProtocolError> {
+        let tells_time = heartbeat.now_us > 0;
+        self.hears_beats |= tells_time;
+        match heartbeat.head {
+            Some(head) => {
+                let (digests, received) = (heartbeat.digests, Instant::now());
+                self.heartbeat = Some(Heartbeat { head: head.into(), digests, received });
+                Ok(())
+            }
+            None if tells_time => Ok(()),
+            None => Err(ProtocolError::NoRevision),
+        }
+    }
+
+    fn take_chunk(&mut self, chunk: Chunk) -> Result<Option<FeedUpdate>, ProtocolError> {
+        let at = chunk.at;
         // An older plan never overwrites a newer one.
         if let Some(have) = self.have.filter(|have| *have > at) {
             return Err(ProtocolError::OlderSnapshot { at, have });
         }
-        let mut partial = self.partial.take().unwrap_or_else(|| Partial::new(at));
+        let mut partial = match self.partial.take() {
+            Some(partial) => partial,
+            None => Partial::new(at, self.tagging.as_ref()),
+        };
         if partial.at != at {
             return Err(ProtocolError::MixedSnapshots { expected: partial.at, found: at });
         }
-        for change in chunk.changes {
-            partial.bytes = partial.bytes.saturating_add(change.encoded_len());
-            partial.changes.extend(partial.rejects.read(change));
-        }
+        partial.add(chunk.changes, &chunk.as_they_came);
         self.limits.check(&partial)?;
         if !chunk.last {
             self.partial = Some(partial);
             return Ok(None);
+        }
+        if partial.tagger.is_some_and(|tagger| !tagger.fits(&chunk.tag)) {
+            return Err(ProtocolError::BadTag { at });
         }
         self.have = Some(at);
         self.rejects = partial.rejects;
@@ -152,9 +224,36 @@ impl Assembly {
     }
 }
 
+impl Chunk {
+    /// Changes are kept as they came only if they are to be checked: a change that is written anew may differ.
+    fn read(chunk: Bytes, is_checked: bool) -> Result<Self, ProtocolError> {
+        if is_checked {
+            let frames::Chunk { at, changes: as_they_came, last, tag } = Message::decode(chunk)?;
+            let changes = as_they_came.iter().map(|change| v1::Change::decode(change.clone()));
+            let changes = changes.collect::<Result<_, _>>()?;
+            let at = at.ok_or(ProtocolError::NoRevision)?.into();
+            return Ok(Self { at, changes, as_they_came, last, tag });
+        }
+        let v1::SnapshotChunk { at, changes, last, .. } = Message::decode(chunk)?;
+        let at = at.ok_or(ProtocolError::NoRevision)?.into();
+        Ok(Self { at, changes, as_they_came: Vec::new(), last, tag: Bytes::new() })
+    }
+}
+
 impl Partial {
-    const fn new(at: Revision) -> Self {
-        Self { at, changes: Vec::new(), bytes: 0, rejects: Rejects::new() }
+    fn new(at: Revision, tagging: Option<&Tagging>) -> Self {
+        let tagger = tagging.map(|tagging| tagging.begin(at));
+        Self { at, changes: Vec::new(), bytes: 0, rejects: Rejects::new(), tagger }
+    }
+
+    fn add(&mut self, changes: Vec<v1::Change>, as_they_came: &[Bytes]) {
+        if let Some(tagger) = &mut self.tagger {
+            as_they_came.iter().for_each(|change| tagger.add(change));
+        }
+        for change in changes {
+            self.bytes = self.bytes.saturating_add(change.encoded_len());
+            self.changes.extend(self.rejects.read(change));
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 use super::frames::Frame;
 use super::publisher::FeedPublisher;
 use super::subscription;
+use crate::tls::Peer;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 use proto::feed::v1::SyncRequest;
@@ -18,7 +19,8 @@ use tonic::server::{Grpc, NamedService, StreamingService};
 use tonic::{Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 
-const SYNC: &str = "/turnpike.feed.v1.FeedService/Sync";
+/// The one method.
+pub(super) const SYNC: &str = "/turnpike.feed.v1.FeedService/Sync";
 
 /// The gRPC service `turnpike.feed.v1.FeedService` of one publisher.
 #[derive(Clone, Debug)]
@@ -74,8 +76,9 @@ impl StreamingService<SyncRequest> for Sync {
 
     fn call(&mut self, request: Request<Streaming<SyncRequest>>) -> Self::Future {
         let shared = Arc::clone(self.0.shared());
+        let peer = Peer::of(request.extensions());
         async move {
-            let frames = subscription::subscribe(shared, request.into_inner()).await?;
+            let frames = subscription::subscribe(shared, &peer, request.into_inner()).await?;
             Ok(Response::new(frames.boxed()))
         }
         .boxed()

@@ -4,6 +4,7 @@ use super::PublisherSettings;
 use super::digest::StateDigest;
 use super::frames::{self, Frame};
 use super::objects::{ObjectId, ObjectReader, Objects};
+use super::tag::{Tagger, Tagging};
 use bytes::Bytes;
 use domain::id::Revision;
 use domain::snapshot::{Change, Delta, WrongBase};
@@ -36,7 +37,7 @@ pub(super) enum Step {
     /// One delta further.
     Delta { to: Revision, frame: Frame },
     /// All anew.
-    Snapshot(SnapshotReader),
+    Snapshot,
 }
 
 /// One snapshot on its way to one data plane.
@@ -44,6 +45,8 @@ pub(super) enum Step {
 pub(super) struct SnapshotReader {
     at: Revision,
     objects: ObjectReader,
+    /// For a data plane that checks tags.
+    tagger: Option<Tagger>,
 }
 
 impl History {
@@ -82,7 +85,7 @@ impl History {
 
     /// What comes after `at`.
     pub(super) fn after(&self, at: Option<Revision>) -> Step {
-        let Some(at) = at else { return Step::Snapshot(self.snapshot()) };
+        let Some(at) = at else { return Step::Snapshot };
         if at == self.head {
             return Step::Wait;
         }
@@ -94,22 +97,24 @@ impl History {
             Ok(Some(kept)) => {
                 Step::Delta { to: kept.to, frame: frames::delta_frame(kept.encoded.clone()) }
             }
-            Ok(None) | Err(_) => Step::Snapshot(self.snapshot()),
+            Ok(None) | Err(_) => Step::Snapshot,
         }
     }
 
-    /// A snapshot once the head is newer than `at`.
-    pub(super) fn snapshot_beyond(&self, at: Revision) -> Step {
-        if self.head > at { Step::Snapshot(self.snapshot()) } else { Step::Wait }
+    /// Whether the head has come to `at`, or passed it.
+    pub(super) fn has_reached(&self, at: Revision) -> bool {
+        self.head >= at
     }
 
-    /// What a data plane at `at` is told while there is nothing newer.
-    pub(super) fn heartbeat(&self, at: Revision) -> Option<Frame> {
-        (at == self.head).then(|| frames::heartbeat_frame(self.head, &self.digest))
+    /// What a data plane at `at` is told while there is nothing newer. `now_us` is told with it.
+    pub(super) fn heartbeat(&self, at: Revision, now_us: u64) -> Option<Frame> {
+        (at == self.head).then(|| frames::heartbeat_frame(self.head, &self.digest, now_us))
     }
 
-    fn snapshot(&self) -> SnapshotReader {
-        SnapshotReader { at: self.head, objects: self.objects.read() }
+    /// All that there is now, tagged if that is wanted.
+    pub(super) fn snapshot(&self, tagging: Option<&Tagging>) -> SnapshotReader {
+        let tagger = tagging.map(|tagging| tagging.begin(self.head));
+        SnapshotReader { at: self.head, objects: self.objects.read(), tagger }
     }
 
     fn apply(&mut self, change: &Change, encoded: Bytes) {
@@ -155,9 +160,14 @@ impl SnapshotReader {
 
     /// The next chunk, a message of at most `bytes` (or with one object), and whether it is the last. An empty state is one empty chunk.
     pub(super) fn next_chunk(&mut self, bytes: usize) -> (Frame, bool) {
-        let objects = self.objects.take(bytes.saturating_sub(frames::CHUNK_OVERHEAD));
+        let changes = self.objects.take(bytes.saturating_sub(frames::CHUNK_OVERHEAD));
         let last = self.objects.is_at_end();
-        (frames::chunk_frame(self.at, objects, last), last)
+        if let Some(tagger) = &mut self.tagger {
+            changes.iter().for_each(|change| tagger.add(change));
+        }
+        let tag = self.tagger.as_ref().filter(|_| last).map(Tagger::tag).unwrap_or_default();
+        let chunk = frames::Chunk { at: Some(self.at.into()), changes, last, tag };
+        (frames::chunk_frame(&chunk), last)
     }
 }
 

@@ -6,8 +6,10 @@ use super::door::FeedDoor;
 use super::frames;
 use super::history::History;
 use super::roster::{Followers, Roster};
+use super::seat::Places;
 use super::{DataPlaneStatus, PublisherSettings};
 use crate::ending::Ending;
+use crate::farewell::{self, Farewell};
 use domain::id::Revision;
 use domain::snapshot::{Change, Delta, WrongBase};
 use parking_lot::Mutex;
@@ -29,6 +31,9 @@ pub(super) struct Shared {
     /// Follows the head of the history, to be waited for.
     pub(super) head: watch::Sender<Revision>,
     pub(super) roster: Roster,
+    /// Among which snapshots are read.
+    pub(super) places: Places,
+    pub(super) farewell: Farewell,
     pub(super) closing: Ending,
 }
 
@@ -49,6 +54,8 @@ impl FeedPublisher {
             history: Mutex::new(history),
             head: watch::Sender::new(at),
             roster: Roster::default(),
+            places: Places::new(settings.snapshots_at_once, settings.snapshot_patience),
+            farewell: Farewell::default(),
             closing: Ending::new(),
         };
         Self { shared: Arc::new(shared) }
@@ -90,10 +97,16 @@ impl FeedPublisher {
         self.shared.roster.all_at(revision).await;
     }
 
+    /// What is said to the data planes before all ends, so that they leave one by one.
+    #[must_use]
+    pub fn farewell(&self) -> Farewell {
+        self.shared.farewell.clone()
+    }
+
     /// Ends all subscriptions and takes no more: a server that is asked to stop waits for them. Data planes come back by
     /// themselves.
     pub fn close(&self) {
-        self.shared.closing.end(Status::unavailable("the control plane is stopping"));
+        self.shared.closing.end(Status::unavailable(farewell::REASON));
     }
 
     /// The gRPC service.

@@ -1,20 +1,27 @@
-//! The data plane's end of the feed: one task that connects for ever and reads, a stream of acks that the transport pulls.
+//! The data plane's end of the feed: one task that connects for ever and reads, a stream of what this side says (`outbox`) that
+//! the transport pulls.
+
+mod outbox;
 
 use super::assembly::{Assembly, ProtocolError};
+use super::call;
+use super::frames::Frame;
 use super::objects::ObjectId;
+use super::tag::Tagging;
 use super::{FeedHello, FeedUpdate, Heartbeat, SubscriberSettings, UnreadableChange};
 use crate::reconnect::{self, Ended, Link};
+use crate::ways::Ways;
 use domain::id::Revision;
-use futures::{Stream, StreamExt, stream};
+use outbox::{Acked, Outbox};
 use prost::Message;
-use proto::feed::v1::feed_service_client::FeedServiceClient;
-use proto::feed::v1::{Ack, Hello, Reject, SyncRequest, SyncResponse, sync_request};
+use proto::feed::v1::Reject;
 use std::sync::Arc;
+use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::Streaming;
-use tonic::transport::Channel;
 
 /// Follows the feed for ever. Dropping it ends that.
 #[derive(Debug)]
@@ -36,40 +43,41 @@ struct Received {
     unreadable: Vec<UnreadableChange>,
 }
 
-/// The newest word on what is applied; an older one that was not sent yet is not missed.
-#[derive(Debug)]
-struct Acked {
-    applied: Option<Revision>,
-    rejects: Vec<Reject>,
-}
-
 impl FeedSubscriber {
     /// Subscribes. Must be called inside a tokio runtime.
     #[must_use]
-    pub fn start(channel: Channel, hello: FeedHello) -> Self {
-        Self::start_with(channel, hello, SubscriberSettings::default())
+    pub fn start(ways: impl Into<Ways>, hello: FeedHello) -> Self {
+        Self::start_with(ways, hello, SubscriberSettings::default())
     }
 
     /// The same with other limits.
     #[must_use]
-    pub fn start_with(channel: Channel, hello: FeedHello, settings: SubscriberSettings) -> Self {
+    pub fn start_with(
+        ways: impl Into<Ways>,
+        hello: FeedHello,
+        settings: SubscriberSettings,
+    ) -> Self {
         let (sender, updates) = mpsc::channel(settings.waiting_updates.max(1));
         let acks =
             Arc::new(watch::Sender::new(Acked { applied: hello.applied, rejects: Vec::new() }));
         let (told, heartbeats) = watch::channel(None);
         let anew = Arc::new(Notify::new());
-        let client =
-            FeedServiceClient::new(channel).max_decoding_message_size(settings.message_bytes);
+        let tagging = settings.wire.map(|wire| Tagging {
+            key: wire.snapshot_key,
+            cell: hello.cell.clone(),
+            zone: String::new(),
+        });
         let follower = Follower {
-            client,
-            assembly: Assembly::new(hello.applied, &settings),
+            ways: ways.into(),
+            assembly: Assembly::new(hello.applied, &settings, tagging),
             wants_all: hello.applied.is_none(),
-            hello,
+            outbox: Outbox::new(hello, acks.clone(), &settings),
             acks: acks.clone(),
             anew: anew.clone(),
             updates: sender,
             heartbeats: told,
             settings,
+            leave_at: None,
         };
         let task = AbortOnDropHandle::new(tokio::spawn(follower.follow()));
         let reject_bytes = settings.reject_bytes;
@@ -155,8 +163,8 @@ enum Own {
 }
 
 struct Follower {
-    client: FeedServiceClient<Channel>,
-    hello: FeedHello,
+    ways: Ways,
+    outbox: Outbox,
     assembly: Assembly,
     /// Until a snapshot has come, whatever is acked.
     wants_all: bool,
@@ -165,23 +173,35 @@ struct Follower {
     updates: mpsc::Sender<Received>,
     heartbeats: watch::Sender<Option<Heartbeat>>,
     settings: SubscriberSettings,
+    /// When to go to another replica, once the one of this connection has said that it stops.
+    leave_at: Option<Instant>,
 }
 
 impl Link for Follower {
     type Own = Own;
     const NAME: &'static str = "feed";
 
+    fn ways(&mut self) -> &mut Ways {
+        &mut self.ways
+    }
+
     async fn live(&mut self) -> Ended<Own> {
         let ended = match self.connect().await {
             Ok(responses) => self.read(responses).await,
             Err(ended) => ended,
         };
+        // One that starts over stays until it is let in again: whoever waits for all data planes must not miss it meanwhile.
+        if !matches!(ended, Ended::Here(Own::StartsOver)) {
+            self.outbox.close();
+        }
         match &ended {
             Ended::Here(Own::StartsOver) => {
                 self.wants_all = true;
                 self.assembly.forget();
             }
-            Ended::Here(Own::Refused(refusal @ ProtocolError::TooLarge { .. })) => {
+            Ended::Here(Own::Refused(
+                refusal @ (ProtocolError::TooLarge { .. } | ProtocolError::BadTag { .. }),
+            )) => {
                 self.report(refusal);
             }
             _ => {}
@@ -196,15 +216,19 @@ impl Follower {
         reconnect::come_back_for_ever(&mut self, settings).await;
     }
 
-    async fn connect(&mut self) -> Result<Streaming<SyncResponse>, Ended<Own>> {
+    async fn connect(&mut self) -> Result<Streaming<Frame>, Ended<Own>> {
         self.assembly.start_over();
-        let requests = requests(&self.hello, self.wants_all, self.acks.subscribe());
-        let call = self.client.sync(requests);
-        reconnect::accepted(&self.settings.reconnect, call).await
+        self.leave_at = None;
+        let requests = self.outbox.open(self.wants_all);
+        let call = call::sync(self.ways.channel(), self.settings.message_bytes, requests);
+        let patience = self.settings.reconnect.patience(&self.ways);
+        let accepted = reconnect::accepted(patience, call).await;
+        self.outbox.close_before();
+        accepted
     }
 
-    /// Reads until the end. Sends nothing: what the control plane sees of this side is how fast it reads, and its acks.
-    async fn read(&mut self, mut responses: Streaming<SyncResponse>) -> Ended<Own> {
+    /// Reads until the end. Sends nothing: what the control plane sees of this side is how fast it reads, its acks and beats.
+    async fn read(&mut self, mut responses: Streaming<Frame>) -> Ended<Own> {
         loop {
             if let Err(ended) = self.read_one(&mut responses).await {
                 return ended;
@@ -212,24 +236,41 @@ impl Follower {
         }
     }
 
-    async fn read_one(
-        &mut self,
-        responses: &mut Streaming<SyncResponse>,
-    ) -> Result<(), Ended<Own>> {
+    async fn read_one(&mut self, responses: &mut Streaming<Frame>) -> Result<(), Ended<Own>> {
         let message = tokio::select! {
-            message = responses.message() => message?.ok_or(Ended::ByControlPlane)?,
+            // What has come counts before the time in which it should have.
+            biased;
+            () = until(self.leave_at) => return Err(Ended::SentAway),
             () = self.anew.notified() => return Err(Ended::Here(Own::StartsOver)),
+            message = responses.message() => message?.ok_or(Ended::ByControlPlane)?,
+            () = silence(self.silence()) => return Err(Ended::Silent),
         };
         let update = self.assembly.take(message).map_err(|wrong| Ended::Here(wrong.into()))?;
         if let Some(heartbeat) = self.assembly.take_heartbeat() {
             self.heartbeats.send_replace(Some(heartbeat));
         }
+        if let Some(after) = self.assembly.take_goaway() {
+            self.leave_at = Some(self.leave_after(after));
+        }
+        self.outbox.beat(self.assembly.hears_beats());
         let Some(update) = update else { return Ok(()) };
         if matches!(update, FeedUpdate::Snapshot { .. }) {
             self.wants_all = false;
         }
         let received = Received { update, unreadable: self.assembly.rejects() };
         self.updates.send(received).await.map_err(|_| Ended::Dropped)
+    }
+
+    /// How long this control plane may say nothing. One that does not tell its time may have nothing to say for long.
+    fn silence(&self) -> Option<Duration> {
+        self.settings.wire.filter(|_| self.assembly.hears_beats()).map(|wire| wire.silence)
+    }
+
+    /// With nowhere else to go, there is nothing to wait for.
+    fn leave_after(&self, after: Duration) -> Instant {
+        let after = if self.ways.has_others() { after } else { Duration::ZERO };
+        let now = Instant::now();
+        now.checked_add(after).unwrap_or(now)
     }
 
     /// What could not even be taken is told with the last ack, on the next connection.
@@ -242,38 +283,18 @@ impl Follower {
     }
 }
 
-/// A hello with what is acked by now, then each later ack.
-fn requests(
-    hello: &FeedHello,
-    wants_all: bool,
-    mut acks: watch::Receiver<Acked>,
-) -> impl Stream<Item = SyncRequest> + Send + 'static + use<> {
-    let known = acks.borrow_and_update();
-    let has_rejects = known.applied.is_some() && !known.rejects.is_empty();
-    let hello = sync_request::Message::Hello(Hello {
-        data_plane: hello.data_plane.clone(),
-        cell: hello.cell.clone(),
-        applied: known.applied.filter(|_| !wants_all).map(Into::into),
-    });
-    drop(known);
-    if has_rejects {
-        // A hello does not carry them, and the control plane may be another one.
-        acks.mark_changed();
+/// Never, if there is no limit.
+async fn silence(limit: Option<Duration>) {
+    match limit {
+        Some(limit) => sleep(limit).await,
+        None => std::future::pending().await,
     }
-    stream::iter([hello])
-        .chain(stream::unfold(acks, next_ack))
-        .map(|message| SyncRequest { message: Some(message) })
 }
 
-async fn next_ack(
-    mut acks: watch::Receiver<Acked>,
-) -> Option<(sync_request::Message, watch::Receiver<Acked>)> {
-    let ack = loop {
-        acks.changed().await.ok()?;
-        let acked = acks.borrow_and_update();
-        if let Some(applied) = acked.applied {
-            break Ack { applied: Some(applied.into()), rejects: acked.rejects.clone() };
-        }
-    };
-    Some((sync_request::Message::Ack(ack), acks))
+/// Never, if there is no such moment.
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
 }

@@ -1,43 +1,64 @@
 //! One data plane, as the control plane serves it.
 //!
 //! It costs a position in the history and a watch on its head. The frames are pulled by the transport, so a data plane
-//! that reads slowly makes nothing wait and nothing grow; acks are read by a task of their own, which sends nothing.
+//! that reads slowly makes nothing wait and nothing grow; what it says is read by a task of its own (`inbox`), which sends
+//! nothing.
 
-use super::frames::Frame;
-use super::history::{SnapshotReader, Step};
+mod inbox;
+
+use super::PublisherSettings;
+use super::frames::{self, Frame};
+use super::history::Step;
 use super::publisher::Shared;
-use super::roster::{Acked, ConnectionId};
+use super::seat::Seat;
+use super::tag::Tagging;
 use crate::ending::Ending;
+use crate::farewell::{self, Stay};
+use crate::tls::{Claim, Peer};
 use domain::id::Revision;
 use domain::name::check_data_plane;
 use futures::{Stream, stream};
-use proto::feed::v1::{Ack, Hello, Reject, SyncRequest, sync_request};
+use inbox::Inbox;
+use proto::feed::v1::{Hello, SyncRequest, sync_request};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tonic::{Status, Streaming};
-use tracing::{error, info};
+use tracing::{info, warn};
 
 /// Waits for the Hello, then answers with frames for as long as the data plane stays.
 pub(super) async fn subscribe(
     shared: Arc<Shared>,
+    peer: &Peer,
     mut requests: Streaming<SyncRequest>,
 ) -> Result<impl Stream<Item = Result<Frame, Status>> + Send + 'static, Status> {
+    let stay = shared.farewell.admit()?;
     let hello = timeout(shared.settings.hello_timeout, requests.message()).await;
     let hello = read_hello(hello.map_err(|_| Status::deadline_exceeded("no hello came"))??)?;
+    peer.expect(Claim { cell: Some(&hello.cell), data_plane: &hello.data_plane })?;
     let applied = hello.applied.map(Revision::from);
     let connection = shared.roster.join(&hello.data_plane, applied.unwrap_or_default());
-    info!(data_plane = hello.data_plane, cell = hello.cell, ?applied, "data plane subscribed");
+    let Hello { data_plane, cell, zone, newest_proto, .. } = hello;
+    info!(data_plane, cell, newest_proto, ?applied, "data plane subscribed");
 
-    let ending = Ending::new();
+    let (ending, seat) = (Ending::new(), Seat::new());
+    let over_wire = newest_proto > 0;
+    let key = shared.settings.snapshot_key.filter(|_| over_wire);
     let subscription = Subscription {
-        position: Position::begin(applied, &shared, &hello.data_plane),
+        position: Position::begin(applied, &shared, &data_plane),
+        seat: seat.clone(),
+        tagging: key.map(|key| Tagging { key, cell, zone }),
         head: shared.head.subscribe(),
         beat_due: Instant::now(),
+        over_wire,
+        is_sent_away: false,
+        stay,
         shared: Arc::clone(&shared),
         ending: EndOnDrop(ending.clone()),
     };
-    let inbox = Inbox { shared, data_plane: hello.data_plane, connection, ending };
+    let silence = over_wire.then_some(shared.settings.silence);
+    let inbox = Inbox { shared, data_plane, connection, silence, seat, ending };
     tokio::spawn(inbox.read(requests));
     Ok(stream::try_unfold(subscription, async |mut subscription| {
         let frame = subscription.next().await?;
@@ -55,13 +76,13 @@ fn read_hello(request: Option<SyncRequest>) -> Result<Hello, Status> {
 }
 
 /// Where a data plane is.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Position {
     /// It has this state, or nothing.
     At(Option<Revision>),
-    /// It is being sent a snapshot.
-    Reading(SnapshotReader),
-    /// It claims a state that this side does not know: nothing fits onto it but a newer snapshot.
+    /// It is being sent a snapshot, or waits for its turn.
+    Reading,
+    /// It claims a state that this side has not come to. Once it has, they are compared like any others.
     Ahead(Revision),
 }
 
@@ -71,45 +92,14 @@ impl Position {
         let Some(ahead) = applied.filter(|applied| *applied > head) else {
             return Self::At(applied);
         };
-        error!(
+        warn!(
             data_plane,
             applied = ?ahead,
             ?head,
-            "a data plane has a newer revision than this control plane: commits were lost, or this replica lags. It keeps \
-             what it has until the head has passed that; after a database was restored, raise the generation"
+            "a data plane has a newer revision than this control plane: this replica lags a moment, or commits were lost. It \
+             keeps what it has until the head has come to that; after a database was restored, raise the generation"
         );
         Self::Ahead(ahead)
-    }
-
-    /// Only for one that has been sent everything: it may take the head for confirmed.
-    fn heartbeat(&self, shared: &Shared) -> Option<Frame> {
-        match self {
-            Self::At(Some(at)) => shared.history.lock().heartbeat(*at),
-            Self::At(None) | Self::Reading(_) | Self::Ahead(_) => None,
-        }
-    }
-
-    /// Moves on by one frame, if there is one now.
-    fn step(&mut self, shared: &Shared) -> Option<Frame> {
-        let step = match self {
-            Self::At(at) => shared.history.lock().after(*at),
-            Self::Ahead(ahead) => shared.history.lock().snapshot_beyond(*ahead),
-            Self::Reading(_) => Step::Wait,
-        };
-        match step {
-            Step::Wait => {}
-            Step::Delta { to, frame } => {
-                *self = Self::At(Some(to));
-                return Some(frame);
-            }
-            Step::Snapshot(reader) => *self = Self::Reading(reader),
-        }
-        let Self::Reading(reader) = self else { return None };
-        let (frame, is_last) = reader.next_chunk(shared.settings.chunk_bytes);
-        if is_last {
-            *self = Self::At(Some(reader.at()));
-        }
-        Some(frame)
     }
 }
 
@@ -118,9 +108,16 @@ impl Position {
 struct Subscription {
     shared: Arc<Shared>,
     position: Position,
+    seat: Seat,
+    /// For one that checks what it is sent.
+    tagging: Option<Tagging>,
     head: watch::Receiver<Revision>,
     /// When the next heartbeat is due, if there is nothing else to send.
     beat_due: Instant,
+    /// It is in another process, and knows of beats and of being sent away.
+    over_wire: bool,
+    is_sent_away: bool,
+    stay: Stay,
     ending: EndOnDrop,
 }
 
@@ -129,10 +126,16 @@ impl Subscription {
     async fn next(&mut self) -> Result<Frame, Status> {
         let closing = self.shared.closing.ended();
         let ended = self.ending.0.ended();
+        let sent_away = self.stay.sent_away();
+        let may_be_sent_away = self.over_wire && !self.is_sent_away;
         tokio::select! {
             biased;
             reason = closing => Err(reason),
             reason = ended => Err(reason),
+            after = sent_away, if may_be_sent_away => {
+                self.is_sent_away = true;
+                Ok(frames::goaway_frame(after, farewell::REASON))
+            }
             frame = self.frame() => Ok(frame),
         }
     }
@@ -141,22 +144,79 @@ impl Subscription {
         loop {
             // Seen before the history is asked, so that no revision slips in between.
             self.head.mark_unchanged();
-            if let Some(frame) = self.position.step(&self.shared) {
+            if let Some(frame) = self.step() {
                 return frame;
             }
             tokio::select! {
                 changed = self.head.changed() => if changed.is_err() {
                     std::future::pending::<()>().await;
                 },
+                () = self.seat.given() => {}
                 () = sleep_until(self.beat_due) => {
                     self.beat_due = Instant::now() + self.shared.settings.heartbeat_interval;
-                    if let Some(frame) = self.position.heartbeat(&self.shared) {
+                    if let Some(frame) = self.beat() {
                         return frame;
                     }
                 }
             }
         }
     }
+
+    /// Moves on by one frame, if there is one now.
+    fn step(&mut self) -> Option<Frame> {
+        let at = match self.position {
+            Position::At(at) => at,
+            Position::Ahead(ahead) if self.shared.history.lock().has_reached(ahead) => {
+                // Confirmed at once, with the digest that tells whether both mean the same by it.
+                (self.position, self.beat_due) = (Position::At(Some(ahead)), Instant::now());
+                Some(ahead)
+            }
+            Position::Ahead(_) => return None,
+            Position::Reading => return self.part(),
+        };
+        let step = self.shared.history.lock().after(at);
+        match step {
+            Step::Wait => None,
+            Step::Delta { to, frame } => {
+                self.position = Position::At(Some(to));
+                Some(frame)
+            }
+            Step::Snapshot => {
+                self.seat.want(&self.shared.places);
+                self.position = Position::Reading;
+                self.part()
+            }
+        }
+    }
+
+    /// The next part of the snapshot that is being sent.
+    fn part(&mut self) -> Option<Frame> {
+        let (shared, tagging) = (&self.shared, self.tagging.as_ref());
+        let begin = || shared.history.lock().snapshot(tagging);
+        let PublisherSettings { chunk_bytes, wire_chunk_bytes, .. } = shared.settings;
+        let bytes = if self.over_wire { wire_chunk_bytes } else { chunk_bytes };
+        let part = self.seat.take(bytes, begin)?;
+        if let Some(at) = part.whole {
+            self.position = Position::At(Some(at));
+        }
+        Some(part.frame)
+    }
+
+    /// One that has been sent everything may take the head for confirmed; another one only learns that somebody is there.
+    fn beat(&self) -> Option<Frame> {
+        let now_us = if self.over_wire { now_us() } else { 0 };
+        let confirmed = match self.position {
+            Position::At(Some(at)) => self.shared.history.lock().heartbeat(at, now_us),
+            Position::At(None) | Position::Reading | Position::Ahead(_) => None,
+        };
+        confirmed.or_else(|| self.over_wire.then(|| frames::alive_frame(now_us)))
+    }
+}
+
+/// This machine's clock, at least 1: 0 says nothing.
+fn now_us() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX).max(1)
 }
 
 /// Ends the reading task with the stream that it belongs to.
@@ -167,57 +227,4 @@ impl Drop for EndOnDrop {
     fn drop(&mut self) {
         self.0.end(Status::cancelled("the stream is gone"));
     }
-}
-
-/// Reads the acks of one connection.
-#[derive(Debug)]
-struct Inbox {
-    shared: Arc<Shared>,
-    data_plane: String,
-    connection: ConnectionId,
-    ending: Ending,
-}
-
-impl Inbox {
-    async fn read(self, mut requests: Streaming<SyncRequest>) {
-        let reason = tokio::select! {
-            reason = self.ending.ended() => reason,
-            reason = self.take_acks(&mut requests) => reason,
-        };
-        info!(data_plane = self.data_plane, %reason, "subscription ended");
-        self.shared.roster.leave(&self.data_plane, self.connection);
-        self.ending.end(reason);
-    }
-
-    async fn take_acks(&self, requests: &mut Streaming<SyncRequest>) -> Status {
-        loop {
-            let taken = match requests.message().await {
-                Ok(Some(SyncRequest { message: Some(sync_request::Message::Ack(ack)) })) => {
-                    self.take(ack)
-                }
-                Ok(Some(_)) => Err(Status::invalid_argument("after the hello only acks may come")),
-                Ok(None) => Err(Status::cancelled("the data plane has left")),
-                Err(status) => Err(status),
-            };
-            if let Err(reason) = taken {
-                return reason;
-            }
-        }
-    }
-
-    fn take(&self, ack: Ack) -> Result<(), Status> {
-        let missing = || Status::invalid_argument("ack.applied is missing");
-        let applied = ack.applied.ok_or_else(missing)?.into();
-        let rejects = ack.rejects.into_iter().map(show).collect();
-        let acked = Acked { connection: self.connection, applied, rejects };
-        self.shared.roster.acked(&self.data_plane, acked);
-        Ok(())
-    }
-}
-
-fn show(reject: Reject) -> String {
-    if reject.kind.is_empty() {
-        return reject.reason;
-    }
-    format!("{} {}: {}", reject.kind, reject.name, reject.reason)
 }

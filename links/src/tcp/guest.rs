@@ -15,20 +15,25 @@ use tonic::transport::server::{Connected, TcpConnectInfo};
 const GREETING_BYTES: usize = 24;
 
 /// A connection with its place.
-pub struct Guest {
-    socket: TcpStream,
+pub struct Guest<S> {
+    socket: S,
     /// What is still to come of the greeting, and until when; `None` once it is whole.
     greeting: Option<(usize, Pin<Box<Sleep>>)>,
     _place: OwnedSemaphorePermit,
 }
 
-impl Guest {
-    pub(super) fn new(socket: TcpStream, place: OwnedSemaphorePermit, patience: Duration) -> Self {
+impl<S> Guest<S> {
+    pub(crate) fn new(socket: S, place: OwnedSemaphorePermit, patience: Duration) -> Self {
         Self { socket, greeting: Some((GREETING_BYTES, Box::pin(sleep(patience)))), _place: place }
+    }
+
+    /// What it is a connection by.
+    pub(crate) const fn inside(&self) -> &S {
+        &self.socket
     }
 }
 
-impl AsyncRead for Guest {
+impl<S: AsyncRead + Unpin> AsyncRead for Guest<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -49,7 +54,7 @@ impl AsyncRead for Guest {
     }
 }
 
-impl AsyncWrite for Guest {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Guest<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -79,7 +84,7 @@ impl AsyncWrite for Guest {
     }
 }
 
-impl Connected for Guest {
+impl Connected for Guest<TcpStream> {
     type ConnectInfo = TcpConnectInfo;
 
     fn connect_info(&self) -> TcpConnectInfo {

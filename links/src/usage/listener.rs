@@ -2,6 +2,7 @@
 //! again on its next connection.
 
 use super::UsageSourceError;
+use crate::tls::{Claim, Peer};
 use domain::id::Partition;
 use domain::name::check_data_plane;
 use futures::stream::BoxStream;
@@ -178,6 +179,7 @@ impl UsageService for UsageDoor {
         &self,
         request: Request<Streaming<ShipRequest>>,
     ) -> Result<Response<Self::ShipStream>, Status> {
+        let peer = Peer::of(request.extensions());
         let mut requests = request.into_inner();
         let first = timeout(self.settings.hello_timeout, requests.message()).await;
         let first = first.map_err(|_| Status::deadline_exceeded("no hello came"))??;
@@ -186,6 +188,7 @@ impl UsageService for UsageDoor {
         };
         check_data_plane(&hello.data_plane)
             .map_err(|bad| Status::invalid_argument(format!("hello.data_plane: {bad}")))?;
+        peer.expect(Claim { cell: None, data_plane: &hello.data_plane })?;
         let (responses, waiting) = mpsc::channel(self.settings.waiting_marks.max(1));
         let patience = self.settings.hello_timeout;
         let come = VecDeque::new();

@@ -5,6 +5,7 @@ use super::trim;
 use crate::ReconnectSettings;
 use crate::reconnect::{self, Ended, Link};
 use crate::spool::{Spool, SpoolError};
+use crate::ways::Ways;
 use domain::id::Partition;
 use futures::{StreamExt, stream};
 use prost::Message;
@@ -19,7 +20,6 @@ use tokio::sync::{Notify, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::Streaming;
-use tonic::transport::Channel;
 
 /// Limits of the data plane's end.
 #[derive(Clone, Copy, Debug)]
@@ -47,14 +47,13 @@ impl Default for ShipperSettings {
 
 /// Ships a spool to billing in another process until told to stop.
 pub async fn ship_usage(
-    channel: Channel,
+    ways: impl Into<Ways>,
     data_plane: String,
     spool: Spool,
     settings: ShipperSettings,
     token: CancellationToken,
 ) {
-    let client = UsageServiceClient::new(channel);
-    let mut shipper = Shipper { client, data_plane, spool, settings };
+    let mut shipper = Shipper { ways: ways.into(), data_plane, spool, settings };
     tokio::select! {
         () = token.cancelled() => {}
         () = reconnect::come_back_for_ever(&mut shipper, settings.reconnect) => {}
@@ -62,7 +61,7 @@ pub async fn ship_usage(
 }
 
 struct Shipper {
-    client: UsageServiceClient<Channel>,
+    ways: Ways,
     data_plane: String,
     spool: Spool,
     settings: ShipperSettings,
@@ -83,6 +82,10 @@ impl Link for Shipper {
     type Own = NotShipped;
     const NAME: &'static str = "usage";
 
+    fn ways(&mut self) -> &mut Ways {
+        &mut self.ways
+    }
+
     async fn live(&mut self) -> Ended<NotShipped> {
         match self.ship().await {
             Err(ended) => ended,
@@ -99,8 +102,9 @@ impl Shipper {
         });
         let (queue, waiting) = mpsc::channel(self.settings.waiting_batches.max(1));
         let requests = stream::iter([request(hello)]).chain(ReceiverStream::new(waiting));
-        let call = self.client.ship(requests);
-        let responses = reconnect::accepted(&self.settings.reconnect, call).await?;
+        let mut client = UsageServiceClient::new(self.ways.channel());
+        let patience = self.settings.reconnect.patience(&self.ways);
+        let responses = reconnect::accepted(patience, client.ship(requests)).await?;
         let rewinds = Notify::new();
         tokio::select! {
             ended = self.send(queue, &rewinds) => ended,

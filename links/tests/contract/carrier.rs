@@ -1,8 +1,10 @@
 //! Servers that can be started, stopped and started again at the same place.
 
+use crate::certificates::{CONTROL_PLANE, FLEET, data_plane};
 use links::ReconnectSettings;
 use links::pipe::{PipeConnector, PipeListener, pipe};
 use links::tcp::{self, TcpSettings};
+use links::tls::{self, Material, Served};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -15,6 +17,7 @@ use tonic::transport::Channel;
 pub(crate) enum Carrier {
     Pipe,
     Tcp,
+    Tls,
 }
 
 /// Where a server is to be found.
@@ -24,7 +27,7 @@ pub(crate) struct Site {
 
 enum Place {
     Pipe { listener: Option<PipeListener>, connector: PipeConnector },
-    Tcp { listener: Option<TcpListener>, address: SocketAddr },
+    Tcp { listener: Option<TcpListener>, address: SocketAddr, material: Option<Material> },
 }
 
 /// A server at work.
@@ -40,49 +43,99 @@ impl Site {
                 let (listener, connector) = pipe();
                 Place::Pipe { listener: Some(listener), connector }
             }
-            Carrier::Tcp => {
-                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-                let address = listener.local_addr().unwrap();
-                Place::Tcp { listener: Some(listener), address }
-            }
+            Carrier::Tcp => bound(None).await,
+            Carrier::Tls => bound(Some(FLEET.serving(CONTROL_PLANE))).await,
         };
         Self { place }
     }
 
+    /// One by TLS, with this certificate.
+    pub(crate) async fn secured(material: Material) -> Self {
+        Self { place: bound(Some(material)).await }
+    }
+
+    /// That of the data plane `dp` in the cell `sg`.
     pub(crate) fn channel(&self) -> Channel {
+        self.channel_of("dp")
+    }
+
+    /// That of another data plane there.
+    pub(crate) fn channel_of(&self, name: &str) -> Channel {
+        self.channel_in("sg", name)
+    }
+
+    /// That of any data plane. Where it shows no certificate, it is who it says it is.
+    pub(crate) fn channel_in(&self, cell: &str, name: &str) -> Channel {
         match &self.place {
             Place::Pipe { connector, .. } => connector.channel(),
-            Place::Tcp { address, .. } => {
+            Place::Tcp { address, material: None, .. } => {
                 tcp::channel(&format!("http://{address}"), TcpSettings::default()).unwrap()
             }
+            Place::Tcp { material: Some(_), .. } => {
+                self.channel_with(&FLEET.calling(&data_plane(cell, name)), Served::ByControlPlane)
+            }
+        }
+    }
+
+    /// One by TLS, with this certificate.
+    pub(crate) fn channel_with(&self, material: &Material, served: Served) -> Channel {
+        let address = format!("https://{}", self.address());
+        tls::channel(&address, TcpSettings::default(), material, served).unwrap()
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        match &self.place {
+            Place::Pipe { .. } => panic!("a pipe has no address"),
+            Place::Tcp { address, .. } => *address,
         }
     }
 
     pub(crate) async fn serve(&mut self, routes: Routes) -> Running {
         let (stop, stopped) = oneshot::channel::<()>();
-        let server = tcp::server(TcpSettings::default()).add_routes(routes);
+        let settings = TcpSettings::default();
         let stopped = async { drop(stopped.await) };
         let task = match &mut self.place {
             Place::Pipe { listener, .. } => {
                 let mut listener = listener.take().expect("the server before was stopped");
+                let server = tcp::server(settings).add_routes(routes);
                 tokio::spawn(async move {
                     server.serve_with_incoming_shutdown(&mut listener, stopped).await.unwrap();
                     Some(listener)
                 })
             }
-            Place::Tcp { listener, address } => {
+            Place::Tcp { listener, address, material } => {
                 let listener = match listener.take() {
                     Some(listener) => listener,
                     None => TcpListener::bind(*address).await.unwrap(),
                 };
-                let incoming = tcp::incoming(listener, TcpSettings::default());
+                let material = material.clone();
                 tokio::spawn(async move {
-                    server.serve_with_incoming_shutdown(incoming, stopped).await.unwrap();
+                    let served = match material {
+                        None => {
+                            let server = tcp::server(settings).add_routes(routes);
+                            let incoming = tcp::incoming(listener, settings);
+                            server.serve_with_incoming_shutdown(incoming, stopped).await
+                        }
+                        Some(material) => {
+                            let server = tls::server(settings, &material).add_routes(routes);
+                            let incoming = tls::incoming(listener, settings, material);
+                            server.serve_with_incoming_shutdown(incoming, stopped).await
+                        }
+                    };
+                    served.unwrap();
                     None
                 })
             }
         };
         Running { stop, task }
+    }
+
+    /// From now on nobody is there to connect to; before, whoever connected found silence.
+    pub(crate) fn abandon(&mut self) {
+        match &mut self.place {
+            Place::Pipe { listener, .. } => drop(listener.take()),
+            Place::Tcp { listener, .. } => drop(listener.take()),
+        }
     }
 
     /// Returns once no connection is left.
@@ -93,6 +146,12 @@ impl Site {
             *listener = freed;
         }
     }
+}
+
+async fn bound(material: Option<Material>) -> Place {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    Place::Tcp { listener: Some(listener), address, material }
 }
 
 /// Waits of a few milliseconds, so that tests that break connections are quick.

@@ -1,7 +1,7 @@
 //! The escrow link, both ends real.
 
 use crate::carrier::{Carrier, Running, Site, impatient, soon};
-use crate::over_both_carriers;
+use crate::over_every_carrier;
 use crate::raw;
 use bytes::Bytes;
 use domain::id::{Account, KeyUid, OrgUid, Partition};
@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use tonic::Code;
 use tonic::service::Routes;
 
-over_both_carriers! {
+over_every_carrier! {
     every_message_arrives_as_it_was_sent,
     without_a_control_plane_a_want_fails_at_once,
     each_connection_begins_with_a_fresh_hello_and_ends_with_word_of_it,
@@ -318,7 +318,7 @@ async fn a_message_that_must_not_come_ends_that_connection_only(carrier: Carrier
     for (sent, expected) in rows {
         let shown = format!("{sent:?}");
         let requests = stream::iter(sent).chain(stream::pending());
-        let ended = soon(raw::ends_with(site.channel(), SYNC, requests)).await;
+        let ended = soon(raw::ends_with(site.channel_of("bad"), SYNC, requests)).await;
         assert_eq!(ended, expected, "{shown}");
     }
 

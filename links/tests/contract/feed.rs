@@ -2,7 +2,7 @@
 
 use crate::carrier::{Carrier, Site, impatient, soon};
 use crate::objects::{delta, key, org, plan, rev};
-use crate::over_both_carriers;
+use crate::over_every_carrier;
 use crate::raw;
 use bytes::Bytes;
 use domain::id::Revision;
@@ -19,12 +19,13 @@ use tonic::Code;
 use tonic::service::Routes;
 use tonic::transport::Channel;
 
-over_both_carriers! {
+over_every_carrier! {
     a_fresh_data_plane_gets_a_snapshot_and_then_every_delta_in_order,
     a_data_plane_resumes_by_revision_without_a_new_snapshot,
     one_that_fell_out_of_the_ring_gets_a_snapshot,
     one_of_another_generation_gets_a_snapshot,
     one_that_is_ahead_keeps_what_it_has_until_the_head_has_passed_it,
+    one_that_is_ahead_of_a_replica_that_lags_follows_once_that_has_caught_up,
     five_thousand_keys_come_as_one_snapshot_in_several_chunks,
     a_slow_data_plane_makes_nobody_wait_and_costs_no_queue,
     data_planes_come_back_to_a_restarted_server_where_they_were,
@@ -39,7 +40,7 @@ pub(crate) fn hello(name: &str, applied: Option<Revision>) -> FeedHello {
 
 pub(crate) fn subscribe(site: &Site, name: &str, applied: Option<Revision>) -> FeedSubscriber {
     let settings = SubscriberSettings { reconnect: impatient(), ..SubscriberSettings::default() };
-    FeedSubscriber::start_with(site.channel(), hello(name, applied), settings)
+    FeedSubscriber::start_with(site.channel_of(name), hello(name, applied), settings)
 }
 
 pub(crate) fn feed(publisher: &FeedPublisher) -> Routes {
@@ -128,10 +129,27 @@ async fn one_that_is_ahead_keeps_what_it_has_until_the_head_has_passed_it(carrie
         tokio::task::yield_now().await;
     }
     assert_eq!(publisher.data_planes(), [status("dp", rev(5), &[])]);
-    for to in 4..=6 {
-        publisher.publish(delta(to, vec![plan("other")])).unwrap();
-    }
+    publisher.publish(delta(4, vec![plan("other")])).unwrap();
+    publisher.publish(Delta { from: rev(4), ..delta(6, vec![plan("other")]) }).unwrap();
     assert!(matches!(subscriber.next().await, FeedUpdate::Snapshot { at, .. } if at == rev(6)));
+}
+
+async fn one_that_is_ahead_of_a_replica_that_lags_follows_once_that_has_caught_up(
+    carrier: Carrier,
+) {
+    let mut site = Site::new(carrier).await;
+    let publisher = published(3, PublisherSettings::default());
+    let _running = site.serve(feed(&publisher)).await;
+    let mut subscriber = subscribe(&site, "dp", Some(rev(4)));
+    while publisher.data_planes().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    publisher.publish(delta(4, vec![plan("other")])).unwrap();
+    let mut heartbeats = subscriber.heartbeats();
+    let confirmed = heartbeats.wait_for(Option::is_some).await.unwrap().clone();
+    assert_eq!(confirmed.unwrap().head, rev(4), "it need not wait for another change");
+    publisher.publish(delta(5, Vec::new())).unwrap();
+    assert_eq!(subscriber.next().await, FeedUpdate::Delta(delta(5, Vec::new())));
 }
 
 async fn five_thousand_keys_come_as_one_snapshot_in_several_chunks(carrier: Carrier) {
@@ -144,7 +162,7 @@ async fn five_thousand_keys_come_as_one_snapshot_in_several_chunks(carrier: Carr
     let mut subscriber = subscribe(&site, "dp", None);
     assert_eq!(subscriber.next().await, FeedUpdate::Snapshot { at: rev(1), changes: all });
 
-    let chunks = chunk_sizes(site.channel()).await;
+    let chunks = chunk_sizes(site.channel_of("raw")).await;
     assert!(chunks.len() > 2, "{chunks:?}");
     assert!(chunks.iter().all(|bytes| *bytes <= 1024 * 1024), "{chunks:?}");
 }
@@ -174,7 +192,8 @@ async fn a_slow_data_plane_makes_nobody_wait_and_costs_no_queue(carrier: Carrier
     let publisher = FeedPublisher::with_settings(rev(1), Vec::new(), limits);
     let _running = site.serve(feed(&publisher)).await;
     let settings = SubscriberSettings { waiting_updates: 1, ..SubscriberSettings::default() };
-    let mut slow = FeedSubscriber::start_with(site.channel(), hello("slow", None), settings);
+    let mut slow =
+        FeedSubscriber::start_with(site.channel_of("slow"), hello("slow", None), settings);
     let mut quick = subscribe(&site, "quick", None);
     assert!(matches!(slow.next().await, FeedUpdate::Snapshot { .. }));
     assert!(matches!(quick.next().await, FeedUpdate::Snapshot { .. }));
@@ -239,8 +258,8 @@ async fn after_a_restart_with_lost_history_a_snapshot_comes(carrier: Carrier) {
     assert_eq!(subscriber.next().await, whole);
 }
 
-fn hello_message(name: &str) -> SyncRequest {
-    let hello = Hello { data_plane: name.into(), cell: "sg".into(), applied: None };
+pub(crate) fn hello_message(name: &str) -> SyncRequest {
+    let hello = Hello { data_plane: name.into(), cell: "sg".into(), ..Hello::default() };
     SyncRequest { message: Some(sync_request::Message::Hello(hello)) }
 }
 
@@ -273,7 +292,7 @@ async fn a_message_that_must_not_come_ends_that_subscription_only(carrier: Carri
         let shown = format!("{messages:?}");
         let requests = stream::iter(messages).chain(stream::pending());
         let sync = "/turnpike.feed.v1.FeedService/Sync";
-        let ended = soon(raw::ends_with(site.channel(), sync, requests)).await;
+        let ended = soon(raw::ends_with(site.channel_of("bad"), sync, requests)).await;
         assert_eq!(ended, expected, "{shown:.200}");
     }
     let unknown = "/turnpike.feed.v1.FeedService/Other";

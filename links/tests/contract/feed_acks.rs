@@ -3,11 +3,11 @@
 use crate::carrier::{Carrier, Site};
 use crate::feed::{feed, published, status, subscribe};
 use crate::objects::{delta, rev};
-use crate::over_both_carriers;
+use crate::over_every_carrier;
 use domain::id::Revision;
 use links::feed::{FeedUpdate, PublisherSettings};
 
-over_both_carriers! {
+over_every_carrier! {
     an_ack_is_seen_and_can_be_waited_for,
     a_data_plane_that_leaves_is_not_waited_for,
     of_two_data_planes_with_one_name_the_newer_speaks,

@@ -1,9 +1,12 @@
-//! What the links promise, shown over both carriers by the same functions: memory, and TCP on the loopback interface.
+//! What the links promise, shown over every carrier by the same functions: memory, and TCP on the loopback interface, bare
+//! and with TLS.
 //!
 //! `cfg(test)` on each part only tells clippy that these are tests.
 
 #[cfg(test)]
 mod carrier;
+#[cfg(test)]
+mod certificates;
 #[cfg(test)]
 mod raw;
 #[cfg(test)]
@@ -28,9 +31,27 @@ mod usage;
 mod account;
 #[cfg(test)]
 mod heartbeat;
+#[cfg(test)]
+mod fleet;
+#[cfg(test)]
+mod ways;
+#[cfg(test)]
+mod goaway;
+#[cfg(test)]
+mod beats;
+#[cfg(test)]
+mod admission;
+#[cfg(test)]
+mod slow;
+#[cfg(test)]
+mod signature;
+#[cfg(test)]
+mod tls;
+#[cfg(test)]
+mod tls_reload;
 
 /// Runs each named promise once per carrier.
-macro_rules! over_both_carriers {
+macro_rules! over_every_carrier {
     ($($promise:ident,)+) => {
         mod over_pipe {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -44,6 +65,12 @@ macro_rules! over_both_carriers {
                 $crate::carrier::soon(super::$promise($crate::carrier::Carrier::Tcp)).await;
             })+
         }
+        mod over_tls {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $promise() {
+                $crate::carrier::soon(super::$promise($crate::carrier::Carrier::Tls)).await;
+            })+
+        }
     };
 }
-pub(crate) use over_both_carriers;
+pub(crate) use over_every_carrier;

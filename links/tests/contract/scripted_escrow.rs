@@ -1,7 +1,7 @@
 //! The data plane's end of the escrow link against a control plane that does what a real one never should.
 
 use crate::carrier::{Carrier, Site, impatient};
-use crate::over_both_carriers;
+use crate::over_every_carrier;
 use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
 use links::escrow::{EscrowLink, EscrowLinkSettings, Hello, ToDataPlane};
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming};
 
-over_both_carriers! {
+over_every_carrier! {
     what_cannot_be_read_closes_the_connection_and_the_next_one_goes_on,
 }
 

@@ -2,7 +2,7 @@
 
 use crate::carrier::{Carrier, Site, impatient};
 use crate::objects::{delta, plan, rev};
-use crate::over_both_carriers;
+use crate::over_every_carrier;
 use domain::snapshot::Change;
 use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming};
 
-over_both_carriers! {
+over_every_carrier! {
     a_half_sent_snapshot_is_dropped_when_the_connection_breaks,
     a_delta_that_does_not_fit_is_refused_and_the_feed_goes_on_from_what_is_acked,
     an_older_snapshot_never_replaces_a_newer_one,
@@ -100,7 +100,8 @@ impl Play {
 
 fn chunk(at: u64, changes: &[Change], last: bool) -> SyncResponse {
     let changes = changes.iter().map(v1::Change::from).collect();
-    let chunk = SnapshotChunk { at: Some(rev(at).into()), changes, last };
+    let at = Some(rev(at).into());
+    let chunk = SnapshotChunk { at, changes, last, ..SnapshotChunk::default() };
     SyncResponse { message: Some(sync_response::Message::Chunk(chunk)) }
 }
 

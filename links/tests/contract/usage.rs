@@ -2,7 +2,7 @@
 //! protocol is sent away.
 
 use crate::carrier::{Carrier, Running, Site, impatient, soon};
-use crate::over_both_carriers;
+use crate::over_every_carrier;
 use futures::{StreamExt, stream};
 use links::spool::{Spool, SpoolSettings};
 use links::usage::{
@@ -157,7 +157,7 @@ async fn what_is_longer_than_a_message_may_be_arrives_in_parts(carrier: Carrier)
     assert_eq!(take(&mut source, 9).await, (1..=9).collect::<Vec<_>>());
 }
 
-over_both_carriers! {
+over_every_carrier! {
     what_a_spool_holds_arrives_in_order_and_is_forgotten_once_it_is_billed,
     what_is_not_billed_comes_again_when_asked_and_on_every_connection,
     what_came_in_many_messages_is_taken_as_one_batch,

@@ -1,6 +1,7 @@
 //! Settings of the data plane: listener, limits, money in flight, spool.
 
 use super::human;
+use super::roles::FleetTls;
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::{NonZeroU64, NonZeroUsize};
@@ -10,6 +11,10 @@ use std::time::Duration;
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
+
+/// Where a control plane on the same machine listens if nothing else is said, without and with TLS.
+const CONTROL_PLANE_ADDR: &str = "http://127.0.0.1:7071";
+const SECURED_CONTROL_PLANE_ADDR: &str = "https://127.0.0.1:7071";
 
 /// The proxies.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,10 +28,14 @@ pub(crate) struct DataPlane {
     pub(crate) name: String,
     /// The cell it belongs to.
     pub(crate) cell: String,
-    /// Where its control plane is, when that is another process.
-    pub(crate) control_plane_addr: String,
+    /// Where its control plane is, when that is another process: each replica of it. Empty: `CONTROL_PLANE_ADDR`.
+    pub(crate) control_plane_addrs: Vec<String>,
+    /// An older name of one such address.
+    pub(crate) control_plane_addr: Option<String>,
     /// Where its billing is, when that is another process than its control plane.
     pub(crate) billing_addr: Option<String>,
+    /// Its certificate for these; absent: they are on this machine, and spoken to without TLS.
+    pub(crate) fleet_tls: Option<FleetTls>,
     /// Threads that serve clients; absent: one per processor.
     pub(crate) cores: Option<NonZeroUsize>,
     /// What it goes by, and how long.
@@ -52,8 +61,10 @@ impl Default for DataPlane {
             trusted_proxies: Vec::new(),
             name: "local".to_owned(),
             cell: "local".to_owned(),
-            control_plane_addr: "http://127.0.0.1:7071".to_owned(),
+            control_plane_addrs: Vec::new(),
+            control_plane_addr: None,
             billing_addr: None,
+            fleet_tls: None,
             cores: None,
             configuration: Configuration::default(),
             limits: Limits::default(),
@@ -62,6 +73,18 @@ impl Default for DataPlane {
             drain: Drain::default(),
             cors_origins: Vec::new(),
             content: Content::default(),
+        }
+    }
+}
+
+impl DataPlane {
+    /// Where its control plane is.
+    pub(crate) fn control_planes(&self) -> Vec<String> {
+        match &self.control_plane_addr {
+            Some(only) => vec![only.clone()],
+            None if !self.control_plane_addrs.is_empty() => self.control_plane_addrs.clone(),
+            None if self.fleet_tls.is_some() => vec![SECURED_CONTROL_PLANE_ADDR.to_owned()],
+            None => vec![CONTROL_PLANE_ADDR.to_owned()],
         }
     }
 }

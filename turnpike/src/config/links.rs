@@ -3,7 +3,7 @@
 use super::human;
 use ::links::ReconnectSettings;
 use ::links::escrow::{EscrowLinkSettings, EscrowListenerSettings};
-use ::links::feed::PublisherSettings;
+use ::links::feed::{PublisherSettings, SnapshotKey, WireSettings};
 use ::links::tcp::{TcpLimits, TcpSettings};
 use ::links::usage::{ShipperSettings, UsageListenerSettings};
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,23 @@ pub(crate) struct Links {
     /// The longest of these waits; a connection that lived as long was a good one.
     #[serde(with = "human::duration")]
     pub(crate) reconnect_wait_max: Duration,
+    /// How long a data plane waits for one control plane to let it in before it goes on to another one.
+    #[serde(with = "human::duration")]
+    pub(crate) next_way_after: Duration,
+    /// How long it waits for an answer about money before it does.
+    #[serde(with = "human::duration")]
+    pub(crate) answer_within: Duration,
+    /// Within what time a control plane that stops sends its data planes to others.
+    #[serde(with = "human::duration")]
+    pub(crate) goaway_within: Duration,
+    /// Data planes that are sent a whole configuration at the same time.
+    pub(crate) snapshots_at_once: NonZeroUsize,
+    /// One that takes nothing of it for so long loses its turn.
+    #[serde(with = "human::duration")]
+    pub(crate) snapshot_patience: Duration,
+    /// How often the files of certificates are looked at.
+    #[serde(with = "human::duration")]
+    pub(crate) certificate_interval: Duration,
     /// Most bytes of one message.
     #[serde(with = "human::bytes")]
     pub(crate) message_bytes: u64,
@@ -62,15 +79,24 @@ impl Default for Links {
             hello_timeout: Duration::from_secs(10),
             reconnect_wait: Duration::from_millis(100),
             reconnect_wait_max: Duration::from_secs(10),
+            next_way_after: Duration::from_secs(2),
+            answer_within: Duration::from_secs(1),
+            goaway_within: Duration::from_secs(5),
+            snapshots_at_once: count(8),
+            snapshot_patience: Duration::from_secs(60),
+            certificate_interval: Duration::from_secs(2),
             message_bytes: 64 << 20,
             usage: Usage::default(),
         }
     }
 }
 
+fn count(count: usize) -> NonZeroUsize {
+    NonZeroUsize::MIN.saturating_add(count.saturating_sub(1))
+}
+
 impl Default for Usage {
     fn default() -> Self {
-        let count = |count: usize| NonZeroUsize::MIN.saturating_add(count.saturating_sub(1));
         Self {
             batch_events: count(500),
             waiting_batches: count(4),
@@ -102,7 +128,19 @@ impl Links {
             longest_wait: self.reconnect_wait_max,
             good_after: self.reconnect_wait_max,
             accept_timeout: self.hello_timeout,
+            next_way_after: self.next_way_after,
         }
+    }
+
+    /// Whoever says nothing for so long is taken for gone.
+    const fn silence(&self) -> Duration {
+        self.heartbeat_interval.saturating_add(self.heartbeat_timeout)
+    }
+
+    /// What the feed's sink sees to when its source is another process.
+    pub(crate) const fn wire(&self, snapshot_key: SnapshotKey) -> WireSettings {
+        let (beat_interval, silence) = (self.heartbeat_interval, self.silence());
+        WireSettings { beat_interval, silence, snapshot_key }
     }
 
     /// The feed's source.
@@ -110,6 +148,9 @@ impl Links {
         PublisherSettings {
             hello_timeout: self.hello_timeout,
             heartbeat_interval: self.heartbeat_interval,
+            silence: self.silence(),
+            snapshots_at_once: self.snapshots_at_once.get(),
+            snapshot_patience: self.snapshot_patience,
             ..PublisherSettings::default()
         }
     }
@@ -127,6 +168,7 @@ impl Links {
     pub(crate) fn escrow_link(&self) -> EscrowLinkSettings {
         EscrowLinkSettings {
             reconnect: self.reconnect(),
+            answer_within: self.answer_within,
             message_bytes: self.bytes(),
             ..EscrowLinkSettings::default()
         }

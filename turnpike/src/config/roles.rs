@@ -71,6 +71,18 @@ pub(crate) struct Egress {
     pub(crate) allowed_networks: Vec<String>,
 }
 
+/// What a member of a fleet shows to others, and whom it trusts; all in PEM.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FleetTls {
+    /// Its certificate, whose URI says who it is, followed by those between it and the authority.
+    pub(crate) cert_file: PathBuf,
+    /// The key of it.
+    pub(crate) key_file: PathBuf,
+    /// The authorities that sign for the members of the fleet.
+    pub(crate) ca_file: PathBuf,
+}
+
 /// Operators' side.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -79,6 +91,8 @@ pub(crate) struct ControlPlane {
     pub(crate) admin_listen: SocketAddr,
     /// Feed, escrow and usage, for data planes of other processes; unused while all roles share one.
     pub(crate) fleet_listen: SocketAddr,
+    /// Its certificate for data planes of other machines; absent: only those of this one are served, without TLS.
+    pub(crate) fleet_tls: Option<FleetTls>,
     /// Console and status page; accepted, so that one file serves every version.
     pub(crate) console_listen: SocketAddr,
     /// What operators authenticate with.
@@ -103,6 +117,7 @@ impl Default for ControlPlane {
         Self {
             admin_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7070)),
             fleet_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7071)),
+            fleet_tls: None,
             console_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8081)),
             operator_token_file: None,
             seal_key_file: None,
@@ -145,6 +160,8 @@ impl Default for Content {
 pub(crate) struct Billing {
     /// Where data planes ship to when billing runs apart from the control plane.
     pub(crate) fleet_listen: SocketAddr,
+    /// Its certificate, as that of the control plane.
+    pub(crate) fleet_tls: Option<FleetTls>,
     /// Most usage events in one transaction.
     pub(crate) batch_events: NonZeroUsize,
     /// How long events may gather after a batch that was not full, so that many share a commit.
@@ -171,6 +188,7 @@ impl Default for Billing {
     fn default() -> Self {
         Self {
             fleet_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7072)),
+            fleet_tls: None,
             batch_events: NonZeroUsize::MIN.saturating_add(499),
             linger: Duration::from_millis(50),
             retry_after: Duration::from_millis(50),

@@ -157,6 +157,17 @@ fn what_is_wrong_is_told_with_its_place_and_key() {
         ),
         ("data_plane: {spool: {capacity_bytes: 1 MiB}}", "must hold at least four segments"),
         ("data_plane: {limits: {cooldown: 10 min}}", "`data_plane.limits.cooldown_max`"),
+        (
+            "data_plane: {control_plane_addr: 'http://a:1', control_plane_addrs: ['http://b:1']}",
+            "`data_plane.control_plane_addr` is the older name of data_plane.control_plane_addrs: set only one",
+        ),
+        (
+            "data_plane: {control_plane_addrs: ['http://a:1', 'http://b:1', 'http://a:1']}",
+            "`data_plane.control_plane_addrs` must not hold an address twice",
+        ),
+        ("links: {snapshots_at_once: 0}", "`links.snapshots_at_once`"),
+        ("data_plane: {fleet_tls: {cert_file: a, key_file: b}}", "ca_file"),
+        ("billing: {fleet_tls: {cert: a}}", "cert"),
         ("log: {format: xml}", "`log.format`"),
         (
             "log: {filter: info}\nlog: {filter: debug}",
@@ -187,6 +198,26 @@ fn a_wrong_variable_is_named() {
         let error = load("", &[(name, value)]).expect_err(name);
         assert!(error.contains(says), "{name}\n  said: {error}\n  not:  {says}");
     }
+}
+
+#[test]
+fn a_control_plane_is_where_either_name_says_or_on_this_machine() {
+    let table = [
+        ("", vec!["http://127.0.0.1:7071"]),
+        ("data_plane: {control_plane_addr: 'http://a:1'}", vec!["http://a:1"]),
+        ("data_plane: {control_plane_addrs: ['http://a:1']}", vec!["http://a:1"]),
+        ("data_plane: {control_plane_addrs: [b, a]}", vec!["b", "a"]),
+        (
+            "data_plane: {fleet_tls: {cert_file: a, key_file: b, ca_file: c}}",
+            vec!["https://127.0.0.1:7071"],
+        ),
+    ];
+    for (text, addresses) in table {
+        assert_eq!(load(text, &[]).expect(text).data_plane.control_planes(), addresses, "{text}");
+    }
+    let variable = "TURNPIKE__DATA_PLANE__CONTROL_PLANE_ADDRS";
+    let config = load("", &[(variable, r#"["http://a:1", "http://b:1"]"#)]).expect(variable);
+    assert_eq!(config.data_plane.control_planes(), ["http://a:1", "http://b:1"]);
 }
 
 #[test]
@@ -348,7 +379,11 @@ fn the_defaults_of_links_and_billing_are_those_that_the_crates_have() {
     };
     same(&links.tcp(), &::links::tcp::TcpSettings::default());
     same(&links.reconnect(), &::links::ReconnectSettings::default());
-    same(&links.publisher(), &::links::feed::PublisherSettings::default());
+    let publisher = ::links::feed::PublisherSettings::default();
+    same(&links.publisher(), &publisher);
+    let wire = links.wire(::links::feed::SnapshotKey::derive(&[0; 32]));
+    same(&wire.beat_interval, &publisher.heartbeat_interval);
+    same(&wire.silence, &publisher.silence);
     same(&links.escrow_listener(), &::links::escrow::EscrowListenerSettings::default());
     same(&links.escrow_link(), &::links::escrow::EscrowLinkSettings::default());
     same(&links.usage_listener(), &::links::usage::UsageListenerSettings::default());

@@ -1,26 +1,42 @@
 //! What data planes talk to: feed, escrow, accounts, contents and usage, over an in-memory pipe or, when the roles are in
-//! several processes, over TCP. The same services and the same protocol either way.
+//! several processes, over TCP with or without TLS. The same services and the same protocol either way.
 
-use crate::config::Config;
+mod calls;
+mod certificates;
+
+pub(super) use calls::Calls;
+pub(super) use certificates::describe_metrics;
+
+use crate::config::{Config, FleetTls};
 use anyhow::{Context, bail};
 use control_plane::ControlPlane;
+use futures::future::join_all;
+use links::Farewell;
 use links::content::{ContentListener, content_listener};
 use links::escrow::{EscrowListener, escrow_listener_with};
+use links::feed::FeedPublisher;
 use links::pipe::PipeListener;
 use links::tcp;
+use links::tls::{self, Material};
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
-use tonic::transport::{Channel, Uri};
+
+/// How much longer than it was told a data plane may take to leave.
+const STRAGGLE: Duration = Duration::from_secs(2);
 
 /// On what data planes come.
 pub(super) enum Carrier {
     /// The one of this process.
     Pipe(PipeListener),
-    /// Those of other processes.
+    /// Those of other processes on this machine.
     Tcp(TcpListener),
+    /// Those of other processes anywhere.
+    Tls(TcpListener, Material),
 }
 
 impl Carrier {
@@ -28,7 +44,7 @@ impl Carrier {
     pub(super) fn address(&self) -> Option<SocketAddr> {
         match self {
             Self::Pipe(_) => None,
-            Self::Tcp(listener) => listener.local_addr().ok(),
+            Self::Tcp(listener) | Self::Tls(listener, _) => listener.local_addr().ok(),
         }
     }
 }
@@ -38,7 +54,27 @@ pub(super) struct Fleet {
     pub(super) escrow: EscrowListener,
     /// Prompts and completions to be kept.
     pub(super) contents: ContentListener,
+    pub(super) parting: Option<Parting>,
     pub(super) task: JoinHandle<()>,
+}
+
+/// How data planes of other processes are sent away before all ends. That of this process stops with it.
+pub(super) struct Parting {
+    farewells: [Farewell; 2],
+    publisher: FeedPublisher,
+    within: Duration,
+}
+
+impl Parting {
+    /// Tells them, and waits until they have left.
+    pub(super) async fn send_away(&self) {
+        self.farewells.iter().for_each(|farewell| farewell.say(self.within));
+        let all_left = join_all(self.farewells.iter().map(Farewell::all_left));
+        if timeout(self.within.saturating_add(STRAGGLE), all_left).await.is_err() {
+            tracing::warn!("some data planes did not leave in time; their connections are ended");
+        }
+        self.publisher.close();
+    }
 }
 
 /// Serves data planes until told to stop, with what else is found at the same address.
@@ -51,13 +87,19 @@ pub(super) fn serve(
 ) -> Fleet {
     let (escrow_service, escrow) = escrow_listener_with(config.links.escrow_listener());
     let (content_service, contents) = content_listener();
+    let publisher = control.publisher();
     let routes = beside
-        .add_service(control.publisher().service())
+        .add_service(publisher.service())
         .add_service(escrow_service)
         .add_service(content_service)
         .add_service(control.account_service());
+    let parting = carrier.address().map(|_| Parting {
+        farewells: [publisher.farewell(), escrow.farewell()],
+        publisher,
+        within: config.links.goaway_within,
+    });
     let task = serve_routes(config, routes, carrier, stop);
-    Fleet { escrow, contents, task }
+    Fleet { escrow, contents, parting, task }
 }
 
 /// Serves these until told to stop.
@@ -70,11 +112,16 @@ pub(super) fn serve_routes(
     let stopped = stop.clone().cancelled_owned();
     let settings = config.links.tcp();
     tokio::spawn(async move {
-        let server = tcp::server(settings).add_routes(routes);
+        let bare = || tcp::server(settings).add_routes(routes.clone());
         let served = match carrier {
-            Carrier::Pipe(listener) => server.serve_with_incoming_shutdown(listener, stopped).await,
+            Carrier::Pipe(listener) => bare().serve_with_incoming_shutdown(listener, stopped).await,
             Carrier::Tcp(listener) => {
                 let incoming = tcp::incoming(listener, settings);
+                bare().serve_with_incoming_shutdown(incoming, stopped).await
+            }
+            Carrier::Tls(listener, material) => {
+                let server = tls::server(settings, &material).add_routes(routes);
+                let incoming = tls::incoming(listener, settings, material);
                 server.serve_with_incoming_shutdown(incoming, stopped).await
             }
         };
@@ -85,54 +132,38 @@ pub(super) fn serve_routes(
 }
 
 /// Listens for data planes of other processes, as a control plane.
-pub(super) async fn listen(config: &Config) -> anyhow::Result<Carrier> {
-    listen_on("control_plane.fleet_listen", config.control_plane.fleet_listen).await
+pub(super) async fn listen(config: &Config, stop: &CancellationToken) -> anyhow::Result<Carrier> {
+    let from = &config.control_plane;
+    listen_on(config, ("control_plane", from.fleet_listen, from.fleet_tls.as_ref()), stop).await
 }
 
 /// The same for billing alone.
-pub(super) async fn listen_for_usage(config: &Config) -> anyhow::Result<Carrier> {
-    listen_on("billing.fleet_listen", config.billing.fleet_listen).await
+pub(super) async fn listen_for_usage(
+    config: &Config,
+    stop: &CancellationToken,
+) -> anyhow::Result<Carrier> {
+    let from = &config.billing;
+    listen_on(config, ("billing", from.fleet_listen, from.fleet_tls.as_ref()), stop).await
 }
 
 /// Without TLS, nobody of another machine must be let in.
-async fn listen_on(setting: &str, wanted: SocketAddr) -> anyhow::Result<Carrier> {
-    if !wanted.ip().is_loopback() {
+async fn listen_on(
+    config: &Config,
+    (section, wanted, tls): (&str, SocketAddr, Option<&FleetTls>),
+    stop: &CancellationToken,
+) -> anyhow::Result<Carrier> {
+    let material = certificates::serving(config, tls, stop)?;
+    if material.is_none() && !wanted.ip().is_loopback() {
         bail!(
-            "{setting} is {wanted}, but data planes of other machines need TLS, which this version does not have yet: use \
-             127.0.0.1"
+            "{section}.fleet_listen is {wanted}, but data planes of other machines are only spoken to by TLS, for which \
+             {section}.fleet_tls must be set; without it use 127.0.0.1"
         );
     }
     let listener = TcpListener::bind(wanted).await.with_context(|| {
-        format!("cannot listen on {wanted} for data planes: choose another {setting}")
+        format!("cannot listen on {wanted} for data planes: choose another {section}.fleet_listen")
     })?;
-    Ok(Carrier::Tcp(listener))
-}
-
-/// The way to a control plane in another process on this machine.
-pub(super) fn channel(config: &Config) -> anyhow::Result<Channel> {
-    channel_to(config, "data_plane.control_plane_addr", &config.data_plane.control_plane_addr)
-}
-
-/// The way to billing in another process: where the control plane is, unless it has an address of its own.
-pub(super) fn channel_to_billing(config: &Config) -> anyhow::Result<Channel> {
-    match &config.data_plane.billing_addr {
-        Some(address) => channel_to(config, "data_plane.billing_addr", address),
-        None => channel(config),
-    }
-}
-
-fn channel_to(config: &Config, setting: &str, address: &str) -> anyhow::Result<Channel> {
-    let wrong = || format!("{setting} is {address}: write it as http://127.0.0.1:7071");
-    let uri: Uri = address.parse().with_context(wrong)?;
-    let host = uri.host().unwrap_or_default();
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let is_here = host == "localhost"
-        || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback());
-    if !is_here {
-        bail!(
-            "{setting} is {address}, but what is on another machine needs TLS, which this version does not have yet: use \
-             http://127.0.0.1 and a port"
-        );
-    }
-    tcp::channel(address, config.links.tcp()).with_context(wrong)
+    Ok(match material {
+        Some(material) => Carrier::Tls(listener, material),
+        None => Carrier::Tcp(listener),
+    })
 }

@@ -2,7 +2,7 @@
 
 use super::database;
 use super::drain::ended;
-use super::fleet::{self, Carrier};
+use super::fleet::{self, Carrier, Parting};
 use super::ops::Ops;
 use crate::config::{Config, Secrets};
 use anyhow::Context;
@@ -26,6 +26,8 @@ pub(super) struct Office {
     pub(super) control: ControlPlane,
     /// Where data planes of other processes come, if they do.
     pub(super) fleet: Option<SocketAddr>,
+    /// How these are sent away.
+    parting: Option<Parting>,
     pub(super) secrets: Secrets,
     tasks: Vec<(&'static str, JoinHandle<()>)>,
 }
@@ -66,12 +68,16 @@ impl Office {
             ("admin", serving),
             ("contents", contents),
         ];
-        Ok(Self { admin, control, fleet: address, secrets, tasks })
+        let parting = fleet.parting;
+        Ok(Self { admin, control, fleet: address, parting, secrets, tasks })
     }
 
     /// Refuses operators and sends data planes away.
     pub(super) async fn stop_serving(&self) {
         self.control.stop_serving().await;
+        if let Some(parting) = &self.parting {
+            parting.send_away().await;
+        }
     }
 
     /// Waits for what was told to stop.

@@ -16,10 +16,11 @@ use domain::key::Pepper;
 use domain::network::Networks;
 use domain::time::Timestamp;
 use futures::future::join_all;
+use links::Ways;
 use links::account::{AccountLink, AccountLinkSettings};
 use links::content::{ContentKey, ContentLink, ContentLinkSettings};
 use links::escrow::EscrowLink;
-use links::feed::{FeedHello, FeedSubscriber, SubscriberSettings};
+use links::feed::{FeedHello, FeedSubscriber, SnapshotKey, SubscriberSettings};
 use links::spool::{Recovered, Spool, SpoolSettings};
 use links::usage::ship_usage;
 use proto::usage::v1::SliceMark;
@@ -29,7 +30,6 @@ use std::thread::available_parallelism;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Channel;
 
 /// How often the number of running requests is looked at while their end is waited for.
 const LOOK: Duration = Duration::from_millis(20);
@@ -53,7 +53,7 @@ impl Planes {
         config: &Config,
         networks: Networks,
         secrets: &CellSecrets,
-        channel: Channel,
+        ways: Ways,
         stop: &CancellationToken,
     ) -> anyhow::Result<Self> {
         let name = &config.data_plane.name;
@@ -68,9 +68,9 @@ impl Planes {
             let purse = purse.clone();
             move || purse.hello()
         };
-        let content = content_sink(config, secrets, channel.clone());
+        let content = content_sink(config, secrets, ways.clone());
         let (link, messages) =
-            EscrowLink::start_with(channel.clone(), hello, config.links.escrow_link());
+            EscrowLink::start_with(ways.clone(), hello, config.links.escrow_link());
         let keeper = Task::start("money", stop, |stop| purse.clone().run(link, messages, stop));
         let (configuration, following) =
             Configuration::open(configuration_settings(config, secrets))?;
@@ -79,8 +79,9 @@ impl Planes {
             cell: config.data_plane.cell.clone(),
             applied: following.applied(),
         };
-        let account = AccountLink::new(channel.clone(), account_settings(config));
-        let subscriber = FeedSubscriber::start_with(channel, hello, subscriber_settings(config));
+        let account = AccountLink::new(ways.clone(), account_settings(config));
+        let feed_settings = subscriber_settings(config, secrets, &ways);
+        let subscriber = FeedSubscriber::start_with(ways, hello, feed_settings);
         let feed = Task::start("feed", stop, |stop| following.follow(subscriber, stop));
         let plane = DataPlane::new(DataPlaneParts {
             settings,
@@ -100,16 +101,11 @@ impl Planes {
     }
 
     /// Sends what it writes down to billing in another process.
-    pub(super) fn ship_usage(
-        &mut self,
-        config: &Config,
-        channel: Channel,
-        stop: &CancellationToken,
-    ) {
+    pub(super) fn ship_usage(&mut self, config: &Config, ways: Ways, stop: &CancellationToken) {
         let (name, spool) = (config.data_plane.name.clone(), self.spool.clone());
         let settings = config.links.shipper();
         let shipper = Task::start("shipped usage", stop, |stop| {
-            ship_usage(channel, name, spool, settings, stop)
+            ship_usage(ways, name, spool, settings, stop)
         });
         self.links.push(shipper);
     }
@@ -201,7 +197,7 @@ fn close_open(recovered: Recovered) -> Vec<SliceMark> {
     slices
 }
 
-fn content_sink(config: &Config, secrets: &CellSecrets, channel: Channel) -> ContentSink {
+fn content_sink(config: &Config, secrets: &CellSecrets, ways: Ways) -> ContentSink {
     let from = &config.data_plane.content;
     let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     let settings = ContentLinkSettings {
@@ -209,7 +205,7 @@ fn content_sink(config: &Config, secrets: &CellSecrets, channel: Channel) -> Con
         reconnect: config.links.reconnect(),
         ..ContentLinkSettings::default()
     };
-    let link = ContentLink::start(channel, ContentKey::derive(&secrets.seal_key), settings);
+    let link = ContentLink::start(ways, ContentKey::derive(&secrets.seal_key), settings);
     ContentSink { link, bytes_max: size(from.bytes) }
 }
 
@@ -265,13 +261,15 @@ fn configuration_settings(config: &Config, secrets: &CellSecrets) -> Configurati
     }
 }
 
-fn subscriber_settings(config: &Config) -> SubscriberSettings {
+fn subscriber_settings(config: &Config, secrets: &CellSecrets, ways: &Ways) -> SubscriberSettings {
     let from = &config.data_plane.configuration;
+    let snapshot_key = SnapshotKey::derive(&secrets.seal_key);
     SubscriberSettings {
         snapshot_bytes: usize::try_from(from.snapshot_bytes).unwrap_or(usize::MAX),
         snapshot_objects: from.snapshot_objects.get(),
         message_bytes: usize::try_from(config.links.message_bytes).unwrap_or(usize::MAX),
         reconnect: config.links.reconnect(),
+        wire: ways.leads_out().then(|| config.links.wire(snapshot_key)),
         ..SubscriberSettings::default()
     }
 }

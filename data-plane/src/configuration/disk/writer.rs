@@ -252,6 +252,6 @@ impl Draft {
         let changes: Vec<v1::Change> = objects.iter().map(v1::Change::from).collect();
         let count = u64::try_from(changes.len()).map_err(io::Error::other)?;
         self.objects = self.objects.saturating_add(count);
-        self.file.put(Record::Chunk(SnapshotChunk { at: None, changes, last: false }))
+        self.file.put(Record::Chunk(SnapshotChunk { changes, ..SnapshotChunk::default() }))
     }
 }

@@ -62,9 +62,11 @@ fn every_message_of_the_control_plane_survives_the_wire() {
     ];
     for message in messages {
         let wire = response_to_wire(&message).unwrap();
-        assert_eq!(response_from_wire(wire), Ok(message));
+        assert_eq!(response_from_wire(wire), Ok(Told::Message(message)));
     }
     assert_eq!(response_to_wire(&ToDataPlane::Disconnected), None);
+    let after = Duration::from_millis(1_234);
+    assert_eq!(response_from_wire(goaway_to_wire(after, "why")), Ok(Told::GoAway(after)));
 }
 
 #[test]

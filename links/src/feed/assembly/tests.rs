@@ -1,10 +1,18 @@
 //! Each message against each state it may come in.
 
 use super::*;
+use crate::feed::SnapshotKey;
 use domain::config::Plan;
+use v1::sync_response;
 
 fn assembly(have: Option<Revision>) -> Assembly {
-    Assembly::new(have, &SubscriberSettings::default())
+    Assembly::new(have, &SubscriberSettings::default(), None)
+}
+
+/// As it comes off the wire.
+fn frame(message: Option<sync_response::Message>) -> Frame {
+    let response = v1::SyncResponse { message };
+    Frame::decode(response.encode_to_vec().as_slice()).unwrap()
 }
 
 fn rev(rev: u64) -> Revision {
@@ -21,21 +29,22 @@ fn bad_entity(name: &str) -> v1::Change {
     v1::Change { change: Some(v1::change::Change::Entity(entity)) }
 }
 
-fn delta_of(from: u64, to: u64, changes: Vec<v1::Change>) -> v1::SyncResponse {
+fn delta_of(from: u64, to: u64, changes: Vec<v1::Change>) -> Frame {
     let delta = v1::Delta { from: Some(rev(from).into()), to: Some(rev(to).into()), changes };
-    v1::SyncResponse { message: Some(sync_response::Message::Delta(delta)) }
+    frame(Some(sync_response::Message::Delta(delta)))
 }
 
-fn delta(from: u64, to: u64) -> v1::SyncResponse {
+fn delta(from: u64, to: u64) -> Frame {
     delta_of(from, to, vec![(&plan(&format!("p{to}"))).into()])
 }
 
-fn chunk_of(at: u64, changes: Vec<v1::Change>, last: bool) -> v1::SyncResponse {
-    let chunk = v1::SnapshotChunk { at: Some(rev(at).into()), changes, last };
-    v1::SyncResponse { message: Some(sync_response::Message::Chunk(chunk)) }
+fn chunk_of(at: u64, changes: Vec<v1::Change>, last: bool) -> Frame {
+    let at = Some(rev(at).into());
+    let chunk = v1::SnapshotChunk { at, changes, last, ..v1::SnapshotChunk::default() };
+    frame(Some(sync_response::Message::Chunk(chunk)))
 }
 
-fn chunk(at: u64, name: &str, last: bool) -> v1::SyncResponse {
+fn chunk(at: u64, name: &str, last: bool) -> Frame {
     chunk_of(at, vec![(&plan(name)).into()], last)
 }
 
@@ -76,11 +85,11 @@ fn a_delta_that_was_handed_out_before_the_break_is_not_handed_out_again() {
 
 #[test]
 fn what_does_not_fit_is_refused_and_changes_nothing() {
-    type Row = (Option<u64>, Vec<v1::SyncResponse>, v1::SyncResponse, ProtocolError);
-    let no_revision = |message| v1::SyncResponse { message: Some(message) };
+    type Row = (Option<u64>, Vec<Frame>, Frame, ProtocolError);
+    let no_revision = |message| frame(Some(message));
     let have = |revision| Some(rev(revision));
     let rows: Vec<Row> = vec![
-        (Some(5), vec![], v1::SyncResponse { message: None }, ProtocolError::Empty),
+        (Some(5), vec![], frame(None), ProtocolError::Empty),
         (
             Some(5),
             vec![],
@@ -163,17 +172,14 @@ fn the_rejects_of_a_snapshot_count_from_its_last_chunk_on() {
 #[test]
 fn a_snapshot_of_too_many_objects_or_bytes_is_refused_at_the_first_that_is_too_many() {
     let one = chunk(5, "a", false);
-    let bytes = match &one.message {
-        Some(sync_response::Message::Chunk(chunk)) => chunk.changes[0].encoded_len(),
-        other => panic!("{other:?}"),
-    };
+    let bytes = v1::Change::from(&plan("a")).encoded_len();
     let settings = SubscriberSettings::default();
     let rows = [
         (SubscriberSettings { snapshot_objects: 2, ..settings }, 2, "objects"),
         (SubscriberSettings { snapshot_bytes: 2 * bytes, ..settings }, 2 * bytes, "bytes"),
     ];
     for (settings, most, of) in rows {
-        let mut assembly = Assembly::new(Some(rev(3)), &settings);
+        let mut assembly = Assembly::new(Some(rev(3)), &settings, None);
         assert_eq!(assembly.take(one.clone()), Ok(None));
         assert_eq!(assembly.take(chunk(5, "b", false)), Ok(None));
         let refused = ProtocolError::TooLarge { at: rev(5), most, of };
@@ -187,13 +193,90 @@ fn a_snapshot_of_too_many_objects_or_bytes_is_refused_at_the_first_that_is_too_m
 #[test]
 fn a_heartbeat_is_no_update_and_is_told_once() {
     let mut assembly = assembly(Some(rev(5)));
-    let heartbeat = v1::Heartbeat { head: Some(rev(5).into()), digests: Vec::new() };
-    let message = |heartbeat| v1::SyncResponse {
-        message: Some(sync_response::Message::Heartbeat(heartbeat)),
-    };
-    assert_eq!(assembly.take(message(heartbeat)), Ok(None));
+    let beat = |heartbeat| frame(Some(sync_response::Message::Heartbeat(heartbeat)));
+    let head = Some(rev(5).into());
+    assert_eq!(assembly.take(beat(v1::Heartbeat { head, ..v1::Heartbeat::default() })), Ok(None));
     assert_eq!(assembly.take_heartbeat().unwrap().head, rev(5));
     assert_eq!(assembly.take_heartbeat(), None);
-    let empty = message(v1::Heartbeat::default());
-    assert_eq!(assembly.take(empty), Err(ProtocolError::NoRevision));
+    assert!(!assembly.hears_beats(), "it did not tell its time");
+    assert_eq!(assembly.take(beat(v1::Heartbeat::default())), Err(ProtocolError::NoRevision));
+}
+
+#[test]
+fn a_sign_of_life_confirms_nothing_and_tells_that_beats_are_heard() {
+    let mut assembly = assembly(Some(rev(5)));
+    let alive = v1::Heartbeat { now_us: 1, ..v1::Heartbeat::default() };
+    assert_eq!(assembly.take(frame(Some(sync_response::Message::Heartbeat(alive)))), Ok(None));
+    assert_eq!(assembly.take_heartbeat(), None);
+    assert!(assembly.hears_beats());
+    assembly.start_over();
+    assert!(!assembly.hears_beats(), "the next control plane may be an older one");
+}
+
+#[test]
+fn the_word_to_go_away_is_told_once_and_forgotten_with_its_connection() {
+    let mut assembly = assembly(Some(rev(5)));
+    let goaway = v1::GoAway { after_ms: 1_200, reason: "stopping".into() };
+    let goaway = frame(Some(sync_response::Message::Goaway(goaway)));
+    assert_eq!(assembly.take(goaway.clone()), Ok(None));
+    assert_eq!(assembly.take_goaway(), Some(Duration::from_millis(1_200)));
+    assert_eq!(assembly.take_goaway(), None);
+    assert_eq!(assembly.take(goaway), Ok(None));
+    assembly.start_over();
+    assert_eq!(assembly.take_goaway(), None);
+}
+
+fn tagging(key: u8) -> Tagging {
+    let key = SnapshotKey::derive(&[key; 32]);
+    Tagging { key, cell: "sg".into(), zone: String::new() }
+}
+
+/// A snapshot at revision 5 in two chunks, with a tag for the cell.
+fn tagged(tag: impl Fn(Bytes) -> Bytes) -> [Frame; 2] {
+    let changes = ["a", "b"].map(|name| frames::change(&plan(name)));
+    let mut tagger = tagging(7).begin(rev(5));
+    changes.iter().for_each(|change| tagger.add(change));
+    let at = Some(rev(5).into());
+    let [first, second] = changes.map(|change| vec![change]);
+    [
+        frames::Chunk { at, changes: first, last: false, tag: Bytes::new() },
+        frames::Chunk { at, changes: second, last: true, tag: tag(tagger.tag()) },
+    ]
+    .map(|chunk| frames::chunk_frame(&chunk))
+}
+
+fn outcome(key: u8, frames: [Frame; 2]) -> Result<Option<FeedUpdate>, ProtocolError> {
+    let mut assembly = Assembly::new(None, &SubscriberSettings::default(), Some(tagging(key)));
+    let [first, second] = frames;
+    assert_eq!(assembly.take(first)?, None);
+    assembly.take(second)
+}
+
+#[test]
+fn a_snapshot_whose_tag_does_not_fit_is_not_handed_out() {
+    let whole = FeedUpdate::Snapshot { at: rev(5), changes: vec![plan("a"), plan("b")] };
+    assert_eq!(outcome(7, tagged(|tag| tag)), Ok(Some(whole)));
+    let bad = Err(ProtocolError::BadTag { at: rev(5) });
+    assert_eq!(outcome(8, tagged(|tag| tag)), bad, "of another key");
+    assert_eq!(outcome(7, tagged(|_| Bytes::new())), bad, "none");
+    let [first, second] = tagged(|tag| tag);
+    let doubled = chunk_of(5, vec![(&plan("a")).into(), (&plan("c")).into()], false);
+    assert_eq!(outcome(7, [doubled, second.clone()]), bad, "something more");
+    assert_eq!(outcome(7, [chunk_of(5, Vec::new(), false), second]), bad, "something less");
+    assert_eq!(outcome(7, [first, chunk(5, "b", true)]), bad, "no tag at all");
+}
+
+#[test]
+fn what_this_version_does_not_know_of_a_change_counts_for_its_tag_all_the_same() {
+    let mut change = frames::change(&plan("a")).to_vec();
+    // Field 90 of a later version, a varint.
+    change.extend([0xd0, 0x05, 0x01]);
+    let change = Bytes::from(change);
+    let mut tagger = tagging(7).begin(rev(5));
+    tagger.add(&change);
+    let at = Some(rev(5).into());
+    let chunk = frames::Chunk { at, changes: vec![change], last: true, tag: tagger.tag() };
+    let mut assembly = Assembly::new(None, &SubscriberSettings::default(), Some(tagging(7)));
+    let whole = FeedUpdate::Snapshot { at: rev(5), changes: vec![plan("a")] };
+    assert_eq!(assembly.take(frames::chunk_frame(&chunk)), Ok(Some(whole)));
 }

@@ -1,6 +1,6 @@
 //! The metrics of the process: the registry that roles write to, and what is looked at when it is read.
 
-use crate::up::telemetry;
+use crate::up::{fleet, telemetry};
 use anyhow::Context;
 use data_plane::genai;
 use metrics::{describe_counter, describe_gauge, gauge};
@@ -61,6 +61,7 @@ fn describe() {
     data_plane::describe_metrics();
     billing::describe_metrics();
     control_plane::describe_metrics();
+    fleet::describe_metrics();
     describe_gauge!(BUILD, "Always 1; the label says which version runs.");
     describe_gauge!(READY, "1 while /readyz says that clients are served.");
     describe_counter!(telemetry::SPANS_EXPORTED, "Spans for the collector, by what came of them.");

@@ -1,0 +1,113 @@
+//! A control plane and a data plane that speak TLS to each other, and certificates that are replaced while clients are served.
+
+use crate::own_upstream::Authority;
+use integration_tests::{Metrics, OrgHandle, SplitGateway, eventually, say};
+use std::fs;
+use std::path::PathBuf;
+use tempfile::TempDir;
+
+const OFFICE: &str = "spiffe://it/control-plane/cp-0";
+const PLANE: &str = "spiffe://it/cell/local/data-plane/local";
+
+/// Where both find their certificates.
+struct Certificates {
+    authority: Authority,
+    folder: TempDir,
+}
+
+impl Certificates {
+    fn new() -> Self {
+        let folder = TempDir::with_prefix("turnpike-fleet-").unwrap();
+        let all = Self { authority: Authority::new(), folder };
+        all.renew("office", OFFICE);
+        all.renew("plane", PLANE);
+        all
+    }
+
+    fn place(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn renew(&self, whose: &str, uri: &str) {
+        let (cert, key) = self.authority.vouches_for_member(uri);
+        fs::write(self.place(&format!("{whose}.crt")), cert).unwrap();
+        fs::write(self.place(&format!("{whose}.key")), key).unwrap();
+    }
+
+    fn settings(&self) -> Vec<(String, String)> {
+        let mut settings = vec![("TURNPIKE__LINKS__CERTIFICATE_INTERVAL".into(), "50 ms".into())];
+        for (section, whose) in [("CONTROL_PLANE", "office"), ("DATA_PLANE", "plane")] {
+            let (cert, key) = (format!("{whose}.crt"), format!("{whose}.key"));
+            let files = [("CERT_FILE", self.place(&cert)), ("KEY_FILE", self.place(&key))];
+            let ca = [("CA_FILE", PathBuf::from(self.authority.file()))];
+            for (file, place) in files.into_iter().chain(ca) {
+                let name = format!("TURNPIKE__{section}__FLEET_TLS__{file}");
+                settings.push((name, place.to_str().unwrap().to_owned()));
+            }
+        }
+        settings
+    }
+
+    async fn start(&self) -> SplitGateway {
+        let settings = self.settings();
+        let settings: Vec<(&str, &str)> =
+            settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        SplitGateway::start(&settings).await
+    }
+}
+
+/// How often certificates came to this.
+fn came_to(result: &str, metrics: &Metrics) -> f64 {
+    metrics.sum("turnpike_fleet_certificates_total", &[("result", result)])
+}
+
+async fn served(split: &SplitGateway, org: &OrgHandle) {
+    eventually("a new key is served", async || {
+        (split.chat(&org.key, say(5)).await.status == 200).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn certificates_are_replaced_while_clients_are_served_and_bad_ones_are_not_taken() {
+    let certificates = Certificates::new();
+    let mut split = certificates.start().await;
+    let org = split.new_org("secured", "5.00 USD").await;
+    served(&split, &org).await;
+
+    certificates.renew("office", OFFICE);
+    certificates.renew("plane", PLANE);
+    eventually("both have the new ones", async || {
+        assert_eq!(split.chat(&org.key, say(2)).await.status, 200, "it serves all the time");
+        let (office, plane) = (split.office_metrics().await, split.plane_metrics().await);
+        (came_to("taken", &office) > 1.0 && came_to("taken", &plane) > 1.0).then_some(())
+    })
+    .await;
+    fs::write(certificates.place("plane.crt"), "no certificate").unwrap();
+    eventually("the bad one is refused", async || {
+        (came_to("refused", &split.plane_metrics().await) >= 1.0).then_some(())
+    })
+    .await;
+    // The connections of now have seen nothing of it: those of later must do with the new ones.
+    split.kill_office().await;
+    split.start_office().await;
+    let after = split.new_org("after", "5.00 USD").await;
+    served(&split, &after).await;
+    split.admin().reconciled().await;
+    split.stop_plane().await;
+    split.stop_office().await;
+}
+
+#[tokio::test]
+async fn a_data_plane_with_the_certificate_of_another_does_not_start() {
+    let certificates = Certificates::new();
+    let mut split = certificates.start().await;
+    split.stop_plane().await;
+    split.set("TURNPIKE__DATA_PLANE__NAME", "impostor");
+    split.launch_plane();
+    eventually("it says why", async || {
+        let said = split.plane_said();
+        said.contains("is the certificate of spiffe://it/cell/local/data-plane/local").then_some(())
+    })
+    .await;
+}
