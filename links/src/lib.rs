@@ -1,7 +1,8 @@
 //! What crosses between roles, both ends of each in one place.
 //!
 //! In reading order: how two roles reach each other (in one process, over TCP) and come back together, what flows down
-//! (configuration), what flows both ways (money), what flows up (usage, from the spool), and how secrets travel.
+//! (configuration), what flows both ways (money), what flows up (usage, from the spool), what control planes tell each other,
+//! and how secrets travel.
 
 pub mod pipe;
 pub mod tcp;
@@ -16,6 +17,8 @@ pub mod spool;
 pub mod usage;
 
 pub mod content;
+
+pub mod coordination;
 
 pub mod seal;
 

@@ -33,8 +33,7 @@ pub fn free_port() -> u16 {
 
 /// A command that runs as this user, if we are root, and dies when we die.
 pub(crate) fn command_as(user: &str, program: &Path) -> Command {
-    let mut command = Command::new("setpriv");
-    command.arg("--pdeathsig=KILL");
+    let mut command = dies_with_us();
     if rustix::process::geteuid().is_root() {
         command.arg(format!("--reuid={user}")).arg(format!("--regid={user}")).arg("--clear-groups");
     }
@@ -43,6 +42,19 @@ pub(crate) fn command_as(user: &str, program: &Path) -> Command {
     {
         command.env_remove(name);
     }
+    command
+}
+
+/// A command that dies when we die.
+pub(crate) fn command(program: &Path) -> Command {
+    let mut command = dies_with_us();
+    command.arg("--").arg(program);
+    command
+}
+
+fn dies_with_us() -> Command {
+    let mut command = Command::new("setpriv");
+    command.arg("--pdeathsig=KILL");
     command
 }
 
