@@ -122,7 +122,7 @@ impl Coordination {
     pub fn tell_head(&self, head: Revision) {
         match self {
             Self::Local(local) => {
-                local.board().show_head(head);
+                local.board().show_head(Some(head));
                 local.board().wake(Topic::Config);
             }
             Self::Etcd(etcd) => etcd.tell_head(head),

@@ -61,8 +61,8 @@ impl Board {
         Pokes { news: news.subscribe(), every }
     }
 
-    pub(super) fn show_head(&self, head: Revision) {
-        self.head.send_replace(Some(head));
+    pub(super) fn show_head(&self, head: Option<Revision>) {
+        self.head.send_replace(head);
     }
 
     pub(super) fn head(&self) -> Option<Revision> {

@@ -31,6 +31,9 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use watch::Hearing;
 
+/// How long giving back what we hold may take when the process ends.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// Where etcd is, and how patient we are with it.
 #[derive(Clone, Debug)]
 pub struct EtcdSettings {
@@ -223,7 +226,9 @@ impl EtcdCoordination {
 
     pub(super) fn tell_head(&self, head: Revision) {
         self.shared.board.wake(Topic::Config);
-        self.shared.outbox.head(head);
+        // Who found out from etcd has nothing to tell it.
+        let is_new = self.shared.board.head().is_none_or(|shown| shown < head);
+        self.shared.outbox.head(head, is_new);
     }
 
     pub(super) fn board(&self) -> &Board {
@@ -316,8 +321,10 @@ impl Session {
         let nothing = Tenure::Shared { won_until: None, open_from: far_away() };
         Duty::ALL.into_iter().for_each(|duty| self.shared.board.hold(duty, nothing));
         let Some(client) = &self.client else { return };
-        if let Err(broken) = self.presence.resign(client).await {
-            tracing::debug!(reason = %broken, "what we hold in etcd runs out by itself");
+        match tokio::time::timeout(LAST_WORDS, self.presence.resign(client)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(broken)) => tracing::debug!(reason = %broken, "what we hold runs out by itself"),
+            Err(_) => tracing::debug!("what we hold runs out by itself"),
         }
     }
 }

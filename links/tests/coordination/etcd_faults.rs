@@ -89,7 +89,8 @@ async fn another_endpoint_serves_when_one_is_gone() {
     both.endpoints.push(etcd.url());
     let processes = pair(both, settings(&etcd.url())).await;
     wire.cut();
-    processes[0].cut_off().await;
+    let breaks = || processes[0].coordination.standing().unwrap().breaks;
+    eventually("the connection breaks", || breaks() > 0).await;
     are_in_touch(&processes).await;
 }
 

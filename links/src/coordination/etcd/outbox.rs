@@ -40,12 +40,16 @@ impl Outbox {
         self.is_filled.notify_one();
     }
 
-    pub(super) fn head(&self, head: Revision) {
+    /// Remembers the newest revision, and tells it unless etcd has it.
+    pub(super) fn head(&self, head: Revision, is_new: bool) {
         let mut inside = self.inside.lock();
         if inside.told.is_some_and(|told| told >= head) {
             return;
         }
         inside.told = Some(head);
+        if !is_new {
+            return;
+        }
         inside.head = Some(head);
         drop(inside);
         self.is_filled.notify_one();

@@ -129,12 +129,12 @@ impl Hearing {
                         tracing::debug!(key = %String::from_utf8_lossy(&key), "a value of nobody");
                     }
                 }
-                // Only that of a member says anything, and no more than its silence would.
-                News::Gone { key } => {
-                    if let Some(Key::Member(id)) = self.keys.read(&key) {
-                        self.heard.remove(&id);
-                    }
-                }
+                // Nothing that matters: a member is missed by its silence as well, and a head is put again.
+                News::Gone { key } => match self.keys.read(&key) {
+                    Some(Key::Member(id)) => drop(self.heard.remove(&id)),
+                    Some(Key::Head) => shared.board.show_head(None),
+                    Some(Key::Poke(_)) | None => {}
+                },
             }
         }
         self.show_members(shared);
@@ -145,7 +145,7 @@ impl Hearing {
         match key {
             Key::Head => {
                 let (head, origin) = keys::read_head(text)?;
-                shared.board.show_head(head);
+                shared.board.show_head(Some(head));
                 wake(Topic::Config, &origin, shared);
             }
             Key::Poke(topic) => wake(topic, &keys::read_origin(text)?, shared),
