@@ -39,6 +39,7 @@ use domain::catalog::Catalog;
 use domain::id::Revision;
 use domain::snapshot::{Change, Delta};
 use judge::Draft;
+use links::coordination::{Coordination, Duty};
 use links::feed::FeedPublisher;
 use prost::Message;
 use std::collections::BTreeSet;
@@ -81,6 +82,7 @@ impl Authority {
         shutdown: CancellationToken,
     ) -> Result<Self, Failure> {
         let (state, puts) = start::load(&db).await?;
+        settings.coordination.tell_head(state.at);
         let publisher = FeedPublisher::with_settings(state.at, puts, settings.feed);
         let fleet = Fleet::new(db.clone(), publisher.clone());
         tokio::spawn(fleet.clone().tell(shutdown.clone()));
@@ -97,6 +99,11 @@ impl Authority {
     /// The data planes of all control planes.
     pub(crate) const fn fleet(&self) -> &Fleet {
         &self.fleet
+    }
+
+    /// How others hear of changes.
+    pub(crate) const fn coordination(&self) -> &Coordination {
+        &self.settings.coordination
     }
 
     /// What is configured as of now, but for keys.
@@ -117,7 +124,11 @@ impl Authority {
     /// Forgets, now and again, answers that may not be repeated any more, until the process ends.
     pub(crate) async fn sweep_answers(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(self.settings.limits.request_id_sweep);
+        let duty = self.settings.coordination.duty(Duty::Sweep);
         while self.shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+            if !duty.is_mine() {
+                continue;
+            }
             if let Err(error) = self.answers.sweep(&self.db).await {
                 tracing::warn!(%error, "answers whose time is over could not be forgotten yet");
             }
@@ -318,6 +329,7 @@ impl Authority {
     fn move_to(&self, state: &mut State, next: State, changes: Vec<Change>) -> Result<(), Failure> {
         let delta = Delta { from: state.at, to: next.at, changes };
         *state = next;
+        self.settings.coordination.tell_head(state.at);
         self.publisher.publish(delta).map_err(|wrong| {
             tracing::error!(error = %wrong, "the feed and the configuration are out of step");
             Failure::OutOfStep { feed: wrong.at, state: wrong.from }

@@ -141,6 +141,7 @@ impl ControlPlane {
     /// Brings the gauges that are only looked at now and then up to date.
     pub fn observe(&self) {
         metric::observe(self.admin.authority.publisher());
+        metric::observe_coordination(self.admin.authority.coordination());
     }
 
     /// Answers what customers ask about their own account, for data planes.

@@ -9,7 +9,10 @@ mod local;
 mod etcd;
 
 pub use board::{DutyWatch, Pokes, Woken};
-pub use etcd::{EtcdCoordination, EtcdError, EtcdSettings, EtcdTls, Lists, Standing};
+pub use etcd::{
+    Broken as EtcdBroken, EtcdCoordination, EtcdError, EtcdSettings, EtcdTls, Lists, Seen,
+    Standing, look,
+};
 pub use local::LocalCoordination;
 
 use domain::id::Revision;

@@ -1,5 +1,6 @@
-//! Following what other control planes commit: the head of the configuration is looked at now and again, and what is newer
-//! is read and told to data planes. A change of this one does the same first.
+//! Following what other control planes commit: the head of the configuration is looked at now and again, and at once when
+//! somebody says that there is something new; what is newer is read and told to data planes. A change of this one does the
+//! same first.
 
 use super::Authority;
 use crate::errors::Failure;
@@ -7,9 +8,9 @@ use crate::rows;
 use crate::state::State;
 use domain::id::Revision;
 use domain::snapshot::{Change, Tombstone};
+use links::coordination::Topic;
 use sqlx::AnyConnection;
 use std::sync::Arc;
-use tokio::time::{MissedTickBehavior, interval};
 
 impl Authority {
     /// Follows until the process ends. A database that is this process's alone changes by its own hand only.
@@ -17,10 +18,9 @@ impl Authority {
         if !self.db.is_shared() {
             return;
         }
-        let mut ticks = interval(self.settings.follow_every);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut pokes = self.settings.coordination.pokes(Topic::Config, self.settings.follow_every);
         let mut is_failing = false;
-        while self.shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+        while self.shutdown.run_until_cancelled(pokes.next()).await.is_some() {
             let looked = self.look_for_others().await;
             match &looked {
                 Err(error) if !is_failing => {

@@ -17,7 +17,7 @@ use crate::reconnect::Backoff;
 use client::Client;
 use domain::id::Revision;
 use election::Presence;
-use keys::Keys;
+use keys::{Key, Keys};
 use outbox::Outbox;
 use std::io;
 use std::path::PathBuf;
@@ -123,19 +123,26 @@ pub enum EtcdError {
 
 /// Why a connection ended.
 #[derive(Debug, Error)]
-enum Broken {
+pub enum Broken {
+    /// It never began.
     #[error(transparent)]
     Unreachable(#[from] EtcdError),
+    /// A call took too long.
     #[error("no answer came in time")]
     NoAnswer,
+    /// By its word.
     #[error("{}: {}", .0.code(), .0.message())]
     Refused(#[from] Status),
+    /// It is no etcd.
     #[error("an answer has no header")]
     NoHeader,
+    /// By its word, too.
     #[error("the watch was cancelled: {0}")]
     Canceled(String),
+    /// Without a word.
     #[error("the watch ended")]
     Ended,
+    /// A watch that tells nothing.
     #[error("the watch says nothing, not even what we put ourselves")]
     Silent,
 }
@@ -164,6 +171,35 @@ pub struct Lists {
     pub rewound: u64,
     /// To find what a watch has lost.
     pub audits: u64,
+}
+
+/// What is there, for whoever only looks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Who says that he is there.
+    pub members: Vec<Member>,
+    /// The newest revision that was told.
+    pub head: Option<Revision>,
+}
+
+/// Looks at what one endpoint has, and changes nothing.
+///
+/// # Errors
+/// When it does not answer, or refuses.
+pub async fn look(settings: &EtcdSettings, endpoint: &str) -> Result<Seen, Broken> {
+    let keys = Keys::new(&settings.prefix);
+    let client = Client::connect(settings, endpoint).await?;
+    let listing = client.list(&keys).await?;
+    let mut seen = Seen::default();
+    for held in listing.keys {
+        let text = String::from_utf8_lossy(&held.value);
+        match keys.read(&held.key) {
+            Some(Key::Head) => seen.head = keys::read_head(&text).map(|(head, _)| head),
+            Some(Key::Member(id)) => seen.members.extend(keys::read_member(&id, &text)),
+            Some(Key::Poke(_)) | None => {}
+        }
+    }
+    Ok(seen)
 }
 
 /// The carrier. Clones are the same one.

@@ -99,11 +99,8 @@ async fn a_network_that_falls_silent_is_noticed_by_pings() {
     let etcd = Etcd::start();
     let wire = Wire::to(&etcd.address()).await;
     // Only pings are impatient.
-    let pinging = EtcdSettings {
-        beat: PATIENCE,
-        call_timeout: PATIENCE * 10,
-        ..settings(&wire.url())
-    };
+    let pinging =
+        EtcdSettings { beat: PATIENCE, call_timeout: PATIENCE * 10, ..settings(&wire.url()) };
     falls_silent(&etcd, &wire, pinging).await;
 }
 

@@ -24,7 +24,8 @@ async fn knows(process: &Process, rev: u64) {
 async fn what_was_missed_is_told_by_the_watch_that_goes_on_where_it_ended() {
     let etcd = Etcd::start();
     let wire = Wire::to(&etcd.address()).await;
-    let (far, near) = (Process::start(settings(&wire.url())), Process::start(settings(&etcd.url())));
+    let (far, near) =
+        (Process::start(settings(&wire.url())), Process::start(settings(&etcd.url())));
     far.connected().await;
     wire.cut();
     far.cut_off().await;
@@ -42,7 +43,8 @@ async fn what_was_missed_is_told_by_the_watch_that_goes_on_where_it_ended() {
 async fn compacted_past_us_what_was_missed_is_found_by_comparing() {
     let etcd = Etcd::start();
     let wire = Wire::to(&etcd.address()).await;
-    let (far, near) = (Process::start(settings(&wire.url())), Process::start(settings(&etcd.url())));
+    let (far, near) =
+        (Process::start(settings(&wire.url())), Process::start(settings(&etcd.url())));
     far.connected().await;
     far.sees(&[&far, &near]).await;
     let mut untouched = hasty(&far.coordination, Topic::Recall);
@@ -94,7 +96,8 @@ async fn restored_from_a_backup_everybody_looks_and_the_newest_head_is_put_again
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_etcd_that_lost_everything_is_told_everything() {
     let mut etcd = Etcd::start();
-    let (first, second) = (Process::start(settings(&etcd.url())), Process::start(settings(&etcd.url())));
+    let (first, second) =
+        (Process::start(settings(&etcd.url())), Process::start(settings(&etcd.url())));
     first.coordination.tell_head(head(9));
     knows(&second, 9).await;
     run_ahead(&etcd, &first).await;
@@ -123,7 +126,8 @@ async fn run_ahead(etcd: &Etcd, teller: &Process) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_that_somebody_deletes_wake_nobody_and_are_put_again() {
     let etcd = Etcd::start();
-    let (first, second) = (Process::start(settings(&etcd.url())), Process::start(settings(&etcd.url())));
+    let (first, second) =
+        (Process::start(settings(&etcd.url())), Process::start(settings(&etcd.url())));
     first.coordination.tell_head(head(2));
     first.coordination.poke(Topic::Freed);
     knows(&second, 2).await;

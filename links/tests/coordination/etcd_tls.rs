@@ -2,9 +2,7 @@
 
 use crate::site::{Process, eventually, settings};
 use links::coordination::{EtcdCoordination, EtcdError, EtcdSettings, EtcdTls, Member};
-use rcgen::{
-    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-};
+use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use servers::{Etcd, EtcdCertificates};
 use std::fs;
 use std::path::{Path, PathBuf};

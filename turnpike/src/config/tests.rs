@@ -135,6 +135,26 @@ fn what_is_wrong_is_told_with_its_place_and_key() {
         ),
         ("data_plane: {limits: {attempts: 0}}", "`data_plane.limits.attempts`"),
         ("data_plane: {listen: everywhere}", "`data_plane.listen`"),
+        (
+            "coordination: {etcd: {endpoints: ['etcd:2379']}}",
+            "`coordination.etcd.endpoints` must hold addresses such as http://127.0.0.1:2379",
+        ),
+        (
+            "coordination: {etcd: {endpoints: ['http://a:1', 'https://b:2'], ca_file: ca.pem}}",
+            "or https:// for all of them",
+        ),
+        (
+            "coordination: {etcd: {endpoints: ['https://etcd:2379']}}",
+            "`coordination.etcd.ca_file` must name the certificate",
+        ),
+        (
+            "coordination: {etcd: {ca_file: ca.pem, cert_file: cert.pem}}",
+            "`coordination.etcd.cert_file` must be given together with key_file and ca_file",
+        ),
+        (
+            "coordination: {etcd: {prefix: turnpike}}",
+            "`coordination.etcd.prefix` must begin with a slash",
+        ),
         ("data_plane: {name: Sg 1}", "`data_plane.name` must have 1 to 63 of a-z, 0-9 and '-'"),
         (
             "data_plane: {spool: {high_water_percent: 100}}",

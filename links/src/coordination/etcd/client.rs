@@ -121,12 +121,8 @@ impl Client {
     /// A watch from a revision on. It has begun once this returns: the call itself succeeds before.
     pub(super) async fn watch(&self, keys: &Keys, from: i64) -> Result<Watch, Broken> {
         let (key, range_end) = keys.range();
-        let create = rpc::WatchCreateRequest {
-            key,
-            range_end,
-            start_revision: from,
-            progress_notify: true,
-        };
+        let create =
+            rpc::WatchCreateRequest { key, range_end, start_revision: from, progress_notify: true };
         let request_union = Some(rpc::watch_request::RequestUnion::CreateRequest(create));
         let asked = rpc::WatchRequest { request_union };
         // The watch lives as long as its requests do not end.

@@ -75,7 +75,8 @@ impl Known {
         for Held { key, value, revision } in listing.keys {
             let known = before.remove(&key);
             // Between a restored etcd and the one before, revisions do not compare, but values do.
-            let is_same = known.is_some_and(|(at, was)| was == value && (at == revision || is_rewound));
+            let is_same =
+                known.is_some_and(|(at, was)| was == value && (at == revision || is_rewound));
             if !is_same {
                 news.push(News::Value { key: key.clone(), value: value.clone() });
             }

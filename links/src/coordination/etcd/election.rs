@@ -76,7 +76,8 @@ impl Presence {
         (lease, began): (i64, Instant),
     ) -> Result<(), Broken> {
         let value = shared.me.id.clone();
-        let holder = client.put_if_absent(Put { key: shared.keys.duty(duty), value, lease }).await?;
+        let holder =
+            client.put_if_absent(Put { key: shared.keys.duty(duty), value, lease }).await?;
         let is_won = holder == shared.me.id.as_bytes();
         let tenure = Tenure::Shared {
             won_until: is_won.then(|| began + shared.settings.lease),

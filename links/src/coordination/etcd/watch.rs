@@ -125,7 +125,8 @@ impl Hearing {
                 News::Value { key, value } => {
                     let means = self.keys.read(&key);
                     let told = means.zip(String::from_utf8(value).ok());
-                    if told.is_none_or(|(key, text)| self.tell_value(key, &text, shared).is_none()) {
+                    if told.is_none_or(|(key, text)| self.tell_value(key, &text, shared).is_none())
+                    {
                         tracing::debug!(key = %String::from_utf8_lossy(&key), "a value of nobody");
                     }
                 }

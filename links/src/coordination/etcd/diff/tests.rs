@@ -70,8 +70,11 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        (0..4_u8, any::<u8>(), any::<bool>())
-            .prop_map(|(key, value, is_heard)| Step::Put { key, value, is_heard }),
+        (0..4_u8, any::<u8>(), any::<bool>()).prop_map(|(key, value, is_heard)| Step::Put {
+            key,
+            value,
+            is_heard
+        }),
         (0..4_u8, any::<bool>()).prop_map(|(key, is_heard)| Step::Delete { key, is_heard }),
         Just(Step::List),
     ]

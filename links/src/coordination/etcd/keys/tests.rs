@@ -25,7 +25,9 @@ fn every_key_is_in_the_range_and_read_as_what_it_is() {
         assert!(from <= key && key < to, "{}", String::from_utf8_lossy(&key));
         assert_eq!(keys.read(&key), means);
     }
-    for other in ["/turnpike", "/turnpikes/head", "/other/head", "/turnpike/poke/lunch", "/turnpike/heads"] {
+    for other in
+        ["/turnpike", "/turnpikes/head", "/other/head", "/turnpike/poke/lunch", "/turnpike/heads"]
+    {
         assert_eq!(keys.read(other.as_bytes()), None, "{other}");
     }
     assert_eq!(keys.read(b"/turnpike/\xff"), None);
@@ -44,7 +46,9 @@ fn what_is_written_is_read_again() {
 
 #[test]
 fn what_nobody_of_us_wrote_is_nothing() {
-    for text in ["", "1", "1.2", "1.2, 3", "1.2, 3 of", "x.2, 3 of me", "1.2, -3 of me", "1.2.3, 4 of me"] {
+    for text in
+        ["", "1", "1.2", "1.2, 3", "1.2, 3 of", "x.2, 3 of me", "1.2, -3 of me", "1.2.3, 4 of me"]
+    {
         assert_eq!(read_head(text), None, "{text}");
     }
     assert_eq!(read_member("6f", "address=here\nzone=sg\n"), None);
