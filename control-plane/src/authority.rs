@@ -13,6 +13,7 @@ mod judge;
 mod record;
 mod accounts;
 mod follow;
+mod lost;
 
 mod call;
 mod wallets;
@@ -37,7 +38,7 @@ use crate::state::State;
 use call::Answers;
 use domain::catalog::Catalog;
 use domain::id::Revision;
-use domain::snapshot::{Change, Delta};
+use domain::snapshot::{Change, Delta, WrongBase};
 use judge::Draft;
 use links::coordination::{Coordination, Duty};
 use links::feed::FeedPublisher;
@@ -330,11 +331,13 @@ impl Authority {
         let delta = Delta { from: state.at, to: next.at, changes };
         *state = next;
         self.settings.coordination.tell_head(state.at);
-        self.publisher.publish(delta).map_err(|wrong| {
-            tracing::error!(error = %wrong, "the feed and the configuration are out of step");
-            Failure::OutOfStep { feed: wrong.at, state: wrong.from }
-        })
+        self.publisher.publish(delta).map_err(|wrong| out_of_step(&wrong))
     }
+}
+
+fn out_of_step(wrong: &WrongBase) -> Failure {
+    tracing::error!(error = %wrong, "the feed and the configuration are out of step");
+    Failure::OutOfStep { feed: wrong.at, state: wrong.from }
 }
 
 /// A transaction that cannot be rolled back is undone all the same when its connection closes.

@@ -111,6 +111,7 @@ impl ControlPlane {
         let authority = Arc::new(Authority::start(db, settings, masks, auditor, token).await?);
         tokio::spawn(Arc::clone(&authority).sweep_answers());
         tokio::spawn(Arc::clone(&authority).follow());
+        tokio::spawn(Arc::clone(&authority).mind_losses());
         let contents = Arc::default();
         let admin = Admin { authority, descriptors, contents };
         let (routes, health) =

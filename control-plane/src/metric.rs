@@ -9,6 +9,7 @@ const PUBLISHED: &str = "turnpike_config_published_revision";
 const LAG: &str = "turnpike_config_lag_revisions";
 const DATA_PLANES: &str = "turnpike_config_data_planes";
 const REJECTS: &str = "turnpike_config_fleet_rejects";
+const GENERATIONS: &str = "turnpike_config_generations_total";
 const TOUCH: &str = "turnpike_coordination_connected";
 const MEMBERS: &str = "turnpike_coordination_members";
 const BREAKS: &str = "turnpike_coordination_breaks_total";
@@ -30,6 +31,8 @@ pub fn describe() {
     describe_counter!(CONTENTS_ERASED, "Stored prompts with completions that were erased again.");
     counter!(CONTENTS_KEPT).increment(0);
     counter!(CONTENTS_ERASED).increment(0);
+    describe_counter!(GENERATIONS, "Generations that began because the database had lost commits.");
+    counter!(GENERATIONS).increment(0);
     describe_gauge!(TOUCH, "Whether etcd is reached; 1 as well where there is none.");
     describe_gauge!(MEMBERS, "Control planes that are there, this one included.");
     describe_counter!(BREAKS, "Connections to etcd that broke, and attempts at one.");
@@ -41,6 +44,11 @@ pub fn describe() {
 /// A change was asked for.
 pub(crate) fn changed(result: &'static str) {
     counter!(CHANGES, "result" => result).increment(1);
+}
+
+/// The database had lost commits.
+pub(crate) fn generation_begun() {
+    counter!(GENERATIONS).increment(1);
 }
 
 /// Contents were stored.

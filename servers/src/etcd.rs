@@ -132,8 +132,18 @@ impl Etcd {
     /// Its newest revision.
     #[must_use]
     pub fn revision(&self) -> u64 {
+        self.told("revision")
+    }
+
+    /// What it is called by its cluster.
+    fn number(&self) -> u64 {
+        self.told("member_id")
+    }
+
+    /// A number that it tells of itself.
+    fn told(&self, field: &str) -> u64 {
         let status = self.ask("maintenance/status", "{}");
-        let (_, rest) = status.split_once("\"revision\":\"").expect(&status);
+        let (_, rest) = status.split_once(&format!("\"{field}\":\"")).expect(&status);
         rest.split('"').next().unwrap().parse().unwrap()
     }
 
@@ -147,6 +157,15 @@ impl Etcd {
     pub fn delete_everything(&self) {
         // From the smallest key on, without an end: both are one zero byte.
         self.ask("kv/deleterange", "{\"key\":\"AA==\",\"range_end\":\"AA==\"}");
+    }
+
+    /// Takes no more puts, as if its room were used up, or takes them again.
+    pub fn set_out_of_room(&self, is_out: bool) {
+        let action = if is_out { "ACTIVATE" } else { "DEACTIVATE" };
+        let member = self.number();
+        let asked =
+            format!("{{\"action\":\"{action}\",\"memberID\":\"{member}\",\"alarm\":\"NOSPACE\"}}");
+        self.ask("maintenance/alarm", &asked);
     }
 
     /// A copy of what it keeps. It must not run.

@@ -8,6 +8,7 @@
 )]
 
 mod roles;
+mod coordination;
 mod p1_no_overspend;
 mod p2_nothing_lost;
 mod full_disk;

@@ -76,7 +76,7 @@ impl Position {
             applied = ?ahead,
             ?head,
             "a data plane has a newer revision than this control plane: commits were lost, or this replica lags. It keeps \
-             what it has until the head has passed that; after a database was restored, raise the generation"
+             what it has until the head has passed that"
         );
         Self::Ahead(ahead)
     }

@@ -82,6 +82,22 @@ async fn without_a_leader_nothing_is_taken_for_granted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_etcd_without_room_is_as_good_as_none() {
+    let etcd = Etcd::start();
+    let processes = pair(settings(&etcd.url()), settings(&etcd.url())).await;
+    let mut waiting = patient(&processes[1].coordination, Topic::Recall);
+    etcd.set_out_of_room(true);
+    let breaks = |process: &Process| process.coordination.standing().unwrap().breaks;
+    for process in &processes {
+        eventually("it notices", || breaks(process) > 2).await;
+    }
+    tell_meanwhile(&processes[0]).await;
+    etcd.set_out_of_room(false);
+    poked(&mut waiting).await;
+    are_in_touch(&processes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_endpoint_serves_when_one_is_gone() {
     let etcd = Etcd::start();
     let wire = Wire::to(&etcd.address()).await;
