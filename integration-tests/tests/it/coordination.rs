@@ -2,7 +2,9 @@
 //! and at once again when it is back.
 
 use integration_tests::{Cli, Cluster, ClusterSize, Member, OrgHandle, Role, eventually, say};
+use serde_json::Value;
 use servers::Etcd;
+use tempfile::TempDir;
 
 const SIZE: ClusterSize = ClusterSize { control_planes: 2, ..ClusterSize::SMALLEST };
 const CONTROL_PLANES: [Member; 2] = [Member(Role::ControlPlane, 0), Member(Role::ControlPlane, 1)];
@@ -73,6 +75,33 @@ async fn what_one_control_plane_commits_data_planes_of_the_other_have_long_befor
     let key = new_key(&second, "again").await;
     is_answered(&cluster, &key, 200).await;
     cluster.admin().audited().await;
+
+    let seen = doctor(&cluster, &etcd).await;
+    assert_eq!(
+        (seen["state"].as_str(), found(&seen).matches("http://127").count()),
+        (Some("ok"), 3)
+    );
+    etcd.kill();
+    let seen = doctor(&cluster, &etcd).await;
+    assert_eq!(seen["state"], "warning", "{seen}");
+}
+
+/// What `doctor` says of etcd.
+async fn doctor(cluster: &Cluster, etcd: &Etcd) -> Value {
+    let folder = TempDir::new().unwrap();
+    let config = folder.path().join("turnpike.yaml");
+    let text =
+        format!("coordination: {{etcd: {{endpoints: ['{}'], prefix: /tested}}}}", etcd.url());
+    std::fs::write(&config, text).unwrap();
+    let (config, data_dir) = (config.to_str().unwrap(), folder.path().to_str().unwrap());
+    let arguments = ["doctor", "--config", config, "--data-dir", data_dir, "-o", "json"];
+    let told: Value = serde_json::from_str(&cluster.admin().run(&arguments).await.stdout).unwrap();
+    let mut findings = told["findings"].as_array().unwrap().iter();
+    findings.find(|finding| finding["check"] == "etcd").unwrap().clone()
+}
+
+fn found(finding: &Value) -> &str {
+    finding["found"].as_str().unwrap()
 }
 
 #[tokio::test]

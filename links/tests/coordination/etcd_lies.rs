@@ -78,7 +78,7 @@ async fn restored_from_a_backup_everybody_looks_and_the_newest_head_is_put_again
     hearer.sees(&[&teller, &hearer]).await;
     teller.coordination.tell_head(head(5));
     knows(&hearer, 5).await;
-    run_ahead(&etcd, &teller).await;
+    run_ahead(&etcd, &teller);
     etcd.kill();
     let mut waiting = Topic::ALL.map(|topic| patient(&hearer.coordination, topic));
     etcd.restore(&backup);
@@ -100,7 +100,7 @@ async fn an_etcd_that_lost_everything_is_told_everything() {
         (Process::start(settings(&etcd.url())), Process::start(settings(&etcd.url())));
     first.coordination.tell_head(head(9));
     knows(&second, 9).await;
-    run_ahead(&etcd, &first).await;
+    run_ahead(&etcd, &first);
     etcd.kill();
     etcd.lose_everything();
     etcd.run();
@@ -114,13 +114,11 @@ async fn an_etcd_that_lost_everything_is_told_everything() {
 }
 
 /// Lets revisions run so far ahead that a restored server does not catch up.
-async fn run_ahead(etcd: &Etcd, teller: &Process) {
+fn run_ahead(etcd: &Etcd, teller: &Process) {
     let far = etcd.revision() + 300;
     while etcd.revision() < far {
         teller.coordination.poke(Topic::Freed);
     }
-    let heard = teller.coordination.standing().unwrap();
-    assert!(heard.is_connected);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -20,7 +20,6 @@ mod rpc {
     #![expect(
         unreachable_pub,
         unused_qualifications,
-        clippy::allow_attributes,
         clippy::allow_attributes_without_reason,
         reason = "made by tonic from what etcd documents"
     )]
