@@ -13,6 +13,7 @@ mod judge;
 mod record;
 mod accounts;
 mod follow;
+mod lost;
 
 mod call;
 mod wallets;
@@ -37,8 +38,9 @@ use crate::state::State;
 use call::Answers;
 use domain::catalog::Catalog;
 use domain::id::Revision;
-use domain::snapshot::{Change, Delta};
+use domain::snapshot::{Change, Delta, WrongBase};
 use judge::Draft;
+use links::coordination::{Coordination, Duty};
 use links::feed::{FeedPublisher, PublisherSettings, SnapshotKey};
 use prost::Message;
 use std::collections::BTreeSet;
@@ -81,6 +83,7 @@ impl Authority {
         shutdown: CancellationToken,
     ) -> Result<Self, Failure> {
         let (state, puts) = start::load(&db).await?;
+        settings.coordination.tell_head(state.at);
         let snapshot_key = Some(SnapshotKey::derive(&settings.seal_key));
         let feed = PublisherSettings { snapshot_key, ..settings.feed };
         let publisher = FeedPublisher::with_settings(state.at, puts, feed);
@@ -101,6 +104,11 @@ impl Authority {
         &self.fleet
     }
 
+    /// How others hear of changes.
+    pub(crate) const fn coordination(&self) -> &Coordination {
+        &self.settings.coordination
+    }
+
     /// What is configured as of now, but for keys.
     pub(crate) async fn catalog(&self) -> Arc<Catalog> {
         self.state.lock().await.catalog.clone()
@@ -119,7 +127,11 @@ impl Authority {
     /// Forgets, now and again, answers that may not be repeated any more, until the process ends.
     pub(crate) async fn sweep_answers(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(self.settings.limits.request_id_sweep);
+        let duty = self.settings.coordination.duty(Duty::Sweep);
         while self.shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+            if !duty.is_mine() {
+                continue;
+            }
             if let Err(error) = self.answers.sweep(&self.db).await {
                 tracing::warn!(%error, "answers whose time is over could not be forgotten yet");
             }
@@ -320,11 +332,14 @@ impl Authority {
     fn move_to(&self, state: &mut State, next: State, changes: Vec<Change>) -> Result<(), Failure> {
         let delta = Delta { from: state.at, to: next.at, changes };
         *state = next;
-        self.publisher.publish(delta).map_err(|wrong| {
-            tracing::error!(error = %wrong, "the feed and the configuration are out of step");
-            Failure::OutOfStep { feed: wrong.at, state: wrong.from }
-        })
+        self.settings.coordination.tell_head(state.at);
+        self.publisher.publish(delta).map_err(|wrong| out_of_step(&wrong))
     }
+}
+
+fn out_of_step(wrong: &WrongBase) -> Failure {
+    tracing::error!(error = %wrong, "the feed and the configuration are out of step");
+    Failure::OutOfStep { feed: wrong.at, state: wrong.from }
 }
 
 /// A transaction that cannot be rolled back is undone all the same when its connection closes.

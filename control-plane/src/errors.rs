@@ -221,8 +221,19 @@ pub enum Failure {
     /// The commit was cut off, and whether it happened could not be read.
     #[error("it is not known whether the change was stored; read the object before trying again")]
     OutcomeUnknown(#[source] StorageError),
-    /// Somebody raised the generation, which only happens after commits were lost.
-    #[error("the database went from generation {known} to {found}; restart the control plane")]
+    /// A standby was promoted that had not got them, or a backup was restored.
+    #[error(
+        "the database has lost commits: it has revision {found}, this control plane {known}; a new generation begins, try again \
+         in a moment"
+    )]
+    CommitsLost {
+        /// In memory.
+        known: u64,
+        /// In the database.
+        found: u64,
+    },
+    /// The database has gone back to what was before commits were lost.
+    #[error("the database went back from generation {known} to {found}; restart the control plane")]
     Generation {
         /// In memory.
         known: u64,

@@ -111,6 +111,7 @@ impl ControlPlane {
         let authority = Arc::new(Authority::start(db, settings, masks, auditor, token).await?);
         tokio::spawn(Arc::clone(&authority).sweep_answers());
         tokio::spawn(Arc::clone(&authority).follow());
+        tokio::spawn(Arc::clone(&authority).mind_losses());
         let contents = Arc::default();
         let admin = Admin { authority, descriptors, contents };
         let (routes, health) =
@@ -141,6 +142,7 @@ impl ControlPlane {
     /// Brings the gauges that are only looked at now and then up to date.
     pub fn observe(&self) {
         metric::observe(self.admin.authority.publisher());
+        metric::observe_coordination(self.admin.authority.coordination());
     }
 
     /// Answers what customers ask about their own account, for data planes.

@@ -16,7 +16,7 @@ pub(crate) use audit::{
     AuditHead, AuditQuery, append_audit, audit_after, audit_before, audit_head, lock_audit,
 };
 pub(crate) use data_plane::{heard, heard_since, joined};
-pub(crate) use head::{Minted, begin_generation, head, mint, take_uid};
+pub(crate) use head::{Minted, begin_generation, head, mint, raise_generation, take_uid};
 pub(crate) use log::{append_log, logged_after};
 pub(crate) use object::{Row, delete, find, first_keys_of, insert, is_taken, update};
 pub(crate) use operator::{

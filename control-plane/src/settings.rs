@@ -2,6 +2,7 @@
 
 use domain::key::Pepper;
 use domain::network::Networks;
+use links::coordination::Coordination;
 use links::feed::PublisherSettings;
 use std::fmt;
 use std::time::Duration;
@@ -24,6 +25,8 @@ pub struct ControlPlaneSettings {
     pub limits: AdminLimits,
     /// How often it is looked for what other control planes changed.
     pub follow_every: Duration,
+    /// How it hears of that sooner, and tells the others.
+    pub coordination: Coordination,
     /// How data planes are told.
     pub feed: PublisherSettings,
 }

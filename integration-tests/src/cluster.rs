@@ -4,6 +4,7 @@
 use crate::cli::{Cli, Output};
 use crate::client::Client;
 use crate::http::{Reply, Request};
+use crate::metrics::Metrics;
 use crate::org::{NewOrg, OrgHandle, create, knows};
 use crate::patience::{PATIENCE, eventually};
 use crate::process::{Exited, Process, command};
@@ -116,12 +117,23 @@ impl Cluster {
 
     /// All of them on a database of their own, ready to serve, with the demo's plans, models and prices.
     pub async fn start_with(size: ClusterSize) -> Self {
-        Self::start_over(size, &Postgres::shared().database()).await
+        Self::start_over(size, &Postgres::shared().database(), &[]).await
+    }
+
+    /// The same with settings for all processes, by what their variables are called after `TURNPIKE__`.
+    pub async fn start_set(size: ClusterSize, settings: &[(&str, String)]) -> Self {
+        Self::start_over(size, &Postgres::shared().database(), settings).await
     }
 
     /// The same over a database that is still empty.
-    pub async fn start_over(size: ClusterSize, database: &str) -> Self {
+    pub async fn start_over(
+        size: ClusterSize,
+        database: &str,
+        settings: &[(&str, String)],
+    ) -> Self {
         let mut cluster = Self::prepare(size, database).await;
+        let named = |(name, value): &(&str, String)| (format!("TURNPIKE__{name}"), value.clone());
+        cluster.variables.extend(settings.iter().map(named));
         let migrated = cluster.migrate(&[]).await;
         assert_eq!(migrated.status, 0, "{}", migrated.stderr);
         for member in size.members() {
@@ -220,6 +232,12 @@ impl Cluster {
     /// `POST /v1/chat/completions`, the whole answer.
     pub async fn chat(&self, key: &str, body: Value) -> Reply {
         self.client().chat(key, body).await.unwrap()
+    }
+
+    /// What `/metrics` of a process shows.
+    pub async fn metrics_of(&self, member: Member) -> Metrics {
+        let ops = Client::new(&format!("http://{}", self.addresses[&member].ops));
+        Metrics::read(ops.try_send(&Request::get("/metrics")).await.unwrap().text())
     }
 
     /// Begins a life of a process; returns once it is ready.

@@ -17,7 +17,11 @@ use serde_json::Value;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tempfile::TempDir;
+
+/// How long the control plane may take to stop.
+const STOP: Duration = Duration::from_secs(10);
 
 /// Two processes, each running or not. Killed when dropped.
 pub struct SplitGateway {
@@ -187,6 +191,11 @@ impl SplitGateway {
     pub fn set(&mut self, name: &str, value: &str) {
         self.variables.push((name.to_owned(), value.to_owned()));
         self.plane.set(name, value);
+    }
+
+    fn variable(&self, name: &str) -> &str {
+        let found = self.variables.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str()).unwrap()
     }
 }
 

@@ -132,7 +132,8 @@ impl Backoff {
         tokio::time::sleep(wait).await;
     }
 
-    fn next_wait(&mut self, lived: Duration) -> Duration {
+    /// How long to wait after a connection (or the attempt at one) that lived so long.
+    pub(crate) fn next_wait(&mut self, lived: Duration) -> Duration {
         if lived >= self.settings.good_after {
             self.failures = 0;
         }

@@ -3,10 +3,12 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod etcd;
 mod place;
 mod postgres;
 mod process;
 
+pub use etcd::{Etcd, EtcdBackup, EtcdCertificates};
 pub use place::Place;
 pub use postgres::Postgres;
 pub use process::{Server, free_port};

@@ -2,12 +2,14 @@
 
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{self, File, OpenOptions};
+use std::iter::Cycle;
 use std::net::TcpListener;
+use std::ops::Range;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::channel;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -25,16 +27,26 @@ pub struct Server {
     log: PathBuf,
 }
 
-/// A port that nobody uses right now.
+/// Ports that the system gives nobody by itself: one of those may be taken by any connection before its server starts.
+const PORTS: Range<u16> = 10_000..30_000;
+
+/// A port that nobody uses right now, and that this process is told once.
 #[must_use]
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: OnceLock<Mutex<Cycle<Range<u16>>>> = OnceLock::new();
+    let next = NEXT.get_or_init(|| {
+        // Test binaries that run at once begin elsewhere.
+        let mut all = PORTS.cycle();
+        all.nth(rand::random_range(0..PORTS.len()));
+        Mutex::new(all)
+    });
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    next.lock().unwrap().find(is_free).unwrap()
 }
 
 /// A command that runs as this user, if we are root, and dies when we die.
 pub(crate) fn command_as(user: &str, program: &Path) -> Command {
-    let mut command = Command::new("setpriv");
-    command.arg("--pdeathsig=KILL");
+    let mut command = dies_with_us();
     if rustix::process::geteuid().is_root() {
         command.arg(format!("--reuid={user}")).arg(format!("--regid={user}")).arg("--clear-groups");
     }
@@ -43,6 +55,19 @@ pub(crate) fn command_as(user: &str, program: &Path) -> Command {
     {
         command.env_remove(name);
     }
+    command
+}
+
+/// A command that dies when we die.
+pub(crate) fn command(program: &Path) -> Command {
+    let mut command = dies_with_us();
+    command.arg("--").arg(program);
+    command
+}
+
+fn dies_with_us() -> Command {
+    let mut command = Command::new("setpriv");
+    command.arg("--pdeathsig=KILL");
     command
 }
 

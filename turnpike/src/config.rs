@@ -6,12 +6,14 @@
 mod human;
 mod load;
 mod links;
+mod coordination;
 mod data_plane;
 mod roles;
 mod admin;
 mod traces;
 mod secrets;
 
+pub(crate) use coordination::Coordination;
 pub(crate) use data_plane::DataPlane;
 pub(crate) use links::Links;
 pub(crate) use load::ConfigError;
@@ -48,6 +50,8 @@ pub(crate) struct Config {
     pub(crate) billing: Billing,
     /// What crosses between the roles.
     pub(crate) links: Links,
+    /// What control planes tell each other.
+    pub(crate) coordination: Coordination,
     /// Health and metrics.
     pub(crate) ops: Ops,
     /// Spans.
@@ -67,6 +71,7 @@ impl Default for Config {
             control_plane: ControlPlane::default(),
             billing: Billing::default(),
             links: Links::default(),
+            coordination: Coordination::default(),
             ops: Ops::default(),
             traces: Traces::default(),
             simulator: Simulator::default(),
@@ -190,7 +195,8 @@ impl Config {
                 "must hold origins such as https://app.example.com, or * for any",
             ),
         ];
-        match claims.into_iter().find(|(holds, ..)| !holds) {
+        let claims = claims.into_iter().chain(self.coordination.etcd.claims());
+        match { claims }.find(|(holds, ..)| !holds) {
             None => Ok(()),
             Some((_, key, claim)) => {
                 Err(ConfigError::Nonsense { key: key.to_owned(), claim: claim.to_owned() })

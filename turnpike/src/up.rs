@@ -4,6 +4,7 @@
 //! from the path. What each role does is its own crate's business.
 
 mod billing;
+mod coordination;
 mod core_dumps;
 mod data_dir;
 mod database;

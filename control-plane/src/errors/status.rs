@@ -97,6 +97,7 @@ impl From<Failure> for Status {
             Failure::Storage(_) => (Code::Internal, "STORAGE_FAILED"),
             Failure::Unreadable { .. } => (Code::Internal, "ROW_UNREADABLE"),
             Failure::OutcomeUnknown(_) | Failure::Died => (Code::Unknown, "OUTCOME_UNKNOWN"),
+            Failure::CommitsLost { .. } => (Code::Unavailable, "COMMITS_LOST"),
             Failure::Generation { .. } | Failure::OutOfStep { .. } => {
                 (Code::Internal, "OUT_OF_STEP")
             }

@@ -81,3 +81,40 @@ pub(crate) async fn begin_generation(
     .await?;
     Ok(done.rows_affected() == 1)
 }
+
+/// A generation that began because commits were lost.
+pub(crate) struct Raised {
+    /// What the database had.
+    pub(crate) before: Revision,
+    /// Where the new one begins.
+    pub(crate) begun: Revision,
+}
+
+/// Begins the next generation if a revision that somebody has applied is beyond the head. Revisions and uids go on where
+/// nothing that was lost can have been: whoever proves the loss need not know the last of it. As the first statement of its
+/// transaction it keeps the configuration as it is until the end.
+pub(crate) async fn raise_generation(
+    connection: &mut AnyConnection,
+    applied: Revision,
+) -> Result<Option<Raised>, Failure> {
+    let touched = sqlx::query("UPDATE config_head SET rev = rev WHERE id = 1 RETURNING rev")
+        .fetch_one(&mut *connection)
+        .await?;
+    let before = Revision { rev: from_database(touched.try_get("rev")?), ..applied };
+    let row = sqlx::query(
+        "UPDATE config_head SET
+             generation = generation + 1, rev = $2 + 1000, next_uid = next_uid + 1000000
+         WHERE id = 1 AND generation = $1 AND rev < $2
+         RETURNING generation, rev",
+    )
+    .bind(to_database(applied.generation))
+    .bind(to_database(applied.rev))
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let begun = Revision {
+        generation: from_database(row.try_get("generation")?),
+        rev: from_database(row.try_get("rev")?),
+    };
+    Ok(Some(Raised { before, begun }))
+}

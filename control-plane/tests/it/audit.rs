@@ -9,7 +9,7 @@ use proto::admin::v1::{self, AuditRecord, VerifyAuditRequest, VerifyAuditRespons
 use sqlx::{Column as _, Row as _};
 use tonic::Code;
 
-async fn verify(rig: &Rig, noted: Option<(u64, &str)>) -> VerifyAuditResponse {
+pub(crate) async fn verify(rig: &Rig, noted: Option<(u64, &str)>) -> VerifyAuditResponse {
     let (seq, hash) = noted.unwrap_or_default();
     let request = VerifyAuditRequest { expected_seq: seq, expected_hash: hash.to_owned() };
     let answer = call(rig, TOKEN, "AuditService/VerifyAudit", &request.encode_to_vec()).await;
@@ -17,7 +17,7 @@ async fn verify(rig: &Rig, noted: Option<(u64, &str)>) -> VerifyAuditResponse {
 }
 
 /// Newest first.
-async fn records(rig: &Rig) -> Vec<AuditRecord> {
+pub(crate) async fn records(rig: &Rig) -> Vec<AuditRecord> {
     let request = v1::ListAuditRecordsRequest { page_size: 1_000, ..Default::default() };
     let path = "AuditService/ListAuditRecords";
     let answer = call(rig, TOKEN, path, &request.encode_to_vec()).await.unwrap();

@@ -1,6 +1,8 @@
 //! A data plane's view of the control plane: the real feed over an in-memory pipe.
 
 use super::harness::Rig;
+use control_plane::ControlPlane;
+use domain::id::Revision;
 use domain::key::KeyDigest;
 use domain::snapshot::{Change, Key, KeyChange, Snapshot};
 use links::feed::{FeedHello, FeedSubscriber, FeedUpdate};
@@ -20,13 +22,22 @@ pub(crate) struct View {
 impl View {
     /// A data plane without anything; returns once it has the whole state.
     pub(crate) async fn of(rig: &Rig) -> Self {
+        Self::begin(&rig.control_plane, "dp-1", None).await
+    }
+
+    /// A data plane that says that it has applied this; returns once it has the whole state.
+    pub(crate) async fn begin(
+        control_plane: &ControlPlane,
+        name: &str,
+        applied: Option<Revision>,
+    ) -> Self {
         let (listener, connector) = pipe();
-        let service = rig.control_plane.publisher().service();
+        let service = control_plane.publisher().service();
         tokio::spawn(async move {
             Server::builder().add_service(service).serve_with_incoming(listener).await.unwrap();
         });
-        let hello =
-            FeedHello { data_plane: "dp-1".to_owned(), cell: "sg".to_owned(), applied: None };
+        let (data_plane, cell) = (name.to_owned(), "sg".to_owned());
+        let hello = FeedHello { data_plane, cell, applied };
         let subscriber = FeedSubscriber::start(connector.channel(), hello);
         let snapshot = Snapshot::default();
         let mut view = Self { subscriber, snapshot, keys: BTreeMap::new(), updates: 0 };
@@ -37,6 +48,13 @@ impl View {
     /// Follows until a revision is applied. Every delta must fit onto the one before.
     pub(crate) async fn follow_to(&mut self, rev: u64) {
         while self.snapshot.revision.rev < rev {
+            self.step().await;
+        }
+    }
+
+    /// Follows until a generation has begun.
+    pub(crate) async fn follow_into(&mut self, generation: u64) {
+        while self.snapshot.revision.generation < generation {
             self.step().await;
         }
     }

@@ -3,6 +3,7 @@
 use control_plane::{AdminLimits, ControlPlane, ControlPlaneSettings, Secret};
 use domain::key::Pepper;
 use domain::network::Networks;
+use links::coordination::{Coordination, LocalCoordination, Member};
 use links::feed::PublisherSettings;
 use proto::admin::v1::apply_service_client::ApplyServiceClient;
 use proto::admin::v1::entity_service_client::EntityServiceClient;
@@ -170,11 +171,13 @@ pub(crate) struct Rows {
 }
 
 pub(crate) fn settings(limits: AdminLimits) -> ControlPlaneSettings {
+    let me = Member::new("", "local", "tested");
     ControlPlaneSettings {
         operator_token: Secret::new(TOKEN),
         pepper: PEPPER,
         seal_key: SEAL_KEY,
         follow_every: Duration::from_millis(20),
+        coordination: Coordination::Local(LocalCoordination::new(&me)),
         networks: Networks::default(),
         limits,
         feed: PublisherSettings::default(),

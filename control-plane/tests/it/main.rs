@@ -17,3 +17,4 @@ mod on_sqlite;
 mod on_postgres;
 
 mod sqlite_files;
+mod lost_commits;

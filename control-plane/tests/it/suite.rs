@@ -4,7 +4,7 @@ use crate::kind::Kind;
 
 pub(crate) mod harness;
 pub(crate) mod samples;
-mod feed;
+pub(crate) mod feed;
 pub(crate) mod people;
 
 mod crud;
@@ -19,6 +19,7 @@ mod secrets;
 mod money;
 mod apply;
 mod restart;
+mod generations;
 mod concurrency;
 mod overload;
 mod access;

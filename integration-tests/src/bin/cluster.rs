@@ -19,7 +19,7 @@ async fn main() -> io::Result<()> {
     eprintln!(
         "starting {control_planes} control planes, {billing} billings, {data_planes} data planes …"
     );
-    let mut cluster = Cluster::start_over(SIZE, &postgres.database()).await;
+    let mut cluster = Cluster::start_over(SIZE, &postgres.database(), &[]).await;
     eprintln!("seeding the demo …");
     let org = cluster.new_org("demo", CREDIT).await;
     // From here on it ends in good order.

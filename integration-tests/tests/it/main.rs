@@ -10,6 +10,7 @@
 mod roles;
 mod ordeals;
 mod cluster_script;
+mod coordination;
 mod p1_no_overspend;
 mod p2_nothing_lost;
 mod full_disk;

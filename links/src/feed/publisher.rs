@@ -74,6 +74,25 @@ impl FeedPublisher {
         Ok(())
     }
 
+    /// Moves to a generation that begins with this state; everyone gets a snapshot of it.
+    ///
+    /// # Errors
+    /// When that would not lead forward.
+    pub fn replace(&self, at: Revision, objects: Vec<Change>) -> Result<(), WrongBase> {
+        let begun = History::new(at, &objects, self.shared.settings);
+        drop(objects);
+        let mut history = self.shared.history.lock();
+        let head = history.head();
+        if at <= head {
+            return Err(WrongBase { from: at, at: head });
+        }
+        let before = std::mem::replace(&mut *history, begun);
+        drop(history);
+        drop(before);
+        self.shared.head.send_modify(|head| *head = at.max(*head));
+        Ok(())
+    }
+
     /// The newest revision.
     #[must_use]
     pub fn head(&self) -> Revision {

@@ -97,7 +97,7 @@ impl Position {
             applied = ?ahead,
             ?head,
             "a data plane has a newer revision than this control plane: this replica lags a moment, or commits were lost. It \
-             keeps what it has until the head has come to that; after a database was restored, raise the generation"
+             keeps what it has until the head has come to that"
         );
         Self::Ahead(ahead)
     }

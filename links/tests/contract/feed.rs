@@ -24,6 +24,7 @@ over_every_carrier! {
     a_data_plane_resumes_by_revision_without_a_new_snapshot,
     one_that_fell_out_of_the_ring_gets_a_snapshot,
     one_of_another_generation_gets_a_snapshot,
+    a_state_that_begins_anew_is_a_snapshot_for_all_those_ahead_of_it_included,
     one_that_is_ahead_keeps_what_it_has_until_the_head_has_passed_it,
     one_that_is_ahead_of_a_replica_that_lags_follows_once_that_has_caught_up,
     five_thousand_keys_come_as_one_snapshot_in_several_chunks,
@@ -117,6 +118,33 @@ async fn one_of_another_generation_gets_a_snapshot(carrier: Carrier) {
         panic!("a delta across generations")
     };
     assert_eq!((at, changes.len()), (raised, 4));
+}
+
+async fn a_state_that_begins_anew_is_a_snapshot_for_all_those_ahead_of_it_included(
+    carrier: Carrier,
+) {
+    let mut site = Site::new(carrier).await;
+    let publisher = published(3, PublisherSettings::default());
+    let _running = site.serve(feed(&publisher)).await;
+    let mut follower = subscribe(&site, "follower", Some(rev(2)));
+    assert_eq!(follower.next().await, FeedUpdate::Delta(delta(3, vec![plan("p3")])));
+    let mut ahead = subscribe(&site, "ahead", Some(rev(9)));
+    while publisher.data_planes().len() < 2 {
+        tokio::task::yield_now().await;
+    }
+
+    let begun = Revision { generation: 2, rev: 1 };
+    publisher.replace(begun, vec![plan("new")]).unwrap();
+    for subscriber in [&mut follower, &mut ahead] {
+        let changes = vec![plan("new")];
+        assert_eq!(subscriber.next().await, FeedUpdate::Snapshot { at: begun, changes });
+    }
+    assert_eq!(publisher.head(), begun);
+    let back = publisher.replace(rev(9), Vec::new());
+    assert_eq!(back, Err(WrongBase { from: rev(9), at: begun }));
+    let next = Revision { rev: 2, ..begun };
+    publisher.publish(Delta { from: begun, to: next, changes: Vec::new() }).unwrap();
+    assert!(matches!(ahead.next().await, FeedUpdate::Delta(delta) if delta.to == next));
 }
 
 async fn one_that_is_ahead_keeps_what_it_has_until_the_head_has_passed_it(carrier: Carrier) {

@@ -4,6 +4,7 @@
 mod finding;
 mod machine;
 mod listeners;
+mod coordination;
 mod server;
 mod upstreams;
 
@@ -76,6 +77,7 @@ async fn examine(args: &DoctorArgs) -> Vec<Finding> {
             });
             findings.push(Finding::ok("config", format!("{from}: every value can be used")));
             findings.extend(machine::examine(&config).await);
+            findings.extend(coordination::examine(&config).await);
         }
         Err(error) => {
             let mend = "correct it; config.example.yaml shows every key with its default";

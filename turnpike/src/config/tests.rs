@@ -1,5 +1,7 @@
 //! Precedence, errors, and that `config.example.yaml` tells the truth.
 
+mod wrong;
+
 use super::secrets::SecretsError;
 use super::*;
 use serde_json::Value as Json;
@@ -114,72 +116,6 @@ fn a_section_without_keys_changes_nothing() {
     assert_eq!(load(text, &[]).expect("valid"), Config::default());
     assert_eq!(load("", &[]).expect("valid"), Config::default());
     assert_eq!(Config::load(None, []).expect("valid"), Config::default());
-}
-
-#[test]
-fn what_is_wrong_is_told_with_its_place_and_key() {
-    let table = [
-        // file, what the error must say
-        (
-            "data_plane: {listn: 127.0.0.1:1}",
-            "turnpike.yaml: unknown key `data_plane.listn`; did you mean `data_plane.listen`?",
-        ),
-        (
-            "data_plane: {limits: {body_byte: 1}}",
-            "unknown key `data_plane.limits.body_byte`; did you mean `data_plane.limits.body_bytes`?",
-        ),
-        ("dataplane: {}", "unknown key `dataplane`; did you mean `data_plane`?"),
-        ("hedging: {}", "unknown key `hedging`; known here: data_dir, log, "),
-        (
-            "data_plane: {limits: {head_timeout: 10}}",
-            "`data_plane.limits.head_timeout`: \"10\" is no length of time",
-        ),
-        (
-            "data_plane: {limits: {head_timeout: soon}}",
-            "write it as 30 s, 300 ms, 10 min or 90 days",
-        ),
-        ("data_plane: {limits: {head_timeout: 0 s}}", "`data_plane.limits.head_timeout`"),
-        ("data_plane: {limits: {head_timeout: -3 s}}", "`data_plane.limits.head_timeout`"),
-        (
-            "data_plane: {limits: {body_bytes: 3 parsecs}}",
-            "\"3 parsecs\" is no size; write it as 32 MiB",
-        ),
-        (
-            "data_plane: {limits: {body_bytes: 0}}",
-            "`data_plane.limits.body_bytes`: must be more than 0",
-        ),
-        ("data_plane: {limits: {attempts: 0}}", "`data_plane.limits.attempts`"),
-        ("data_plane: {listen: everywhere}", "`data_plane.listen`"),
-        ("data_plane: {name: Sg 1}", "`data_plane.name` must have 1 to 63 of a-z, 0-9 and '-'"),
-        (
-            "data_plane: {spool: {high_water_percent: 100}}",
-            "`data_plane.spool.high_water_percent` must be from 1 to 99",
-        ),
-        ("data_plane: {spool: {capacity_bytes: 1 MiB}}", "must hold at least four segments"),
-        ("data_plane: {limits: {cooldown: 10 min}}", "`data_plane.limits.cooldown_max`"),
-        (
-            "data_plane: {control_plane_addr: 'http://a:1', control_plane_addrs: ['http://b:1']}",
-            "`data_plane.control_plane_addr` is the older name of data_plane.control_plane_addrs: set only one",
-        ),
-        (
-            "data_plane: {control_plane_addrs: ['http://a:1', 'http://b:1', 'http://a:1']}",
-            "`data_plane.control_plane_addrs` must not hold an address twice",
-        ),
-        ("links: {snapshots_at_once: 0}", "`links.snapshots_at_once`"),
-        ("data_plane: {fleet_tls: {cert_file: a, key_file: b}}", "ca_file"),
-        ("billing: {fleet_tls: {cert: a}}", "cert"),
-        ("log: {format: xml}", "`log.format`"),
-        (
-            "log: {filter: info}\nlog: {filter: debug}",
-            "turnpike.yaml is no YAML mapping: duplicate entry",
-        ),
-        ("- a\n- b", "turnpike.yaml is no YAML mapping"),
-        ("log: [", "turnpike.yaml is no YAML mapping"),
-    ];
-    for (text, says) in table {
-        let error = load(text, &[]).expect_err(text);
-        assert!(error.contains(says), "{text}\n  said: {error}\n  not:  {says}");
-    }
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! The control plane of this process: admin API, escrow desk, contents, and what data planes talk to.
 
-use super::database;
 use super::drain::ended;
 use super::fleet::{self, Carrier, Parting};
 use super::ops::Ops;
+use super::{coordination, database};
 use crate::config::{Config, Secrets};
 use anyhow::Context;
 use billing::desk::Desk;
@@ -11,6 +11,7 @@ use control_plane::{AdminLimits, ContentSettings, ControlPlane, ControlPlaneSett
 use domain::key::Pepper;
 use domain::network::Networks;
 use links::content::{ContentKey, ContentListener};
+use links::coordination::Coordination;
 use links::tcp::TcpSettings;
 use std::net::SocketAddr;
 use storage::Database;
@@ -53,7 +54,9 @@ impl Office {
     ) -> anyhow::Result<Self> {
         let OfficeParts { networks, database, is_demo, carrier, beside } = parts;
         let secrets = Secrets::load(config, is_demo || !database.is_shared())?;
-        let control = start_control_plane(config, &secrets, networks, &database, stop).await?;
+        let (coordination, coordinating) = coordination::start(config, &carrier, stop)?;
+        let beside_rows = (networks, coordination);
+        let control = start_control_plane(config, &secrets, beside_rows, &database, stop).await?;
         let (admin, serving) = serve_admin(config, &control, stop).await?;
         let observed = control.clone();
         ops.observe(move || observed.observe());
@@ -62,12 +65,13 @@ impl Office {
         let desk = Desk::start(database, fleet.escrow, stop.clone());
         let contents = database::open_contents(config, is_demo).await?;
         let contents = keep_contents(config, &secrets, &control, (contents, fleet.contents), stop);
-        let tasks = vec![
+        let mut tasks = vec![
             ("escrow", desk),
             ("fleet", fleet.task),
             ("admin", serving),
             ("contents", contents),
         ];
+        tasks.extend(coordinating.map(|task| ("coordination", task)));
         let parting = fleet.parting;
         Ok(Self { admin, control, fleet: address, parting, secrets, tasks })
     }
@@ -90,7 +94,7 @@ impl Office {
 async fn start_control_plane(
     config: &Config,
     secrets: &Secrets,
-    networks: Networks,
+    (networks, coordination): (Networks, Coordination),
     database: &Database,
     stop: &CancellationToken,
 ) -> anyhow::Result<ControlPlane> {
@@ -101,6 +105,7 @@ async fn start_control_plane(
         networks,
         limits: AdminLimits::from(&config.control_plane.limits),
         follow_every: config.control_plane.follow_interval,
+        coordination,
         feed: config.links.publisher(),
     };
     ControlPlane::start(settings, database.clone(), stop.clone())
