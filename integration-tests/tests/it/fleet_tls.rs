@@ -2,6 +2,7 @@
 
 use crate::own_upstream::Authority;
 use integration_tests::{Metrics, OrgHandle, SplitGateway, eventually, say};
+use rustix::process::Signal;
 use std::fs;
 use std::path::PathBuf;
 use tempfile::TempDir;
@@ -96,6 +97,22 @@ async fn certificates_are_replaced_while_clients_are_served_and_bad_ones_are_not
     split.admin().reconciled().await;
     split.stop_plane().await;
     split.stop_office().await;
+}
+
+#[tokio::test]
+async fn a_hangup_has_the_files_read_at_once_and_ends_nothing() {
+    let certificates = Certificates::new();
+    let split = certificates.start().await;
+    assert_eq!(came_to("taken", &split.plane_metrics().await), 1.0);
+    // As often as it is asked, whether anything has changed or not.
+    for times in 2_u32..4 {
+        split.signal_plane(Signal::HUP);
+        eventually("it was read again", async || {
+            let taken = came_to("taken", &split.plane_metrics().await);
+            (taken >= f64::from(times)).then_some(())
+        })
+        .await;
+    }
 }
 
 #[tokio::test]

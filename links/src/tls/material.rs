@@ -94,10 +94,14 @@ pub struct Loads {
 
 /// The set that is used now. Clones are the same.
 #[derive(Clone, Debug)]
-pub struct Material {
+pub struct Material(Arc<Inside>);
+
+#[derive(Debug)]
+struct Inside {
     files: TlsFiles,
+    begins_with: [Stamp; 3],
     end: End,
-    current: Arc<ArcSwap<Loaded>>,
+    current: ArcSwap<Loaded>,
     loads: watch::Sender<Loads>,
 }
 
@@ -123,24 +127,27 @@ impl Material {
     /// # Errors
     /// When they do not hold a set for this end.
     pub fn load(files: TlsFiles, end: End) -> Result<Self, TlsError> {
+        // Before they are read: what changes meanwhile is seen as a change.
+        let begins_with = files.stamps();
         let (loaded, is_taken) = Loaded::read(&files, end)?;
         if let Err(error) = is_taken {
             tracing::error!(%error, cert = %files.cert.display(), "nobody takes this certificate now");
         }
         let loads = watch::Sender::new(Loads { taken: 1, refused: 0 });
-        Ok(Self { files, end, current: Arc::new(ArcSwap::from_pointee(loaded)), loads })
+        let current = ArcSwap::from_pointee(loaded);
+        Ok(Self(Arc::new(Inside { files, begins_with, end, current, loads })))
     }
 
     /// For whom it speaks. That stays the same.
     #[must_use]
     pub fn identity(&self) -> Arc<Identity> {
-        self.current.load().identity.clone()
+        self.0.current.load().identity.clone()
     }
 
     /// How often sets were taken and refused, to be watched.
     #[must_use]
     pub fn loads(&self) -> watch::Receiver<Loads> {
-        self.loads.subscribe()
+        self.0.loads.subscribe()
     }
 
     /// Looks at the files at this interval, and when the process gets SIGHUP, until told to stop.
@@ -148,7 +155,8 @@ impl Material {
         let mut ticks = interval(every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut asked = signal(SignalKind::hangup()).ok();
-        let mut seen = Seen { used: self.files.stamps(), last: self.files.stamps(), refused: None };
+        let begins_with = self.0.begins_with;
+        let mut seen = Seen { used: begins_with, last: begins_with, refused: None };
         loop {
             let is_asked = tokio::select! {
                 () = stop.cancelled() => return,
@@ -161,22 +169,22 @@ impl Material {
 
     /// Files are replaced one after the other: a set is read once nothing has changed from one look to the next.
     fn look(&self, seen: &mut Seen, is_asked: bool) {
-        let now = self.files.stamps();
+        let now = self.0.files.stamps();
         let rests = std::mem::replace(&mut seen.last, now) == now;
         if !is_asked && (now == seen.used || !rests) {
             return;
         }
         match self.read_again() {
             Ok(loaded) => {
-                self.current.store(Arc::new(loaded));
+                self.0.current.store(Arc::new(loaded));
                 (seen.used, seen.refused) = (now, None);
-                self.loads.send_modify(|loads| loads.taken = loads.taken.saturating_add(1));
-                tracing::info!(cert = %self.files.cert.display(), "a new certificate is used from now on");
+                self.0.loads.send_modify(|loads| loads.taken = loads.taken.saturating_add(1));
+                tracing::info!(cert = %self.0.files.cert.display(), "a new certificate is used from now on");
             }
             // What is not valid yet may be so soon, without another change; it is told once.
             Err(error) if is_asked || seen.refused != Some(now) => {
                 seen.refused = Some(now);
-                self.loads.send_modify(|loads| loads.refused = loads.refused.saturating_add(1));
+                self.0.loads.send_modify(|loads| loads.refused = loads.refused.saturating_add(1));
                 tracing::error!(%error, "a new certificate is refused; the one before stays in use");
             }
             Err(_) => {}
@@ -184,11 +192,11 @@ impl Material {
     }
 
     fn read_again(&self) -> Result<Loaded, TlsError> {
-        let (loaded, is_taken) = Loaded::read(&self.files, self.end)?;
+        let (loaded, is_taken) = Loaded::read(&self.0.files, self.0.end)?;
         is_taken?;
         let before = self.identity();
         if loaded.identity != before {
-            let (path, wanted) = (self.files.cert.clone(), before.to_string());
+            let (path, wanted) = (self.0.files.cert.clone(), before.to_string());
             let found = loaded.identity.to_string();
             return Err(TlsError::SomebodyElse { path, found, wanted });
         }
@@ -196,7 +204,7 @@ impl Material {
     }
 
     pub(super) fn current(&self) -> Arc<Loaded> {
-        self.current.load_full()
+        self.0.current.load_full()
     }
 }
 

@@ -68,7 +68,12 @@ async fn secure(
     match shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
         Ok(stream) => Some(Guest::new(stream, place, settings.connect_timeout)),
         Err(error) => {
-            tracing::warn!(?address, %error, "a connection to the fleet services did not come through its handshake");
+            // Whoever only looks whether somebody listens is no news.
+            if error.kind() == io::ErrorKind::InvalidData {
+                tracing::warn!(?address, %error, "a connection to the fleet services was refused");
+            } else {
+                tracing::debug!(?address, %error, "a connection to the fleet services came to nothing");
+            }
             None
         }
     }
