@@ -13,6 +13,7 @@ mod write_off;
 mod damaged;
 mod desk;
 mod lives;
+mod forget;
 mod model;
 pub(crate) mod consumer;
 mod asking;

@@ -51,8 +51,8 @@ pub struct Patience {
     pub give_up_after: Duration,
 }
 
-/// What silence means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What silence means, ascending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Silence {
     /// None: it is connected.
     Live,
