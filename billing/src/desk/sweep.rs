@@ -48,7 +48,7 @@ impl Sweep {
             let is_lost = patience.judge(life.heard, now) == Silence::Lost;
             let cause = match life.state {
                 LifeState::Forgetting if self.has_counted(life, now).await? => Cause::Word,
-                // Somebody began and did not come to the end.
+                // It went on, without saying Hello again, with those who had not heard that it was given up.
                 LifeState::GivenUp => Cause::Word,
                 LifeState::Active | LifeState::Final | LifeState::Forgetting
                     if is_lost && may_judge =>

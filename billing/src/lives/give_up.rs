@@ -45,6 +45,7 @@ pub(crate) async fn give_up(
     loop {
         let accounts = held_accounts(database, &life.holder).await?;
         if accounts.is_empty() {
+            end(database, &life.holder).await?;
             return Ok(freed);
         }
         match give_up_some(database, &life.holder, &accounts, cause).await? {
@@ -55,16 +56,15 @@ pub(crate) async fn give_up(
     }
 }
 
-/// From here on it is given up, whoever goes on with it.
+/// From here on it is to be forgotten, whoever goes on with it.
 async fn mark(database: &Database, life: &Life, cause: Cause) -> Result<bool, StorageError> {
-    if life.state == LifeState::GivenUp {
+    if life.state == LifeState::Forgetting {
         return Ok(true);
     }
     let mut write = database.write().await?;
     let now = write.now_us().await?;
     let done = sqlx::query(
-        "UPDATE life SET state = 'given-up', ordered_us = $5,
-             reason = CASE WHEN reason = '' THEN $6 ELSE reason END
+        "UPDATE life SET state = 'forgetting', ordered_us = $5, reason = $6
          WHERE data_plane = $1 AND incarnation = $2 AND state = $3 AND heard_us = $4",
     )
     .bind(life.holder.data_plane.as_str())
@@ -77,6 +77,20 @@ async fn mark(database: &Database, life: &Life, cause: Cause) -> Result<bool, St
     .await?;
     write.commit().await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// All of it is given up.
+async fn end(database: &Database, holder: &Holder) -> Result<(), StorageError> {
+    let mut write = database.write().await?;
+    sqlx::query(
+        "UPDATE life SET state = 'given-up'
+         WHERE data_plane = $1 AND incarnation = $2 AND state = 'forgetting'",
+    )
+    .bind(holder.data_plane.as_str())
+    .bind(holder.incarnation_column())
+    .execute(&mut *write)
+    .await?;
+    write.commit().await
 }
 
 /// The next accounts of which it has something that is not given up, ascending.
@@ -109,7 +123,7 @@ async fn give_up_some(
     for account in accounts {
         freed.push((*account, give_up_one(&mut write, holder, *account, cause, now).await?));
     }
-    if !is_given_up(&mut write, holder).await? {
+    if !is_to_be_forgotten(&mut write, holder).await? {
         write.rollback().await?;
         return Ok(None);
     }
@@ -172,10 +186,10 @@ async fn note(
     Ok(())
 }
 
-async fn is_given_up(write: &mut Write, holder: &Holder) -> Result<bool, StorageError> {
+async fn is_to_be_forgotten(write: &mut Write, holder: &Holder) -> Result<bool, StorageError> {
     let found = sqlx::query(
         "UPDATE life SET state = state
-         WHERE data_plane = $1 AND incarnation = $2 AND state = 'given-up'",
+         WHERE data_plane = $1 AND incarnation = $2 AND state = 'forgetting'",
     )
     .bind(holder.data_plane.as_str())
     .bind(holder.incarnation_column())

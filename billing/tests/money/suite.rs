@@ -11,7 +11,7 @@ mod permutations;
 mod poison;
 mod write_off;
 mod damaged;
-mod desk;
+pub(crate) mod desk;
 mod lives;
 mod forget;
 mod model;
