@@ -17,6 +17,7 @@ mod follow;
 mod call;
 mod wallets;
 mod write_offs;
+mod forgetting;
 mod operators;
 
 pub(crate) use call::{Answer, Call};

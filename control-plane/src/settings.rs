@@ -1,5 +1,6 @@
 //! What a control plane is started with. Secrets in here never print themselves.
 
+use domain::escrow::life::Patience;
 use domain::key::Pepper;
 use domain::network::Networks;
 use links::feed::PublisherSettings;
@@ -26,6 +27,8 @@ pub struct ControlPlaneSettings {
     pub follow_every: Duration,
     /// How data planes are told.
     pub feed: PublisherSettings,
+    /// What it means that a data plane is silent; the desk's.
+    pub patience: Patience,
 }
 
 impl fmt::Debug for ControlPlaneSettings {

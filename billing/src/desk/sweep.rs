@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 /// Sweeps until it is dropped.
 pub(super) async fn run(database: Database, settings: DeskSettings) {
-    let mut sweep = Sweep { database, settings, listening_since: None };
+    let mut sweep = Sweep { database, settings, listening_since: None, swept: None };
     loop {
         if let Err(error) = sweep.once().await {
             tracing::warn!(%error, "silent data planes could not be looked after");
@@ -27,6 +27,8 @@ struct Sweep {
     settings: DeskSettings,
     /// Since when data planes can have said that they are there: no silence before that is theirs.
     listening_since: Option<Instant>,
+    /// When it was swept last, by the clock that silence is judged by.
+    swept: Option<Timestamp>,
 }
 
 impl Sweep {
@@ -34,11 +36,11 @@ impl Sweep {
         if self.listening_since.is_none() {
             lives::adopt(&self.database).await?;
         }
-        let since = *self.listening_since.get_or_insert_with(Instant::now);
         if self.database.is_shared() {
             recalls::sweep(&self.database).await?;
         }
         let (silent, now) = self.silent().await?;
+        let since = self.listening_since(now);
         let patience = self.settings.patience();
         let silences = silent.iter().map(|life| patience.judge(life.heard, now));
         metric::suspects(silences.filter(|it| *it >= Silence::Suspect).count());
@@ -60,6 +62,16 @@ impl Sweep {
             lives::give_up(&self.database, life, cause).await?;
         }
         Ok(())
+    }
+
+    /// A machine that slept, a process that was stopped, or a clock that was set: nobody can have been heard of in between.
+    fn listening_since(&mut self, now: Timestamp) -> Instant {
+        let patience = self.settings.patience();
+        let swept = self.swept.replace(now);
+        if swept.is_some_and(|swept| patience.judge(swept, now) >= Silence::Suspect) {
+            self.listening_since = None;
+        }
+        *self.listening_since.get_or_insert_with(Instant::now)
     }
 
     async fn silent(&self) -> Result<(Vec<Life>, Timestamp), StorageError> {

@@ -133,8 +133,8 @@ async fn usage_of_others_is_charged_as_ever_while_some_was_given_up() {
 #[tokio::test]
 async fn silence_costs_the_company_after_its_time_and_nobody_before() {
     let settings = DeskSettings {
-        suspect_after: Duration::from_millis(100),
-        give_up_after: Duration::from_millis(400),
+        suspect_after: Duration::from_millis(300),
+        give_up_after: Duration::from_millis(600),
         ..watchful()
     };
     let (world, desk, plane) = granted(settings, 600).await;

@@ -50,6 +50,7 @@ impl Purse {
                 .extend(self.0.slices.all().into_iter().filter_map(|slice| self.release(slice)));
         }
         while releases.next().await.is_some() {}
+        self.say_farewell(&mut messages).await;
     }
 
     /// Whether wants are heard at the moment.

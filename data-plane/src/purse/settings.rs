@@ -32,6 +32,8 @@ pub struct PurseSettings {
     pub store_holds: u32,
     /// A slice wants no more than this at once, unless one request needs it.
     pub want_max: Nano,
+    /// How long the last report may take to be written down.
+    pub farewell_within: Duration,
     /// Slices in one report; more are told in several.
     pub report_slices: usize,
 }
@@ -54,6 +56,7 @@ impl PurseSettings {
             store: Duration::from_secs(60),
             store_holds: 4,
             want_max: Nano::saturating(1_000 * i128::from(NANO_PER_UNIT)),
+            farewell_within: Duration::from_millis(1_500),
             report_slices: 1_000,
         }
     }
