@@ -4,6 +4,7 @@
 use crate::cli::{Cli, Output};
 use crate::client::Client;
 use crate::http::{Reply, Request};
+use crate::metrics::Metrics;
 use crate::org::{NewOrg, OrgHandle, create};
 use crate::patience::{PATIENCE, eventually};
 use crate::process::{Exited, Process, command};
@@ -115,7 +116,15 @@ impl Cluster {
 
     /// All of them on a database of their own, ready to serve, with the demo's plans, models and prices.
     pub async fn start_with(size: ClusterSize) -> Self {
+        Self::start_as(size, &[]).await
+    }
+
+    /// The same, where each process is told something besides: settings as variables have them, without `TURNPIKE__`.
+    pub async fn start_as(size: ClusterSize, settings: &[(&str, &str)]) -> Self {
         let mut cluster = Self::prepare(size, &Postgres::shared().database()).await;
+        let told =
+            settings.iter().map(|(name, value)| (format!("TURNPIKE__{name}"), (*value).to_owned()));
+        cluster.variables.extend(told);
         let migrated = cluster.migrate(&[]).await;
         assert_eq!(migrated.status, 0, "{}", migrated.stderr);
         for member in size.members() {
@@ -198,6 +207,35 @@ impl Cluster {
         create(&self.admin(), &self.client(), NewOrg { credit, ..NewOrg::named(name) }).await
     }
 
+    /// A customer as it is described.
+    pub async fn create_org(&self, org: NewOrg<'_>) -> OrgHandle {
+        create(&self.admin(), &self.client(), org).await
+    }
+
+    /// Waits until a data plane knows a key.
+    pub async fn knows(&self, number: usize, key: &str) {
+        crate::org::knows(&self.client_of(number), key).await;
+    }
+
+    /// What a process shows of itself.
+    pub async fn metrics(&self, member: Member) -> Metrics {
+        let ops = Client::new(&format!("http://{}", self.addresses[&member].ops));
+        let page = ops.try_send(&Request::get("/metrics")).await.unwrap();
+        Metrics::read(page.text())
+    }
+
+    /// Its database, as `servers` calls it.
+    #[must_use]
+    pub fn database(&self) -> &str {
+        let is_url = |(name, _): &&(String, String)| name == "TURNPIKE__DATABASE__URL";
+        &self.variables.iter().find(is_url).unwrap().1
+    }
+
+    /// All that a process kept is gone.
+    pub fn lose_disk(&self, member: Member) {
+        fs::remove_dir_all(self.folder_of(member).join("data")).unwrap();
+    }
+
     /// `POST /v1/chat/completions`, the whole answer.
     pub async fn chat(&self, key: &str, body: Value) -> Reply {
         self.client().chat(key, body).await.unwrap()
@@ -256,11 +294,18 @@ impl Cluster {
             Role::DataPlane => vec![
                 ("DATA_PLANE__NAME", member.name()),
                 ("DATA_PLANE__LISTEN", own.people.clone()),
-                ("DATA_PLANE__CONTROL_PLANE_ADDR", fleet(Member::CONTROL_PLANE)),
+                ("DATA_PLANE__CONTROL_PLANE_ADDR", fleet(self.control_plane_of(member))),
                 ("DATA_PLANE__BILLING_ADDR", fleet(Member::BILLING)),
             ],
         });
         named.into_iter().map(|(name, value)| (format!("TURNPIKE__{name}"), value)).collect()
+    }
+
+    /// Data planes are spread over control planes.
+    fn control_plane_of(&self, Member(_, number): Member) -> Member {
+        let is_one = |member: &&Member| member.0 == Role::ControlPlane;
+        let count = self.addresses.keys().filter(is_one).count();
+        Member(Role::ControlPlane, number % count)
     }
 
     fn folder_of(&self, member: Member) -> PathBuf {

@@ -83,7 +83,7 @@ pub(crate) async fn create(admin: &Cli, client: &Client, org: NewOrg<'_>) -> Org
     OrgHandle { name: name.to_owned(), key }
 }
 
-async fn knows(client: &Client, key: &str) {
+pub(crate) async fn knows(client: &Client, key: &str) {
     let request = Request::get("/v1/models").bearer(key);
     eventually("the data plane knows the key", async || {
         let reply = client.try_send(&request).await.unwrap();

@@ -3,7 +3,9 @@
 
 use crate::{lives, rows};
 use std::sync::LazyLock;
+use std::time::Duration;
 use storage::{Database, StorageError, Write};
+use tokio::time::sleep;
 
 /// This life of this process: in a database of its own, whoever another one left behind is gone.
 static PROCESS: LazyLock<String> =
@@ -56,6 +58,16 @@ impl Fence {
         let newest = lives::newest_ordered(&mut read, &self.data_plane).await?;
         read.finish().await?;
         Ok(newest)
+    }
+
+    /// Says that it is there, for ever. Of a database of its own, this process is the only user, and need not say so.
+    pub(super) async fn keep(self, database: Database, every: Duration) {
+        while database.is_shared() {
+            sleep(every).await;
+            if let Err(error) = self.renew(&database, false).await {
+                tracing::debug!(%error, "that usage is taken in could not be written down");
+            }
+        }
     }
 
     /// Says that it is there, and if so, that all that had come is counted.

@@ -15,7 +15,7 @@ use links::usage::{UsageSource, UsageSourceError};
 use proto::usage::v1::UsageEnvelope;
 use std::time::Duration;
 use storage::Database;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -33,8 +33,7 @@ pub struct ConsumerSettings {
     pub retry_after_max: Duration,
     /// How often it is looked again: for events that could not be applied, and for what operators wrote off.
     pub look_again: Duration,
-    /// How often it is written down that somebody takes in what this data plane ships, and looked whether lives of it are to be
-    /// forgotten.
+    /// How often it is written down who takes in what this data plane ships, and looked whether lives of it are to be forgotten.
     pub renew_every: Duration,
 }
 
@@ -64,6 +63,8 @@ pub struct Consumer {
     fence: Option<Fence>,
     /// Somebody else goes on.
     is_replaced: bool,
+    /// Says that this one is there, also while a batch waits for the database.
+    renewing: JoinSet<()>,
 }
 
 impl Consumer {
@@ -86,9 +87,17 @@ impl Consumer {
         token: CancellationToken,
     ) -> JoinHandle<()> {
         let (known, prices) = (KnownAccounts::default(), PriceHistory::default());
-        let (fence, is_replaced) = (None, false);
-        let consumer =
-            Self { database, source, settings, token, known, prices, fence, is_replaced };
+        let consumer = Self {
+            database,
+            source,
+            settings,
+            token,
+            known,
+            prices,
+            fence: None,
+            is_replaced: false,
+            renewing: JoinSet::new(),
+        };
         tokio::spawn(consumer.run())
     }
 
@@ -143,6 +152,10 @@ impl Consumer {
         while !self.token.is_cancelled() {
             match Fence::claim(&self.database, self.source.data_plane()).await {
                 Ok(fence) => {
+                    self.renewing.abort_all();
+                    let renewing =
+                        fence.clone().keep(self.database.clone(), self.settings.renew_every);
+                    self.renewing.spawn(renewing);
                     self.fence = Some(fence);
                     return;
                 }
@@ -167,7 +180,7 @@ impl Consumer {
         }
     }
 
-    /// Says that it is there, and that all is counted, where somebody waits for that.
+    /// Says that all is counted, where somebody waits for that.
     async fn attend(&mut self) {
         let Some(fence) = self.fence.clone() else { return };
         let is_settled = match fence.ordered(&self.database).await {
@@ -178,12 +191,8 @@ impl Consumer {
                 return;
             }
         };
-        // In a database of its own this process is all there is.
-        if !is_settled && !self.database.is_shared() {
-            return;
-        }
-        if let Err(error) = fence.renew(&self.database, is_settled).await {
-            tracing::warn!(%error, "that usage is taken in could not be written down");
+        if is_settled && let Err(error) = fence.renew(&self.database, true).await {
+            tracing::warn!(%error, "that all usage is counted could not be written down");
         }
     }
 

@@ -14,7 +14,8 @@ impl Purse {
             return;
         }
         let reports = slices.iter().map(|slice| slice.lock().tell()).collect();
-        let sent = self.0.link.get().map(|link: &EscrowLink| link.send(FromDataPlane::Final(reports)));
+        let sent =
+            self.0.link.get().map(|link: &EscrowLink| link.send(FromDataPlane::Final(reports)));
         if !matches!(sent, Some(Ok(()))) {
             return;
         }

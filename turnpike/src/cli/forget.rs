@@ -81,8 +81,15 @@ fn is_done(answer: &ForgetDataPlaneResponse) -> bool {
 }
 
 fn table(lives: &[DataPlaneLife]) -> String {
-    let mut table =
-        Table::new(&["DATA PLANE", "INCARNATION", "STATE", "HEARD", "HELD", "GIVEN UP", "MISSING>"]);
+    let mut table = Table::new(&[
+        "DATA PLANE",
+        "INCARNATION",
+        "STATE",
+        "HEARD",
+        "HELD",
+        "GIVEN UP",
+        "MISSING>",
+    ]);
     for life in lives {
         table.row([
             life.data_plane.clone(),
