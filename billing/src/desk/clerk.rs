@@ -100,10 +100,10 @@ impl Clerk {
                     freed.extend(self.welcome(peer, &slices).await);
                 }
                 Heard::Said { peer, message: FromDataPlane::Report(slices) } => {
-                    freed.extend(self.learn(peer, &slices).await);
+                    freed.extend(self.learn(peer, &slices).await.unwrap_or_default());
                 }
                 Heard::Said { peer, message: FromDataPlane::Final(slices) } => {
-                    freed.extend(self.finish(peer, &slices).await);
+                    freed.extend(self.finish(peer, &slices).await.unwrap_or_default());
                 }
                 Heard::Said { peer, message: FromDataPlane::Want(want) } => {
                     wants.push(Waiting { peer, want, until: None, again: None });
@@ -117,7 +117,8 @@ impl Clerk {
 
     /// Writes down who is connected.
     async fn renew(&self) {
-        let holders: Vec<Holder> = self.peers.values().map(|peer| peer.holder.clone()).collect();
+        let holders: BTreeSet<&Holder> = self.peers.values().map(|peer| &peer.holder).collect();
+        let holders: Vec<Holder> = holders.into_iter().cloned().collect();
         if holders.is_empty() {
             return;
         }
@@ -132,8 +133,12 @@ impl Clerk {
         let chunk = self.settings.report_chunk;
         let outcome = welcome(&self.database, peer, slices, chunk).await;
         match outcome {
-            Ok((freed, grants)) => {
+            Ok(Welcomed { freed, grants, is_back }) => {
+                // What it does not need ceases to be the company's risk. More than it takes now it gives back by itself, idle.
+                let most = if is_back { peer.answers.capacity() / 2 } else { 0 };
+                let held: Vec<Account> = grants.iter().map(|it| it.account).take(most).collect();
                 self.tell(number, ToDataPlane::Welcome(grants));
+                held.into_iter().for_each(|it| self.tell(number, ToDataPlane::Recall(it)));
                 freed
             }
             Err(error) => {
@@ -152,34 +157,31 @@ impl Clerk {
     }
 
     /// A report that could not be written is repeated by the next one.
-    async fn learn(&mut self, number: PeerNumber, slices: &[SliceReport]) -> Vec<Account> {
-        let Some(Peer { holder, known, .. }) = self.peers.get_mut(&number) else {
-            return Vec::new();
-        };
+    async fn learn(&mut self, number: PeerNumber, slices: &[SliceReport]) -> Option<Vec<Account>> {
+        let Peer { holder, known, .. } = self.peers.get_mut(&number)?;
         let chunk = self.settings.report_chunk;
         match learned::learn(&self.database, holder, known, slices, chunk).await {
-            Ok(freed) => freed,
+            Ok(freed) => Some(freed),
             Err(error) => {
                 tracing::warn!(%error, data_plane = holder.data_plane, "a report was not written");
                 self.doubt();
-                Vec::new()
+                None
             }
         }
     }
 
-    /// A data plane goes, and holds nothing any more. What it said is written down once its connection is ended from here.
-    async fn finish(&mut self, number: PeerNumber, slices: &[SliceReport]) -> Vec<Account> {
-        let freed = self.learn(number, slices).await;
-        let Some(peer) = self.peers.get(&number) else { return freed };
-        match lives::finish(&self.database, &peer.holder).await {
+    /// A data plane goes, and holds nothing any more. That this is written down is told by ending the connection.
+    async fn finish(&mut self, number: PeerNumber, slices: &[SliceReport]) -> Option<Vec<Account>> {
+        let freed = self.learn(number, slices).await?;
+        let holder = &self.peers.get(&number)?.holder;
+        match lives::finish(&self.database, holder).await {
             Ok(()) => self.forget(number),
             Err(error) => {
-                let data_plane = peer.holder.data_plane.as_str();
+                let data_plane = holder.data_plane.as_str();
                 tracing::warn!(%error, data_plane, "a final report was not written");
-                self.doubt();
             }
         }
-        freed
+        Some(freed)
     }
 
     fn forget(&mut self, number: PeerNumber) {
@@ -356,15 +358,23 @@ struct Recalled {
     elsewhere: BTreeSet<Account>,
 }
 
+struct Welcomed {
+    freed: Vec<Account>,
+    grants: Vec<Grant>,
+    /// It was to be forgotten.
+    is_back: bool,
+}
+
 async fn welcome(
     database: &Database,
     peer: &mut Peer,
     slices: &[SliceReport],
     chunk: usize,
-) -> Result<(Vec<Account>, Vec<Grant>), StorageError> {
+) -> Result<Welcomed, StorageError> {
     let Peer { holder, known, .. } = peer;
     let before = lives::arrive(database, holder).await?;
-    if matches!(before, LifeState::Forgetting | LifeState::GivenUp) {
+    let is_back = matches!(before, LifeState::Forgetting | LifeState::GivenUp);
+    if is_back {
         tracing::error!(
             data_plane = holder.data_plane,
             incarnation = holder.incarnation,
@@ -375,5 +385,6 @@ async fn welcome(
     // Read first: a Hello repeats everything, and hardly any of it is news.
     learned::welcome(database, holder, known).await?;
     let freed = learned::learn(database, holder, known, slices, chunk).await?;
-    Ok((freed, learned::welcome(database, holder, known).await?))
+    let grants = learned::welcome(database, holder, known).await?;
+    Ok(Welcomed { freed, grants, is_back })
 }

@@ -90,13 +90,19 @@ pub async fn forget(
     let mut forgotten = Vec::with_capacity(lives.len());
     let mut is_changed = false;
     for life in lives {
-        let is_new = matches!(life.state, LifeState::Active | LifeState::Final);
+        let mut told = tell(write, &life).await?;
+        let is_new = match life.state {
+            LifeState::Active | LifeState::Final => true,
+            LifeState::Forgetting => false,
+            // It went on with those who had not heard of it.
+            LifeState::GivenUp => !told.held.is_empty(),
+        };
         if is_new {
             mark(write, &life.holder, order, now).await?;
+            told.state = LifeState::Forgetting;
         }
         is_changed |= is_new;
-        let state = if is_new { LifeState::Forgetting } else { life.state };
-        forgotten.push(tell(write, Life { state, ..life }).await?);
+        forgotten.push(told);
     }
     Ok((forgotten, is_changed))
 }
@@ -141,7 +147,7 @@ async fn mark(
     Ok(())
 }
 
-async fn tell(write: &mut Write, life: Life) -> Result<Forgotten, StorageError> {
+async fn tell(write: &mut Write, life: &Life) -> Result<Forgotten, StorageError> {
     let held = money(
         write,
         &life.holder,
@@ -177,9 +183,15 @@ async fn tell(write: &mut Write, life: Life) -> Result<Forgotten, StorageError> 
          WHERE data_plane = $1 AND incarnation = $2",
     )
     .await?;
-    let Life { holder, state, heard, .. } = life;
-    let incarnation = holder.incarnation;
-    Ok(Forgotten { incarnation, state, heard, held, given_up, missing_events, kept_events })
+    Ok(Forgotten {
+        incarnation: life.holder.incarnation,
+        state: life.state,
+        heard: life.heard,
+        held,
+        given_up,
+        missing_events,
+        kept_events,
+    })
 }
 
 async fn money(

@@ -103,9 +103,10 @@ async fn what_a_forgotten_data_plane_held_comes_back_and_late_usage_is_the_compa
     assert_eq!(posted, ["uncollected|350"]);
     world.assert_sound().await;
 
-    // It is back itself, with 250 that it has not spent, and serves on with money of its own.
+    // It is back itself, with 250 that it has not spent: it is asked for them, and serves on with money of its own.
     let mut plane = desk.connect("dp", 7, &[report(wallet(1), 600, 0)]).await;
     assert_eq!(state(&world, "dp").await, "active");
+    assert_eq!(plane.next().await, ToDataPlane::Recall(wallet(1)));
     plane.want(1, wallet(1), 400, 400);
     assert_eq!(plane.granted(1).await, (1000, 600));
     let more = envelopes(&[Shape::new("dp", 3, 1, 300)]);

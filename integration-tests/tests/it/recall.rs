@@ -14,7 +14,7 @@ const SETTINGS: [(&str, &str); 4] = [
 ];
 
 /// More than half of the wallet may be what such a request costs, and much less is what it does.
-const CREDIT: &str = "0.10 USD";
+const CREDIT: &str = "0.20 USD";
 
 fn long() -> Value {
     let mut body = say(3);

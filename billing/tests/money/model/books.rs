@@ -101,6 +101,13 @@ impl Books {
         }
     }
 
+    /// Its accounts have again what it held.
+    pub(super) fn give_up(&mut self, holder: Holder) {
+        for ((_, account), slice) in self.slices.iter_mut().filter(|((of, _), _)| *of == holder) {
+            office::give_up(&mut self.accounts.get_mut(account).unwrap().wallet, slice);
+        }
+    }
+
     /// What a Welcome says.
     pub(super) fn welcome(&self, holder: Holder) -> Vec<Grant> {
         let mine = self.slices.iter().filter(|((of, _), _)| *of == holder);
@@ -203,7 +210,9 @@ impl Books {
             let (org, key) = account.uids();
             let place = format!("{}|{}|{org}|{key}", holder.name, holder.incarnation);
             let totals = slice.totals;
-            joined(place, &[totals.granted, totals.released, totals.settled, slice.unbacked])
+            let given_up = nano(i64::from(slice.given_up));
+            let amounts = [totals.granted, totals.released, totals.settled, slice.unbacked, given_up];
+            joined(place, &amounts)
         };
         self.slices.iter().map(line).collect()
     }
