@@ -182,6 +182,13 @@ pub(crate) struct LockedAccount {
     pub(crate) currency: Currency,
 }
 
+impl LockedAccount {
+    /// The most that slices can ever have held of it at once.
+    pub(crate) fn ever(&self) -> Nano {
+        self.credited.saturating_plus(self.wallet.credit_limit)
+    }
+}
+
 /// Locks an account by an update that changes nothing, and reads it: what it says stays true until the commit.
 pub(crate) async fn lock(
     write: &mut Write,

@@ -1,8 +1,9 @@
 //! Applies usage events to the ledger: each once, however often and in whatever order they arrive (DESIGN 7.4).
 //!
-//! In reading order: where events stand in their streams, what one event says, what it does to accounts and slices, what
+//! In reading order: who may apply them, where events stand in their streams, what one event says, what it does to accounts and slices, what
 //! is written down, and the loop round it all. A batch is one transaction; what was not committed is delivered again.
 
+mod fence;
 mod marks;
 mod error;
 mod billable;
@@ -19,6 +20,7 @@ mod run;
 pub use apply::{Applied, BilledMark, apply};
 pub(crate) use billable::Billable;
 pub use error::ApplyError;
+pub(crate) use fence::is_of_this_process;
 pub use marks::WrittenOff;
 pub(crate) use marks::written_off;
 pub use retry::retry_poison;

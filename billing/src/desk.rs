@@ -7,9 +7,15 @@ mod connection;
 mod clerk;
 mod grants;
 mod learned;
+mod poke;
+mod recalls;
+mod sweep;
 
 use clerk::Clerk;
+use domain::escrow::life::Patience;
+use futures::future::OptionFuture;
 use links::escrow::EscrowListener;
+use recalls::Elsewhere;
 use std::time::Duration;
 use storage::Database;
 use tokio::sync::mpsc;
@@ -34,6 +40,32 @@ pub struct DeskSettings {
     pub attempts: u32,
     /// Between two tries.
     pub retry_after: Duration,
+    /// How often it is looked for what other control planes recall, where there may be others.
+    pub look_every: Duration,
+    /// How often a want is tried again while others may give back to another control plane.
+    pub try_again_every: Duration,
+    /// How often it is written down who is connected. Whoever is not for three times as long is not live.
+    pub heard_every: Duration,
+    /// A data plane that is silent for so long is suspect.
+    pub suspect_after: Duration,
+    /// What it holds is given up then, at the company's cost.
+    pub give_up_after: Duration,
+    /// How often silent ones are looked after.
+    pub sweep_every: Duration,
+    /// Who took in what a data plane ships, and was not heard of for so long, is gone.
+    pub gone_after: Duration,
+}
+
+impl DeskSettings {
+    /// What silence means.
+    #[must_use]
+    pub const fn patience(&self) -> Patience {
+        Patience {
+            live_within: self.heard_every.saturating_mul(3),
+            suspect_after: self.suspect_after,
+            give_up_after: self.give_up_after,
+        }
+    }
 }
 
 impl Default for DeskSettings {
@@ -46,6 +78,13 @@ impl Default for DeskSettings {
             report_chunk: 256,
             attempts: 3,
             retry_after: Duration::from_millis(30),
+            look_every: Duration::from_millis(100),
+            try_again_every: Duration::from_millis(50),
+            heard_every: Duration::from_secs(5),
+            suspect_after: Duration::from_secs(5 * 60),
+            give_up_after: Duration::from_secs(24 * 60 * 60),
+            sweep_every: Duration::from_secs(2),
+            gone_after: Duration::from_secs(15),
         }
     }
 }
@@ -74,13 +113,21 @@ impl Desk {
         token: CancellationToken,
     ) -> JoinHandle<()> {
         let (messages, inbox) = mpsc::channel(settings.waiting_messages.max(1));
-        let clerk = Clerk::new(database, settings, inbox);
+        let elsewhere = Elsewhere::default();
+        let clerk = Clerk::new(database.clone(), settings, inbox, elsewhere.clone());
+        let sweep = sweep::run(database.clone(), settings);
+        let recalls = database
+            .is_shared()
+            .then(|| recalls::follow(database, settings, elsewhere, messages.clone()));
+        let recalls = OptionFuture::from(recalls);
         let connections = connection::accept(listener, messages, settings.waiting_answers);
         tokio::spawn(async move {
             // Dropping the clerk in the middle of a transaction undoes it, or leaves a grant that a Welcome will tell.
             tokio::select! {
                 () = clerk.serve() => {}
                 () = connections => {}
+                () = sweep => {}
+                Some(()) = recalls => {}
                 () = token.cancelled() => {}
             }
         })

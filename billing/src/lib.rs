@@ -7,6 +7,7 @@ mod rows;
 mod ledger;
 mod lots;
 mod slices;
+mod lives;
 mod metric;
 
 pub mod accounts;
@@ -32,6 +33,7 @@ pub use gaps::{
     GapName, GapQuery, Missing, UsageGap, WriteOff, WriteOffError, usage_gaps, write_off,
 };
 pub use history::{HistoryError, UsagePage, UsageQuery, UsageRow, usage_page};
+pub use lives::{ForgetError, ForgetOrder, Forgotten, forget};
 pub use metric::describe as describe_metrics;
 pub use reconcile::{Difference, Reconciliation, reconcile};
 pub use retention::rolled_up;

@@ -14,6 +14,9 @@ const GAPS: &str = "turnpike_billing_gaps_total";
 const PAUSES: &str = "turnpike_billing_pauses_total";
 const CONFLICTS: &str = "turnpike_billing_conflicts_total";
 const WANTS: &str = "turnpike_escrow_wants_total";
+const REFUSED_CLAIMS: &str = "turnpike_escrow_refused_claims_total";
+const GIVEN_UP: &str = "turnpike_escrow_given_up_nano_total";
+const SUSPECTS: &str = "turnpike_escrow_suspect_data_planes";
 const LAG: &str = "turnpike_billing_lag_seconds";
 const ROLLED_UP: &str = "turnpike_billing_records_rolled_up_total";
 const POISON: &str = "turnpike_billing_poison_events";
@@ -58,6 +61,18 @@ pub fn describe() {
         "Transactions that gave way to others which wanted the same rows, and were done again."
     );
     describe_counter!(WANTS, "Requests of data planes for money, by answer.");
+    describe_counter!(
+        REFUSED_CLAIMS,
+        "Totals of data planes that no account ever had, and that were not believed."
+    );
+    describe_counter!(
+        GIVEN_UP,
+        "What data planes held of wallets when it was given up, by cause: the most that the company bears for it, in nano-units."
+    );
+    describe_gauge!(
+        SUSPECTS,
+        "Data planes, by their lives, that hold money and have been silent for too long."
+    );
     describe_counter!(ROLLED_UP, "Usage records that were older than may be and became sums.");
     describe_histogram!(
         LAG,
@@ -66,14 +81,34 @@ pub fn describe() {
     describe_gauge!(POISON, "Usage events that are kept because they cannot be applied.");
     describe_gauge!(MISSING, "Usage events that are known to be missing.");
     describe_gauge!(WRITTEN_OFF, "Missing usage events that operators gave up.");
-    for name in [UNBACKED, SHORTFALL, DIFFERENCES, GAPS, PAUSES, CONFLICTS, ROLLED_UP] {
+    let zero =
+        [UNBACKED, SHORTFALL, DIFFERENCES, GAPS, PAUSES, CONFLICTS, ROLLED_UP, REFUSED_CLAIMS];
+    for name in zero {
         counter!(name).increment(0);
+    }
+    for cause in ["word", "silence"] {
+        counter!(GIVEN_UP, "cause" => cause).increment(0);
     }
 }
 
 /// A data plane proved a grant whose commit was lost, and this much of it no account could back.
 pub(crate) fn unbacked(nano: i64) {
     counter!(UNBACKED).increment(nano.unsigned_abs());
+}
+
+/// A data plane told totals that cannot be.
+pub(crate) fn claim_refused() {
+    counter!(REFUSED_CLAIMS).increment(1);
+}
+
+/// What a data plane held was given up.
+pub(crate) fn given_up(cause: &'static str, nano: i64) {
+    counter!(GIVEN_UP, "cause" => cause).increment(nano.unsigned_abs());
+}
+
+/// So many data planes are suspect.
+pub(crate) fn suspects(count: usize) {
+    gauge!(SUSPECTS).set(u32::try_from(count).unwrap_or(u32::MAX));
 }
 
 /// This much of a charge could not be collected.

@@ -34,7 +34,7 @@ pub(crate) async fn read(
 ) -> Result<SliceRow, StorageError> {
     let (org, key) = account.uids();
     let row = sqlx::query(
-        "SELECT granted, released, settled, unbacked FROM slice
+        "SELECT granted, released, settled, unbacked, given_up_us FROM slice
          WHERE data_plane = $1 AND incarnation = $2 AND org_uid = $3 AND key_uid = $4",
     )
     .bind(holder.data_plane.as_str())
@@ -51,10 +51,11 @@ pub(crate) async fn read(
             settled: rows::nano(&row, "settled")?,
         },
         unbacked: rows::nano(&row, "unbacked")?,
+        given_up: rows::integer(&row, "given_up_us")? > 0,
     })
 }
 
-/// Writes a slice.
+/// Writes a slice. When it was given up is another statement's.
 pub(crate) async fn save(
     write: &mut Write,
     holder: &Holder,
@@ -83,11 +84,33 @@ pub(crate) async fn save(
     Ok(())
 }
 
+/// Notes when a slice was given up.
+pub(crate) async fn mark_given_up(
+    write: &mut Write,
+    holder: &Holder,
+    account: Account,
+    at_us: i64,
+) -> Result<(), StorageError> {
+    let (org, key) = account.uids();
+    sqlx::query(
+        "UPDATE slice SET given_up_us = $5
+         WHERE data_plane = $1 AND incarnation = $2 AND org_uid = $3 AND key_uid = $4",
+    )
+    .bind(holder.data_plane.as_str())
+    .bind(holder.incarnation_column())
+    .bind(org)
+    .bind(key)
+    .bind(at_us)
+    .execute(&mut **write)
+    .await?;
+    Ok(())
+}
+
 /// A charge to one slice.
 pub(crate) type SliceCharge<'a> = (&'a Holder, Account, Nano);
 
 /// Counts charges that slices cover wholly with money that the account holds, as nearly all do. Returns those that none
-/// did: they were not counted.
+/// did: they were not counted. What was given up is paid by another first.
 pub(crate) async fn settle_covered<'a>(
     write: &mut Write,
     charges: &[SliceCharge<'a>],
@@ -100,6 +123,7 @@ pub(crate) async fn settle_covered<'a>(
              WHERE data_plane = charge.column1 AND incarnation = charge.column2
              AND org_uid = charge.column3 AND key_uid = charge.column4
              AND released + settled + unbacked + charge.column5 <= granted
+             AND (given_up_us = 0 OR unbacked = 0)
              RETURNING data_plane, incarnation, org_uid, key_uid"
         );
         let statement = charges.iter().fold(sqlx::query(AssertSqlSafe(text)), bind_charge);

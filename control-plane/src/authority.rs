@@ -18,6 +18,7 @@ mod lost;
 mod call;
 mod wallets;
 mod write_offs;
+mod forgetting;
 mod operators;
 
 pub(crate) use call::{Answer, Call};

@@ -125,6 +125,14 @@ pub enum Refusal {
         /// Which id.
         id: String,
     },
+    /// A data plane that is not forgotten.
+    #[error("data plane {name}: {reason}")]
+    DataPlane {
+        /// Which, for people.
+        name: String,
+        /// Why not, and the remedy.
+        reason: String,
+    },
     /// Missing usage events that are not given up.
     #[error("usage events {gap}: {reason}")]
     UsageGap {

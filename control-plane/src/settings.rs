@@ -1,5 +1,6 @@
 //! What a control plane is started with. Secrets in here never print themselves.
 
+use domain::escrow::life::Patience;
 use domain::key::Pepper;
 use domain::network::Networks;
 use links::coordination::Coordination;
@@ -29,6 +30,8 @@ pub struct ControlPlaneSettings {
     pub coordination: Coordination,
     /// How data planes are told.
     pub feed: PublisherSettings,
+    /// What it means that a data plane is silent; the desk's.
+    pub patience: Patience,
 }
 
 impl fmt::Debug for ControlPlaneSettings {

@@ -11,6 +11,7 @@ mod table;
 mod hold;
 mod wait;
 mod keeper;
+mod farewell;
 
 pub use decision::Choose;
 pub use hold::PurseHold;

@@ -7,3 +7,4 @@ pub mod slice;
 pub mod wallet;
 pub mod row;
 pub mod office;
+pub mod life;

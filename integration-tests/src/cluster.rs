@@ -121,18 +121,15 @@ impl Cluster {
     }
 
     /// The same with settings for all processes, by what their variables are called after `TURNPIKE__`.
-    pub async fn start_set(size: ClusterSize, settings: &[(&str, String)]) -> Self {
+    pub async fn start_set(size: ClusterSize, settings: &[(&str, &str)]) -> Self {
         Self::start_over(size, &Postgres::shared().database(), settings).await
     }
 
     /// The same over a database that is still empty.
-    pub async fn start_over(
-        size: ClusterSize,
-        database: &str,
-        settings: &[(&str, String)],
-    ) -> Self {
+    pub async fn start_over(size: ClusterSize, database: &str, settings: &[(&str, &str)]) -> Self {
         let mut cluster = Self::prepare(size, database).await;
-        let named = |(name, value): &(&str, String)| (format!("TURNPIKE__{name}"), value.clone());
+        let named =
+            |(name, value): &(&str, &str)| (format!("TURNPIKE__{name}"), (*value).to_owned());
         cluster.variables.extend(settings.iter().map(named));
         let migrated = cluster.migrate(&[]).await;
         assert_eq!(migrated.status, 0, "{}", migrated.stderr);
@@ -227,6 +224,28 @@ impl Cluster {
             knows(&self.client_of(number), &org.key).await;
         }
         org
+    }
+
+    /// A customer as it is described.
+    pub async fn create_org(&self, org: NewOrg<'_>) -> OrgHandle {
+        create(&self.admin(), &self.client(), org).await
+    }
+
+    /// Waits until a data plane knows a key.
+    pub async fn knows(&self, number: usize, key: &str) {
+        knows(&self.client_of(number), key).await;
+    }
+
+    /// Its database, as `servers` calls it.
+    #[must_use]
+    pub fn database(&self) -> &str {
+        let is_url = |(name, _): &&(String, String)| name == "TURNPIKE__DATABASE__URL";
+        &self.variables.iter().find(is_url).unwrap().1
+    }
+
+    /// All that a process kept is gone.
+    pub fn lose_disk(&self, member: Member) {
+        fs::remove_dir_all(self.folder_of(member).join("data")).unwrap();
     }
 
     /// `POST /v1/chat/completions`, the whole answer.

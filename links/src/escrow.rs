@@ -121,6 +121,8 @@ pub enum FromDataPlane {
     Want(Want),
     /// Tells of slices.
     Report(Vec<SliceReport>),
+    /// Tells of all slices for the last time: what is not released is spent. Answered by the end of the connection.
+    Final(Vec<SliceReport>),
 }
 
 /// The control plane's total of one slice.

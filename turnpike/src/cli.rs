@@ -11,6 +11,7 @@ mod rotate;
 mod money;
 mod gaps;
 mod operator;
+mod forget;
 mod migrate;
 mod content;
 mod resources;
@@ -108,6 +109,9 @@ enum Command {
     /// Recompute the ledger from usage records; exits 1 and names each row that differs
     #[command(after_help = money::RECONCILE_EXAMPLES)]
     Reconcile(money::ReconcileArgs),
+    /// State that a data plane can never dispatch again, so that its customers have what it held
+    #[command(after_help = forget::EXAMPLES)]
+    Forget(forget::ForgetArgs),
     /// Look for what is wrong here and at the server, and say how to mend it; exits 1 if something is
     #[command(after_help = doctor::EXAMPLES)]
     Doctor(doctor::DoctorArgs),
@@ -184,6 +188,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Explain(args) => block_on(money::explain(args)),
         Command::Content(args) => block_on(content::run(args)),
         Command::Reconcile(args) => block_on(money::reconcile(args)),
+        Command::Forget(args) => block_on(forget::run(args)),
         Command::Doctor(args) => block_on(doctor::run(args)),
         Command::Simulator(args) => block_on(simulator::run(args)),
         Command::Completions(args) => completions(&args),

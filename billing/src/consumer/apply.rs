@@ -2,6 +2,7 @@
 
 use super::billable::{Billable, Unbillable};
 use super::error::ApplyError;
+use super::fence::Fence;
 use super::key_usage::KeyUsage;
 use super::marks::{Arrival, Marks};
 use super::settle::{self, Charges};
@@ -53,17 +54,24 @@ pub async fn apply(
     batch: &[UsageEnvelope],
     now: Timestamp,
 ) -> Result<Applied, ApplyError> {
-    apply_with(database, &mut KnownAccounts::default(), batch, now).await
+    apply_with(database, None, &mut KnownAccounts::default(), batch, now).await
 }
 
-/// The same, remembering accounts from one batch to the next.
+/// The same by somebody who has the right to, remembering accounts from one batch to the next.
 pub(crate) async fn apply_with(
     database: &Database,
+    fence: Option<&Fence>,
     known: &mut KnownAccounts,
     batch: &[UsageEnvelope],
     now: Timestamp,
 ) -> Result<Applied, ApplyError> {
     let mut write = database.write().await?;
+    if let Some(fence) = fence
+        && !fence.hold(&mut write).await?
+    {
+        write.rollback().await?;
+        return Err(ApplyError::Fenced);
+    }
     let mut marks = Marks::lock(&mut write, batch, now).await?;
     let Arrived { fresh, mut refused, duplicates } = arrive(&mut marks, batch);
     let mut billables = Vec::with_capacity(fresh.len());

@@ -14,6 +14,9 @@ pub enum ApplyError {
     /// A sum of charges is beyond any balance.
     #[error(transparent)]
     OutOfRange(#[from] AmountOutOfRange),
+    /// Somebody else takes in what this data plane ships.
+    #[error("somebody else takes in what this data plane ships")]
+    Fenced,
     /// An account's row contradicts its slices. Nothing that the program does leads there.
     #[error("{0:?} holds less than its slices; run reconcile")]
     Unsound(Account),
@@ -32,7 +35,7 @@ impl ApplyError {
         match self {
             Self::Storage(StorageError::OutcomeUnknown(_)) => true,
             Self::Storage(error) => error.is_transient(),
-            Self::OutOfRange(_) | Self::Unsound(_) => false,
+            Self::OutOfRange(_) | Self::Fenced | Self::Unsound(_) => false,
         }
     }
 }

@@ -4,6 +4,7 @@
 
 use super::apply::{Applied, KnownAccounts, apply_with};
 use super::error::ApplyError;
+use super::fence::Fence;
 use super::{audit, backlog, marks, poison, retry};
 use crate::metric;
 use crate::now;
@@ -14,8 +15,8 @@ use links::usage::{UsageSource, UsageSourceError};
 use proto::usage::v1::UsageEnvelope;
 use std::time::Duration;
 use storage::Database;
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -32,6 +33,8 @@ pub struct ConsumerSettings {
     pub retry_after_max: Duration,
     /// How often it is looked again: for events that could not be applied, and for what operators wrote off.
     pub look_again: Duration,
+    /// How often it is written down who takes in what this data plane ships, and looked whether lives of it are to be forgotten.
+    pub renew_every: Duration,
 }
 
 impl Default for ConsumerSettings {
@@ -42,6 +45,7 @@ impl Default for ConsumerSettings {
             retry_after: Duration::from_millis(50),
             retry_after_max: Duration::from_secs(5),
             look_again: Duration::from_secs(60),
+            renew_every: Duration::from_secs(3),
         }
     }
 }
@@ -55,6 +59,12 @@ pub struct Consumer {
     token: CancellationToken,
     known: KnownAccounts,
     prices: PriceHistory,
+    /// Claimed before anything is applied.
+    fence: Option<Fence>,
+    /// Somebody else goes on.
+    is_replaced: bool,
+    /// Says that this one is there, also while a batch waits for the database.
+    renewing: JoinSet<()>,
 }
 
 impl Consumer {
@@ -77,7 +87,17 @@ impl Consumer {
         token: CancellationToken,
     ) -> JoinHandle<()> {
         let (known, prices) = (KnownAccounts::default(), PriceHistory::default());
-        let consumer = Self { database, source, settings, token, known, prices };
+        let consumer = Self {
+            database,
+            source,
+            settings,
+            token,
+            known,
+            prices,
+            fence: None,
+            is_replaced: false,
+            renewing: JoinSet::new(),
+        };
         tokio::spawn(consumer.run())
     }
 
@@ -85,13 +105,20 @@ impl Consumer {
         let token = self.token.clone();
         let mut look_again = interval_at(Instant::now(), self.settings.look_again);
         look_again.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut renewal = interval(self.settings.renew_every);
+        renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.claim().await;
         let mut failures = 0;
-        while !token.is_cancelled() {
+        while !token.is_cancelled() && !self.is_replaced {
             let taken = tokio::select! {
                 () = token.cancelled() => return,
                 _ = look_again.tick() => {
                     self.retry_poison().await;
                     self.tell_marks().await;
+                    continue;
+                }
+                _ = renewal.tick() => {
+                    self.attend().await;
                     continue;
                 }
                 taken = self.source.next_batch(self.settings.batch.max(1)) => taken,
@@ -109,7 +136,7 @@ impl Consumer {
                         self.pause(self.settings.linger).await;
                     }
                 }
-                Err(UsageSourceError::Closed) => return,
+                Err(UsageSourceError::Closed) => return self.close().await,
                 Err(error) => {
                     tracing::error!(%error, "usage events cannot be read; trying again");
                     self.pause(self.wait_after(failures)).await;
@@ -119,10 +146,83 @@ impl Consumer {
         }
     }
 
+    /// Takes the place of whoever took in what this data plane ships before.
+    async fn claim(&mut self) {
+        let mut failures = 0;
+        while !self.token.is_cancelled() {
+            match Fence::claim(&self.database, self.source.data_plane()).await {
+                Ok(fence) => {
+                    self.renewing.abort_all();
+                    let renewing =
+                        fence.clone().keep(self.database.clone(), self.settings.renew_every);
+                    self.renewing.spawn(renewing);
+                    self.fence = Some(fence);
+                    return;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "usage cannot be taken in yet; nothing is lost");
+                    self.pause(self.wait_after(failures)).await;
+                    failures = failures.saturating_add(1);
+                }
+            }
+        }
+    }
+
+    /// What is not counted goes to whoever took its place. The spool of this process has nobody else.
+    async fn give_way(&mut self) {
+        tracing::warn!(data_plane = self.source.data_plane(), "somebody else takes in this usage");
+        match self.source {
+            UsageSource::Spool { .. } => {
+                self.claim().await;
+                self.source.rewind();
+            }
+            UsageSource::Link(_) => self.is_replaced = true,
+        }
+    }
+
+    /// Says that all is counted, where somebody waits for that.
+    async fn attend(&mut self) {
+        let Some(fence) = self.fence.clone() else { return };
+        let is_settled = match fence.ordered(&self.database).await {
+            Ok(Some(newest)) => self.has_counted(newest).await,
+            Ok(None) => false,
+            Err(error) => {
+                tracing::debug!(%error, "what is to be forgotten cannot be read");
+                return;
+            }
+        };
+        if is_settled && let Err(error) = fence.renew(&self.database, true).await {
+            tracing::warn!(%error, "that all usage is counted could not be written down");
+        }
+    }
+
+    /// Whether all that had come of a life, and of those before it, is counted. They come in order.
+    async fn has_counted(&mut self, incarnation: u64) -> bool {
+        let more = self.source.next_batch(self.settings.batch.max(1));
+        match timeout(self.settings.linger, more).await {
+            Ok(Ok(batch)) => {
+                let is_past = batch.iter().all(|event| event.incarnation > incarnation);
+                self.consume(&batch).await;
+                is_past
+            }
+            Ok(Err(_)) => false,
+            Err(_) => true,
+        }
+    }
+
+    /// All that came is counted, and nothing more will come.
+    async fn close(&self) {
+        let Some(fence) = &self.fence else { return };
+        if let Err(error) = fence.close(&self.database).await {
+            tracing::debug!(%error, "that all usage is counted could not be written down");
+        }
+    }
+
     /// Applies a batch whatever it takes, but for a cancelled token: then it will be delivered again.
     async fn consume(&mut self, batch: &[UsageEnvelope]) {
         match self.apply_patiently(batch).await {
             Some(Ok(applied)) => self.tell(&applied).await,
+            Some(Err(ApplyError::Fenced)) => return self.give_way().await,
             Some(Err(error)) => {
                 tracing::error!(%error, "a batch is refused; its events are applied one by one");
                 self.isolate(batch).await;
@@ -139,6 +239,7 @@ impl Consumer {
         for envelope in batch {
             match self.apply_patiently(std::slice::from_ref(envelope)).await {
                 Some(Ok(applied)) => self.tell(&applied).await,
+                Some(Err(ApplyError::Fenced)) => return self.give_way().await,
                 Some(Err(error)) => {
                     if let Err(error) = poison::keep_refused(&self.database, envelope, &error).await
                     {
@@ -160,7 +261,8 @@ impl Consumer {
     ) -> Option<Result<Applied, ApplyError>> {
         let mut failures = 0;
         loop {
-            match apply_with(&self.database, &mut self.known, batch, now()).await {
+            let fence = self.fence.as_ref();
+            match apply_with(&self.database, fence, &mut self.known, batch, now()).await {
                 Err(error) if error.is_conflict() => {
                     tracing::debug!(%error, "a batch gave way to another transaction");
                     metric::conflicted();

@@ -1,13 +1,14 @@
 //! What a batch does to accounts and slices.
 //!
 //! Accounts come first, by a statement that assumes what nearly always holds: that each slice covers its charges. Where
-//! one does not, the account is put right at the end: what is free pays, the rest falls short.
+//! one does not, the account is put right at the end: what is free pays, the rest falls short. Charges of money that was
+//! given up are the company's, whatever is free.
 
 use super::billable::Billable;
 use super::error::ApplyError;
 use crate::slices::{self, Holder, SliceCharge};
 use crate::{accounts, metric};
-use domain::escrow::office::{self, Charge};
+use domain::escrow::office::{self, Charge, Settlement};
 use domain::id::Account;
 use domain::money::{AmountOutOfRange, Nano};
 use std::collections::BTreeMap;
@@ -120,18 +121,32 @@ async fn settle_uncovered(
     }
     let paid = row.wallet.posted.saturating_minus(wallet.posted);
     charge(write, account, paid, row.wallet.held.saturating_minus(wallet.held)).await?;
-    let shortfall = settlement.shortfall();
-    tracing::error!(
-        ?account,
-        missing_nano = settlement.missing.get(),
-        shortfall_nano = shortfall.get(),
-        "charges exceed what was granted: a grant was lost, the company bears what is not free"
-    );
-    metric::shortfall(shortfall.get());
+    tell_shortfall(account, &settlement);
     let by_slice = |((holder, account, _), part): (&SliceCharge<'_>, Nano)| {
         ((*account, (*holder).clone()), part)
     };
     Ok(uncovered.iter().zip(settlement.shortfalls).map(by_slice).collect())
+}
+
+fn tell_shortfall(account: Account, settlement: &Settlement) {
+    let shortfall = settlement.shortfall();
+    let Settlement { missing, given_up, .. } = settlement;
+    metric::shortfall(shortfall.get());
+    if missing.is_positive() {
+        tracing::error!(
+            ?account,
+            missing_nano = missing.get(),
+            shortfall_nano = shortfall.get(),
+            "charges exceed what was granted: a grant was lost, the company bears what is not free"
+        );
+    }
+    if given_up.is_positive() {
+        tracing::error!(
+            ?account,
+            given_up_nano = given_up.get(),
+            "usage came of a data plane that was given up: the company bears it"
+        );
+    }
 }
 
 /// Spreads what slices fell short of over their events, the last first.

@@ -5,24 +5,29 @@
 
 use super::DeskSettings;
 use super::connection::{Heard, PeerNumber};
-use super::grants::{self, Answer, Asked};
+use super::grants::{self, Answer, Asked, Crowd, OtherHolder};
 use super::learned::{self, Known};
-use crate::metric;
+use super::recalls::{self, Elsewhere};
 use crate::slices::Holder;
+use crate::{lives, metric};
+use domain::escrow::life::LifeState;
 use domain::id::Account;
 use links::escrow::{Denial, DenialReason, FromDataPlane, Grant, SliceReport, ToDataPlane, Want};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use storage::{Database, StorageError};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
 #[derive(Debug)]
 pub(super) struct Clerk {
     database: Database,
     settings: DeskSettings,
     inbox: mpsc::Receiver<Heard>,
+    elsewhere: Elsewhere,
     peers: HashMap<PeerNumber, Peer>,
     waiting: Vec<Waiting>,
+    /// What other control planes were asked for, and when.
+    recalled: HashMap<Account, Instant>,
 }
 
 #[derive(Debug)]
@@ -38,6 +43,14 @@ struct Waiting {
     peer: PeerNumber,
     want: Want,
     until: Option<Instant>,
+    /// When it is tried before that: money that comes back elsewhere is not heard of here.
+    again: Option<Instant>,
+}
+
+impl Waiting {
+    fn due(&self) -> Option<Instant> {
+        self.until.into_iter().chain(self.again).min()
+    }
 }
 
 impl Clerk {
@@ -45,18 +58,26 @@ impl Clerk {
         database: Database,
         settings: DeskSettings,
         inbox: mpsc::Receiver<Heard>,
+        elsewhere: Elsewhere,
     ) -> Self {
-        Self { database, settings, inbox, peers: HashMap::new(), waiting: Vec::new() }
+        let (peers, waiting, recalled) = (HashMap::new(), Vec::new(), HashMap::new());
+        Self { database, settings, inbox, elsewhere, peers, waiting, recalled }
     }
 
     /// Until nobody can say anything any more.
     pub(super) async fn serve(mut self) {
         let mut heard = Vec::new();
+        let mut renewal = interval(self.settings.heard_every);
+        renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let patience = self.waiting.iter().filter_map(|waiting| waiting.until).min();
+            let patience = self.waiting.iter().filter_map(Waiting::due).min();
             let received = tokio::select! {
                 received = self.inbox.recv_many(&mut heard, self.settings.batch.max(1)) => received,
                 () = sleep_until(patience.unwrap_or_else(Instant::now)), if patience.is_some() => 1,
+                _ = renewal.tick() => {
+                    self.renew().await;
+                    continue;
+                }
             };
             if received == 0 {
                 return;
@@ -79,15 +100,31 @@ impl Clerk {
                     freed.extend(self.welcome(peer, &slices).await);
                 }
                 Heard::Said { peer, message: FromDataPlane::Report(slices) } => {
-                    freed.extend(self.learn(peer, &slices).await);
+                    freed.extend(self.learn(peer, &slices).await.unwrap_or_default());
+                }
+                Heard::Said { peer, message: FromDataPlane::Final(slices) } => {
+                    freed.extend(self.finish(peer, &slices).await.unwrap_or_default());
                 }
                 Heard::Said { peer, message: FromDataPlane::Want(want) } => {
-                    wants.push(Waiting { peer, want, until: None });
+                    wants.push(Waiting { peer, want, until: None, again: None });
                 }
                 Heard::Left { peer } => self.forget(peer),
+                Heard::Recalled { account, holders } => self.recall(account, &holders),
             }
         }
         (wants, freed)
+    }
+
+    /// Writes down who is connected.
+    async fn renew(&self) {
+        let holders: BTreeSet<&Holder> = self.peers.values().map(|peer| &peer.holder).collect();
+        let holders: Vec<Holder> = holders.into_iter().cloned().collect();
+        if holders.is_empty() {
+            return;
+        }
+        if let Err(error) = lives::heard(&self.database, &holders).await {
+            tracing::warn!(%error, "who is connected could not be written down");
+        }
     }
 
     /// A peer that cannot be welcomed is sent away; it comes back by itself.
@@ -96,32 +133,55 @@ impl Clerk {
         let chunk = self.settings.report_chunk;
         let outcome = welcome(&self.database, peer, slices, chunk).await;
         match outcome {
-            Ok((freed, grants)) => {
+            Ok(Welcomed { freed, grants, is_back }) => {
+                // What it does not need ceases to be the company's risk. More than it takes now it gives back by itself, idle.
+                let most = if is_back { peer.answers.capacity() / 2 } else { 0 };
+                let held: Vec<Account> = grants.iter().map(|it| it.account).take(most).collect();
                 self.tell(number, ToDataPlane::Welcome(grants));
+                held.into_iter().for_each(|it| self.tell(number, ToDataPlane::Recall(it)));
                 freed
             }
             Err(error) => {
                 let data_plane = peer.holder.data_plane.as_str();
                 tracing::warn!(%error, data_plane, "a data plane could not be welcomed");
                 self.forget(number);
+                self.doubt();
                 Vec::new()
             }
         }
     }
 
+    /// Whatever was known may have been lost with what was not committed: a standby may have taken over.
+    fn doubt(&mut self) {
+        self.peers.values_mut().for_each(|peer| peer.known = Known::default());
+    }
+
     /// A report that could not be written is repeated by the next one.
-    async fn learn(&mut self, number: PeerNumber, slices: &[SliceReport]) -> Vec<Account> {
-        let Some(Peer { holder, known, .. }) = self.peers.get_mut(&number) else {
-            return Vec::new();
-        };
+    async fn learn(&mut self, number: PeerNumber, slices: &[SliceReport]) -> Option<Vec<Account>> {
+        let Peer { holder, known, .. } = self.peers.get_mut(&number)?;
         let chunk = self.settings.report_chunk;
         match learned::learn(&self.database, holder, known, slices, chunk).await {
-            Ok(freed) => freed,
+            Ok(freed) => Some(freed),
             Err(error) => {
                 tracing::warn!(%error, data_plane = holder.data_plane, "a report was not written");
-                Vec::new()
+                self.doubt();
+                None
             }
         }
+    }
+
+    /// A data plane goes, and holds nothing any more. That this is written down is told by ending the connection.
+    async fn finish(&mut self, number: PeerNumber, slices: &[SliceReport]) -> Option<Vec<Account>> {
+        let freed = self.learn(number, slices).await?;
+        let holder = &self.peers.get(&number)?.holder;
+        match lives::finish(&self.database, holder).await {
+            Ok(()) => self.forget(number),
+            Err(error) => {
+                let data_plane = holder.data_plane.as_str();
+                tracing::warn!(%error, data_plane, "a final report was not written");
+            }
+        }
+        Some(freed)
     }
 
     fn forget(&mut self, number: PeerNumber) {
@@ -133,7 +193,7 @@ impl Clerk {
     fn take_due(&mut self, freed: &HashSet<Account>) -> Vec<Waiting> {
         let now = Instant::now();
         let is_due = |waiting: &mut Waiting| {
-            waiting.until.is_none_or(|until| until <= now) || freed.contains(&waiting.want.account)
+            waiting.due().is_none_or(|due| due <= now) || freed.contains(&waiting.want.account)
         };
         self.waiting.extract_if(.., is_due).collect()
     }
@@ -154,21 +214,44 @@ impl Clerk {
             Err(error) => {
                 metric::answered("none");
                 tracing::error!(%error, wants = asked.len(), "wants could not be served");
+                self.doubt();
                 return;
             }
         };
-        let mut recalled = BTreeSet::new();
+        let mut recalled = Recalled::default();
         for (waiting, answer) in wants.into_iter().zip(answers) {
             self.deliver(waiting, answer, &mut recalled);
+        }
+        self.recall_elsewhere(recalled.elsewhere).await;
+    }
+
+    /// Asks other control planes for money that their data planes hold, once in the time that a want waits.
+    async fn recall_elsewhere(&mut self, accounts: BTreeSet<Account>) {
+        let now = Instant::now();
+        let recall_wait = self.settings.recall_wait;
+        self.recalled.retain(|_, at| now.duration_since(*at) < recall_wait);
+        let new: Vec<Account> =
+            accounts.into_iter().filter(|account| !self.recalled.contains_key(account)).collect();
+        if new.is_empty() {
+            return;
+        }
+        match recalls::write(&self.database, new.iter().copied()).await {
+            Ok(()) => {
+                self.recalled.extend(new.into_iter().map(|account| (account, now)));
+                self.elsewhere.poke.give();
+            }
+            Err(error) => tracing::warn!(%error, "money elsewhere could not be asked for"),
         }
     }
 
     async fn ask(&self, asked: &[Asked]) -> Result<Vec<Answer>, StorageError> {
         let holders: HashSet<&Holder> = self.peers.values().map(|peer| &peer.holder).collect();
-        let data_planes = u32::try_from(holders.len()).unwrap_or(u32::MAX);
+        let own = u32::try_from(holders.len()).unwrap_or(u32::MAX);
+        let data_planes = own.max(self.elsewhere.live());
+        let crowd = Crowd { data_planes, live_within: self.settings.patience().live_within };
         let mut attempt = 1;
         loop {
-            match grants::serve(&self.database, asked, data_planes).await {
+            match grants::serve(&self.database, asked, crowd).await {
                 Err(error) if error.is_transient() && attempt < self.settings.attempts => {
                     if matches!(error, StorageError::Conflict(_)) {
                         metric::conflicted();
@@ -182,7 +265,7 @@ impl Clerk {
         }
     }
 
-    fn deliver(&mut self, waiting: Waiting, answer: Answer, recalled: &mut BTreeSet<(i64, i64)>) {
+    fn deliver(&mut self, waiting: Waiting, answer: Answer, recalled: &mut Recalled) {
         let Want { want_id, account, .. } = waiting.want;
         match answer {
             Answer::Granted { granted_total, free } => {
@@ -209,30 +292,30 @@ impl Clerk {
         }
     }
 
-    /// Whether a want waits for money that others hold: they are asked for it once, and have one moment to answer.
+    /// Whether a want waits for money that others hold: they are asked for it once, and have one moment to answer. Nobody waits
+    /// for those that are absent.
     fn waits(
         &mut self,
         waiting: Waiting,
-        holders: &[Holder],
-        recalled: &mut BTreeSet<(i64, i64)>,
+        holders: &[OtherHolder],
+        recalled: &mut Recalled,
     ) -> bool {
         let now = Instant::now();
+        let account = waiting.want.account;
+        let (here, elsewhere): (Vec<&OtherHolder>, Vec<&OtherHolder>) =
+            holders.iter().partition(|other| self.is_here(&other.holder));
+        let is_elsewhere = self.database.is_shared() && elsewhere.iter().any(|other| other.is_live);
         let until = match waiting.until {
             Some(until) => until,
+            None if here.is_empty() && !is_elsewhere => return false,
             None => {
-                let connected: Vec<PeerNumber> = self
-                    .peers
-                    .iter()
-                    .filter(|(_, peer)| holders.contains(&peer.holder))
-                    .map(|(number, _)| *number)
-                    .collect();
-                if connected.is_empty() {
-                    return false;
+                if recalled.here.insert(account) {
+                    let here: Vec<Holder> =
+                        here.into_iter().map(|other| other.holder.clone()).collect();
+                    self.recall(account, &here);
                 }
-                if recalled.insert(waiting.want.account.uids()) {
-                    for number in connected {
-                        self.tell(number, ToDataPlane::Recall(waiting.want.account));
-                    }
+                if is_elsewhere {
+                    recalled.elsewhere.insert(account);
                 }
                 now + self.settings.recall_wait
             }
@@ -240,8 +323,22 @@ impl Clerk {
         if until <= now {
             return false;
         }
-        self.waiting.push(Waiting { until: Some(until), ..waiting });
+        let again = is_elsewhere.then(|| now + self.settings.try_again_every);
+        self.waiting.push(Waiting { until: Some(until), again, ..waiting });
         true
+    }
+
+    fn is_here(&self, holder: &Holder) -> bool {
+        self.peers.values().any(|peer| peer.holder == *holder)
+    }
+
+    /// Asks those that are connected here.
+    fn recall(&mut self, account: Account, holders: &[Holder]) {
+        let connected = self.peers.iter().filter(|(_, peer)| holders.contains(&peer.holder));
+        let connected: Vec<PeerNumber> = connected.map(|(number, _)| *number).collect();
+        for number in connected {
+            self.tell(number, ToDataPlane::Recall(account));
+        }
     }
 
     /// A data plane that takes no answers is cut off: it learns everything from its next Welcome.
@@ -254,15 +351,40 @@ impl Clerk {
     }
 }
 
+/// What was asked for while a batch of wants was answered.
+#[derive(Debug, Default)]
+struct Recalled {
+    here: BTreeSet<Account>,
+    elsewhere: BTreeSet<Account>,
+}
+
+struct Welcomed {
+    freed: Vec<Account>,
+    grants: Vec<Grant>,
+    /// It was to be forgotten.
+    is_back: bool,
+}
+
 async fn welcome(
     database: &Database,
     peer: &mut Peer,
     slices: &[SliceReport],
     chunk: usize,
-) -> Result<(Vec<Account>, Vec<Grant>), StorageError> {
+) -> Result<Welcomed, StorageError> {
     let Peer { holder, known, .. } = peer;
+    let before = lives::arrive(database, holder).await?;
+    let is_back = matches!(before, LifeState::Forgetting | LifeState::GivenUp);
+    if is_back {
+        tracing::error!(
+            data_plane = holder.data_plane,
+            incarnation = holder.incarnation,
+            state = before.name(),
+            "a data plane is back that was to be forgotten; what it still spends of that money is the company's loss"
+        );
+    }
     // Read first: a Hello repeats everything, and hardly any of it is news.
     learned::welcome(database, holder, known).await?;
     let freed = learned::learn(database, holder, known, slices, chunk).await?;
-    Ok((freed, learned::welcome(database, holder, known).await?))
+    let grants = learned::welcome(database, holder, known).await?;
+    Ok(Welcomed { freed, grants, is_back })
 }

@@ -2,6 +2,7 @@
 //! sending.
 
 use crate::slices::Holder;
+use domain::id::Account;
 use links::escrow::{
     EscrowConnection, EscrowListener, EscrowSender, FromDataPlane, SliceReport, ToDataPlane,
 };
@@ -25,6 +26,8 @@ pub(super) enum Heard {
     Said { peer: PeerNumber, message: FromDataPlane },
     /// Its connection is over.
     Left { peer: PeerNumber },
+    /// Another control plane wants money of an account back; they hold some.
+    Recalled { account: Account, holders: Vec<Holder> },
 }
 
 /// Lets data planes in until the service that listens is gone, and those that are in have left.

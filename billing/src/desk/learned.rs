@@ -11,14 +11,16 @@ use links::escrow::{Grant, SliceReport};
 use std::collections::HashMap;
 use storage::{Database, StorageError, Write};
 
-/// The totals of one holder's slices that are surely in the database. They only grow, so a report that says no more
-/// than this needs no transaction.
+/// The totals of one holder's slices that the database has, or was told and could not take. They only grow, so a report
+/// that says no more than this needs no transaction. To be forgotten whenever commits may have been lost.
 #[derive(Debug, Default)]
 pub(super) struct Known(HashMap<Account, (Nano, Nano)>);
 
 impl Known {
-    fn note(&mut self, account: Account, slice: SliceRow) {
-        self.0.insert(account, (slice.totals.granted, slice.totals.released));
+    fn note(&mut self, report: &SliceReport, slice: SliceRow) {
+        let granted = slice.totals.granted.max(report.granted_seen);
+        let released = slice.totals.released.max(report.released);
+        self.0.insert(report.account, (granted, released));
     }
 
     fn is_news(&self, report: &SliceReport) -> bool {
@@ -46,9 +48,9 @@ pub(super) async fn learn(
             learned.extend(learn_one(&mut write, holder, report).await?);
         }
         write.commit().await?;
-        for (account, slice, was_freed) in learned {
-            known.note(account, slice);
-            freed.extend(was_freed.then_some(account));
+        for (report, slice, was_freed) in learned {
+            known.note(&report, slice);
+            freed.extend(was_freed.then_some(report.account));
         }
     }
     Ok(freed)
@@ -58,7 +60,7 @@ async fn learn_one(
     write: &mut Write,
     holder: &Holder,
     report: &SliceReport,
-) -> Result<Option<(Account, SliceRow, bool)>, StorageError> {
+) -> Result<Option<(SliceReport, SliceRow, bool)>, StorageError> {
     let account = report.account;
     let Some(row) = accounts::lock(write, account).await? else {
         tracing::error!(?account, data_plane = holder.data_plane, "a slice of no known account");
@@ -67,13 +69,38 @@ async fn learn_one(
     let mut slice = slices::read(write, holder, account).await?;
     let (mut wallet, before) = (row.wallet, slice);
     let told = Told { granted_seen: report.granted_seen, released: report.released };
+    let told = believe(holder, account, slice, told, row.ever());
     let learned = office::learn(&mut wallet, &mut slice, told);
-    tell_raised(holder, account, before, report.granted_seen, learned.raised);
+    tell_raised(holder, account, before, told.granted_seen, learned.raised);
     if slice != before {
         accounts::hold(write, account, wallet.held.saturating_minus(row.wallet.held)).await?;
         slices::save(write, holder, account, slice).await?;
     }
-    Ok(Some((account, slice, learned.freed.is_positive())))
+    Ok(Some((*report, slice, learned.freed.is_positive())))
+}
+
+/// What of totals can be; what cannot is told to operators.
+pub(super) fn believe(
+    holder: &Holder,
+    account: Account,
+    slice: SliceRow,
+    told: Told,
+    ever: Nano,
+) -> Told {
+    let believed = office::believe(&slice, told, ever);
+    if believed != told {
+        tracing::error!(
+            ?account,
+            data_plane = holder.data_plane,
+            incarnation = holder.incarnation,
+            granted_nano = slice.totals.granted.get(),
+            granted_seen_nano = told.granted_seen.get(),
+            ever_nano = ever.get(),
+            "a data plane tells of more than its account ever had; it is not believed"
+        );
+        metric::claim_refused();
+    }
+    believed
 }
 
 /// A commit that was lost is told to operators.

@@ -35,7 +35,7 @@ pub(crate) fn open(world: &World, settings: DeskSettings) -> Open {
 }
 
 /// Answers at once, so that tests of other things do not wait.
-fn hasty() -> DeskSettings {
+pub(crate) fn hasty() -> DeskSettings {
     DeskSettings { recall_wait: Duration::from_millis(20), ..DeskSettings::default() }
 }
 
@@ -83,7 +83,7 @@ impl Plane {
         self.link.send(message).unwrap();
     }
 
-    async fn answer(&mut self) -> Result<Grant, Denial> {
+    pub(crate) async fn answer(&mut self) -> Result<Grant, Denial> {
         match self.next().await {
             ToDataPlane::Grant(grant) => Ok(grant),
             ToDataPlane::Denial(denial) => Err(denial),
@@ -91,13 +91,13 @@ impl Plane {
         }
     }
 
-    async fn denied(&mut self, want_id: u64) -> (DenialReason, i64) {
+    pub(crate) async fn denied(&mut self, want_id: u64) -> (DenialReason, i64) {
         let denial = self.answer().await.unwrap_err();
         assert_eq!(denial.want_id, want_id);
         (denial.reason, denial.free.get())
     }
 
-    async fn granted(&mut self, want_id: u64) -> (i64, i64) {
+    pub(crate) async fn granted(&mut self, want_id: u64) -> (i64, i64) {
         let grant = self.answer().await.unwrap();
         assert_eq!(grant.want_id, want_id);
         (grant.granted_total.get(), grant.free.get())

@@ -14,3 +14,4 @@ mod on_postgres;
 
 mod full_disk;
 mod postgres_locks;
+mod postgres_recalls;

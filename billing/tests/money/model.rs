@@ -9,6 +9,7 @@ mod operator;
 mod liar;
 mod check;
 
+use super::consumer::until;
 use super::desk::{self, Open, Plane, open};
 use super::events;
 use super::world::{self, NOW, World, nano, wallet};
@@ -60,7 +61,8 @@ struct Run {
 
 /// Nobody waits for money that others hold: these give back nothing by themselves.
 fn settings() -> DeskSettings {
-    DeskSettings { recall_wait: Duration::ZERO, ..DeskSettings::default() }
+    let sweep_every = Duration::from_millis(1);
+    DeskSettings { recall_wait: Duration::ZERO, sweep_every, ..DeskSettings::default() }
 }
 
 impl Run {
@@ -141,6 +143,7 @@ impl Run {
                 self.connect(*plane).await;
             }
             Step::NewLife { plane } => self.begin_anew(*plane).await,
+            Step::Forget(life) => self.forget(*life).await,
             Step::Follow => {
                 real::follow(&self.world).await;
                 self.standby = self.books.clone();

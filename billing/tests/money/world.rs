@@ -155,7 +155,9 @@ impl World {
         .unwrap();
         assert_eq!(held.rows_affected(), 1, "{amount} are free");
         sqlx::query(
-            "INSERT INTO slice VALUES ($1, 7, $2, $3, $4, 0, 0, 0)
+            "INSERT INTO slice (data_plane, incarnation, org_uid, key_uid, granted, released, settled,
+                 unbacked)
+             VALUES ($1, 7, $2, $3, $4, 0, 0, 0)
              ON CONFLICT (data_plane, incarnation, org_uid, key_uid)
              DO UPDATE SET granted = slice.granted + excluded.granted",
         )

@@ -68,14 +68,7 @@ impl Authority {
     }
 
     fn order(&self, request: v1::WriteOffUsageRequest) -> Result<WriteOff, Refusal> {
-        let limits = self.limits();
-        let reason = request.reason.trim().to_owned();
-        let is_text = !reason.is_empty() && !reason.contains(char::is_control);
-        if !is_text || reason.len() > limits.reason_bytes_max {
-            let bytes = limits.reason_bytes_max;
-            let remedy = format!("say why, on one line of at most {bytes} bytes");
-            return Err(Refusal::Argument { field: "reason", reason: remedy });
-        }
+        let reason = self.reason(&request.reason)?;
         let gap = GapName {
             data_plane: request.data_plane,
             incarnation: request.incarnation,
@@ -83,7 +76,17 @@ impl Authority {
             from_seq: request.from_seq,
             to_seq: request.to_seq,
         };
-        Ok(WriteOff { gap, reason, age_min: limits.write_off_after })
+        Ok(WriteOff { gap, reason, age_min: self.limits().write_off_after })
+    }
+
+    /// Why somebody gives something up, for the audit chain.
+    pub(super) fn reason(&self, said: &str) -> Result<String, Refusal> {
+        let (reason, bytes) = (said.trim(), self.limits().reason_bytes_max);
+        if reason.is_empty() || reason.contains(char::is_control) || reason.len() > bytes {
+            let remedy = format!("say why, on one line of at most {bytes} bytes");
+            return Err(Refusal::Argument { field: "reason", reason: remedy });
+        }
+        Ok(reason.to_owned())
     }
 }
 

@@ -60,6 +60,9 @@ impl From<Refusal> for Status {
                 let subject = cut(&format!("{kind} {name:?}"));
                 details.add_precondition_failure_violation(reason, subject, cut(why));
             }
+            Refusal::DataPlane { name, reason: why } => {
+                details.add_precondition_failure_violation(reason, cut(name), cut(why));
+            }
             Refusal::UsageGap { gap, reason: why } => {
                 details.add_precondition_failure_violation(reason, cut(gap), cut(why));
             }
@@ -125,6 +128,7 @@ const fn classify(refusal: &Refusal) -> (Code, &'static str) {
         Refusal::Stale { .. } => (Code::Aborted, "ETAG_MISMATCH"),
         Refusal::InUse { .. } => (Code::FailedPrecondition, "IN_USE"),
         Refusal::Money { .. } => (Code::FailedPrecondition, "MONEY_IN_THE_WAY"),
+        Refusal::DataPlane { .. } => (Code::FailedPrecondition, "DATA_PLANE"),
         Refusal::UsageGap { .. } => (Code::FailedPrecondition, "USAGE_GAP"),
         Refusal::StillRotating { .. } => (Code::FailedPrecondition, "STILL_ROTATING"),
         Refusal::UnknownRequest { .. } => (Code::NotFound, "REQUEST_NOT_FOUND"),
@@ -172,6 +176,7 @@ fn metadata(refusal: &Refusal) -> HashMap<String, String> {
         | Refusal::RolledUp { id }
         | Refusal::NoContent { id }
         | Refusal::RequestIdReused { id } => HashMap::from([("requestId".to_owned(), cut(id))]),
+        Refusal::DataPlane { name, .. } => HashMap::from([("dataPlane".to_owned(), cut(name))]),
         Refusal::UsageGap { gap, .. } => HashMap::from([("gap".to_owned(), cut(gap))]),
         Refusal::Denied { .. } => HashMap::new(),
         Refusal::Operator(refusal) => match refusal {

@@ -91,6 +91,7 @@ table! {
     reads("MoneyService/Reconcile", INSPECT, Binding::Zone),
     reads("MoneyService/ListUsageGaps", INSPECT, Binding::Zone),
     writes("MoneyService/WriteOffUsage", PAY, Binding::Zone),
+    writes("MoneyService/ForgetDataPlane", PAY, Binding::Zone),
 
     writes("ContentService/GetContent", CONFIGURE, Binding::Usage),
 

@@ -92,6 +92,16 @@ impl MoneyService for Admin {
         let call = self.authority.call(caller, &request.request_id, is_trial, &request)?;
         Ok(Response::new(self.authority.write_off(call, request).await?))
     }
+
+    async fn forget_data_plane(
+        &self,
+        request: Request<v1::ForgetDataPlaneRequest>,
+    ) -> Result<Response<v1::ForgetDataPlaneResponse>, Status> {
+        let (caller, request) = (Caller::of(&request)?, request.into_inner());
+        let is_trial = request.validate_only;
+        let call = self.authority.call(caller, &request.request_id, is_trial, &request)?;
+        Ok(Response::new(self.authority.forget(call, request).await?))
+    }
 }
 
 /// Why there is no bill.

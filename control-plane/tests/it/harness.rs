@@ -181,6 +181,7 @@ pub(crate) fn settings(limits: AdminLimits) -> ControlPlaneSettings {
         networks: Networks::default(),
         limits,
         feed: PublisherSettings::default(),
+        patience: billing::desk::DeskSettings::default().patience(),
     }
 }
 

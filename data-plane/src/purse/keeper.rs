@@ -12,7 +12,7 @@ use links::escrow::{Denial, EscrowLink, FromDataPlane, Grant, SliceReport, ToDat
 use proto::usage::v1::SliceMark;
 use std::sync::Arc;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 /// Releases on their way to the disk.
@@ -56,20 +56,7 @@ impl Purse {
                 .extend(self.0.slices.all().into_iter().filter_map(|slice| self.release(slice)));
         }
         while releases.next().await.is_some() {}
-        self.finish(messages).await;
-    }
-
-    /// The control plane ends a connection on which all is said once it has written that down.
-    async fn finish(&self, mut messages: mpsc::Receiver<ToDataPlane>) {
-        if !self.0.link.get().is_some_and(EscrowLink::finish) {
-            return;
-        }
-        let heard = async { while messages.recv().await.is_some() {} };
-        if timeout(self.settings().last_word_within, heard).await.is_err() {
-            tracing::warn!(
-                "the control plane has not heard the last word about money; the next start says it again"
-            );
-        }
+        self.say_farewell(messages).await;
     }
 
     /// Whether wants are heard at the moment.

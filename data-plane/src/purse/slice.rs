@@ -135,6 +135,12 @@ impl SliceState {
         self.mark()
     }
 
+    /// Whether nothing of it can be spent any more, and that is durable.
+    pub(super) fn is_over(&self) -> bool {
+        let is_told = self.released_durably == self.slice.released();
+        is_told && self.inflight() == Nano::ZERO && self.available() == Nano::ZERO
+    }
+
     /// The release is durable up to that total, or (`None`) failed and is tried again at the next tick.
     pub(super) fn release_ended(&mut self, durably: Option<Nano>) {
         self.releases_running = self.releases_running.saturating_sub(1);

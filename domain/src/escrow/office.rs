@@ -3,7 +3,7 @@
 //! Each function is given rows that its caller has locked, and leaves them as they are to be written. Where they come from,
 //! and whether the write is ever committed, is not known here: the next message repeats all that matters.
 
-use super::row::{Raised, SliceRow};
+use super::row::{Covered, Raised, SliceRow};
 use super::wallet::{Ask, Wallet, grant};
 use crate::money::{AmountOutOfRange, Nano};
 
@@ -61,6 +61,19 @@ pub struct Told {
     pub released: Nano,
 }
 
+/// What of that can be: a slice holds no more than its account ever had at once (`ever`: all credits, and its credit limit).
+/// Totals that say so are garbage, which merged by maximum would keep the account's money for ever. Nothing is lost by not
+/// believing them: a charge counts whatever was granted.
+#[must_use]
+pub fn believe(slice: &SliceRow, told: Told, ever: Nano) -> Told {
+    let gone = slice.totals.released.max(told.released).saturating_plus(slice.totals.settled);
+    let is_news = told.granted_seen > slice.totals.granted;
+    if is_news && told.granted_seen.saturating_minus(gone) > ever {
+        return Told { granted_seen: slice.totals.granted, ..told };
+    }
+    told
+}
+
 /// What was learned from what was told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Learned {
@@ -85,6 +98,13 @@ fn prove(wallet: &mut Wallet, slice: &mut SliceRow, granted_seen: Nano) -> Raise
     raised
 }
 
+/// Gives up what a slice holds: the account has it again, the company bears what is still charged. Returns how much.
+pub fn give_up(wallet: &mut Wallet, slice: &mut SliceRow) -> Nano {
+    let freed = slice.give_up();
+    wallet.held = wallet.held.saturating_minus(freed);
+    freed
+}
+
 /// What one slice of an account is charged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Charge {
@@ -99,7 +119,9 @@ pub struct Charge {
 pub struct Settlement {
     /// What slices were charged beyond what the account holds for them. What was free has paid for it as far as it went.
     pub missing: Nano,
-    /// What was not free either, of each charge in turn: the company's.
+    /// What slices were charged of money that was given up.
+    pub given_up: Nano,
+    /// What was not free either, or given up, of each charge in turn: the company's.
     pub shortfalls: Vec<Nano>,
 }
 
@@ -107,7 +129,7 @@ impl Settlement {
     /// All that the company bears.
     #[must_use]
     pub fn shortfall(&self) -> Nano {
-        sum(&self.shortfalls)
+        sum(self.shortfalls.iter().copied())
     }
 }
 
@@ -124,28 +146,30 @@ pub fn settle(
     let mut total = covered;
     let mut parts = Vec::with_capacity(charges.len());
     for charge in charges {
-        parts.push(charge.slice.settle(charge.amount)?.missing);
+        parts.push(charge.slice.settle(charge.amount)?);
         total = total.plus(charge.amount)?;
     }
-    let missing = sum(&parts);
-    let shortfall = missing.saturating_minus(wallet.free()).or_zero();
-    wallet.posted = wallet.posted.minus(total.saturating_minus(shortfall))?;
-    wallet.held = wallet.held.minus(total.saturating_minus(missing))?;
-    Ok(Settlement { missing, shortfalls: spread(shortfall, &parts) })
+    let missing = sum(parts.iter().map(|part| part.missing));
+    let given_up = sum(parts.iter().map(|part| part.company));
+    let unpaid = missing.saturating_minus(wallet.free()).or_zero();
+    let asked = total.saturating_minus(given_up);
+    wallet.posted = wallet.posted.minus(asked.saturating_minus(unpaid))?;
+    wallet.held = wallet.held.minus(asked.saturating_minus(missing))?;
+    Ok(Settlement { missing, given_up, shortfalls: spread(unpaid, &parts) })
 }
 
-/// Spreads a shortfall over the charges that caused it, the first of them first.
-fn spread(shortfall: Nano, missing: &[Nano]) -> Vec<Nano> {
-    let mut left = shortfall;
-    let take = |most: &Nano| {
-        let part = left.min(*most);
-        left = left.saturating_minus(part);
-        part
+/// Spreads what nobody could pay over the charges that caused it, the first of them first; each has what was given up, too.
+fn spread(unpaid: Nano, parts: &[Covered]) -> Vec<Nano> {
+    let mut left = unpaid;
+    let take = |part: &Covered| {
+        let taken = left.min(part.missing);
+        left = left.saturating_minus(taken);
+        taken.saturating_plus(part.company)
     };
-    missing.iter().map(take).collect()
+    parts.iter().map(take).collect()
 }
 
 /// Of parts whose total is known to be in range.
-fn sum(parts: &[Nano]) -> Nano {
-    parts.iter().fold(Nano::ZERO, |sum, part| sum.saturating_plus(*part))
+fn sum(parts: impl Iterator<Item = Nano>) -> Nano {
+    parts.fold(Nano::ZERO, Nano::saturating_plus)
 }

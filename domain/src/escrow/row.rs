@@ -11,8 +11,11 @@ pub struct SliceRow {
     /// Granted, released, settled.
     pub totals: SliceTotals,
     /// What of the totals' rest no account holds: grants whose commit was lost and for which no money was left. It is the
-    /// company's, so it is the first to come back and the last to be spent.
+    /// company's, so it is the first to come back and the last to be spent; unless it was given up.
     pub unbacked: Nano,
+    /// What is not backed was given up (`give_up`): the account has that money again, so whatever its data plane still spends
+    /// of it, or has spent without telling, is paid by the company first; and what comes back is the account's first.
+    pub given_up: bool,
 }
 
 /// A grant that a data plane proved and the row did not know: its commit was lost.
@@ -39,6 +42,8 @@ pub struct Covered {
     pub backed: Nano,
     /// What it does not hold: to be asked of what is free.
     pub missing: Nano,
+    /// What was given up: the company's, and never asked of the account.
+    pub company: Nano,
 }
 
 impl SliceRow {
@@ -57,10 +62,11 @@ impl SliceRow {
         Ok(())
     }
 
-    /// Learns that the data plane was granted more than the row says, while the account has `free`.
+    /// Learns that the data plane was granted more than the row says, while the account has `free`. After it was given up,
+    /// nobody can tell when that was granted.
     pub fn raise(&mut self, granted: Nano, free: Nano) -> Raised {
         let news = granted.saturating_minus(self.totals.granted).or_zero();
-        let backed = news.min(free.or_zero());
+        let backed = if self.given_up { Nano::ZERO } else { news.min(free.or_zero()) };
         let unbacked = news.saturating_minus(backed);
         self.totals.granted = self.totals.granted.saturating_plus(news);
         self.unbacked = self.unbacked.saturating_plus(unbacked);
@@ -69,10 +75,24 @@ impl SliceRow {
 
     /// Learns of a release. Returns by how much the account's `held` falls.
     pub fn release(&mut self, released: Nano) -> Nano {
+        let backed = self.backed();
         let news = self.totals.learn_released(released);
-        let unbacked = news.min(self.unbacked);
-        self.unbacked = self.unbacked.saturating_minus(unbacked);
-        news.saturating_minus(unbacked)
+        let freed = if self.given_up {
+            news.min(backed)
+        } else {
+            news.saturating_minus(self.unbacked).or_zero()
+        };
+        self.unbacked = self.unbacked.saturating_minus(news.saturating_minus(freed));
+        freed
+    }
+
+    /// Its data plane will never say more of it: what the account holds for it is the company's from now on. Returns by how
+    /// much the account's `held` falls.
+    pub fn give_up(&mut self) -> Nano {
+        let backed = self.backed();
+        self.unbacked = self.unbacked.saturating_plus(backed);
+        self.given_up = true;
+        backed
     }
 
     /// Counts a charge, whatever it is: an event is proof that the data plane held that much.
@@ -82,10 +102,12 @@ impl SliceRow {
     pub fn settle(&mut self, charge: Nano) -> Result<Covered, AmountOutOfRange> {
         let unheld = charge.saturating_minus(self.totals.held()).or_zero();
         self.raise(self.totals.granted.plus(unheld)?, Nano::ZERO);
-        let backed = charge.min(self.backed());
-        let missing = charge.saturating_minus(backed);
+        let company = if self.given_up { charge.min(self.unbacked) } else { Nano::ZERO };
+        let asked = charge.saturating_minus(company);
+        let backed = asked.min(self.backed());
+        let missing = asked.saturating_minus(backed);
         self.totals.settle(charge);
-        self.unbacked = self.unbacked.saturating_minus(missing);
-        Ok(Covered { backed, missing })
+        self.unbacked = self.unbacked.saturating_minus(charge.saturating_minus(backed));
+        Ok(Covered { backed, missing, company })
     }
 }

@@ -3,6 +3,7 @@
 
 mod row;
 mod office;
+mod life;
 mod step;
 mod books;
 mod world;

@@ -14,9 +14,9 @@ const HARDLY_EVER: &str = "10 min";
 
 async fn cluster(etcd: &Etcd, follow_interval: &str) -> Cluster {
     let settings = [
-        ("COORDINATION__ETCD__ENDPOINTS", format!("[{}]", etcd.url())),
-        ("COORDINATION__ETCD__PREFIX", "/tested".to_owned()),
-        ("CONTROL_PLANE__FOLLOW_INTERVAL", follow_interval.to_owned()),
+        ("COORDINATION__ETCD__ENDPOINTS", &*format!("[{}]", etcd.url())),
+        ("COORDINATION__ETCD__PREFIX", "/tested"),
+        ("CONTROL_PLANE__FOLLOW_INTERVAL", follow_interval),
     ];
     Cluster::start_set(SIZE, &settings).await
 }

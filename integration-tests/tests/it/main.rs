@@ -7,6 +7,8 @@
     reason = "clippy.toml allows them in tests, but clippy does not see that a helper is one"
 )]
 
+mod recall;
+mod forget;
 mod roles;
 mod ordeals;
 mod cluster_script;

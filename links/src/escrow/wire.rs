@@ -61,6 +61,9 @@ pub(super) fn request_to_wire(message: &FromDataPlane) -> v1::SyncRequest {
         FromDataPlane::Report(slices) => sync_request::Message::Report(v1::Report {
             slices: slices.iter().map(slice_to_wire).collect(),
         }),
+        FromDataPlane::Final(slices) => sync_request::Message::FinalReport(v1::FinalReport {
+            slices: slices.iter().map(slice_to_wire).collect(),
+        }),
     })
 }
 
@@ -76,6 +79,9 @@ pub(super) fn request_from_wire(message: v1::SyncRequest) -> Result<FromDataPlan
         })),
         sync_request::Message::Report(report) => {
             slices_from_wire(report.slices).map(FromDataPlane::Report)
+        }
+        sync_request::Message::FinalReport(report) => {
+            slices_from_wire(report.slices).map(FromDataPlane::Final)
         }
     }
 }

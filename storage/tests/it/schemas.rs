@@ -11,7 +11,8 @@ const INDEXES: &str = "SELECT tablename, indexname, indexdef FROM pg_indexes
     WHERE schemaname = 'public' ORDER BY 1, 2";
 const CONSTRAINTS: &str = "SELECT conrelid::regclass, pg_get_constraintdef(oid) FROM pg_constraint
     WHERE connamespace = 'public'::regnamespace ORDER BY 1, 2";
-const ROWS: &str = "SELECT * FROM config_head CROSS JOIN ledger_head CROSS JOIN audit_head";
+const ROWS: &str = "SELECT * FROM config_head CROSS JOIN ledger_head CROSS JOIN audit_head
+    CROSS JOIN recall_head";
 const NO_ROWS: &str = "SELECT 'none'";
 
 /// A database with all migrations of a folder of `migrations`.

@@ -182,6 +182,8 @@ pub(crate) struct Billing {
     /// How often records that are too old are looked for.
     #[serde(with = "human::duration")]
     pub(crate) retention_sweep: Duration,
+    /// Money that data planes hold.
+    pub(crate) escrow: Escrow,
 }
 
 impl Default for Billing {
@@ -196,6 +198,36 @@ impl Default for Billing {
             look_again: Duration::from_secs(60),
             usage_retention: None,
             retention_sweep: Duration::from_secs(60 * 60),
+            escrow: Escrow::default(),
+        }
+    }
+}
+
+/// Money that data planes hold.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Escrow {
+    /// How long a want waits for idle money of other data planes.
+    #[serde(with = "human::duration")]
+    pub(crate) recall_wait: Duration,
+    /// How often it is written down which data planes are connected, where control planes share a database.
+    #[serde(with = "human::duration")]
+    pub(crate) heard_interval: Duration,
+    /// A data plane that is silent for so long is suspect.
+    #[serde(with = "human::duration")]
+    pub(crate) suspect_after: Duration,
+    /// What a silent data plane holds is given up after so long, at the company's cost.
+    #[serde(with = "human::duration")]
+    pub(crate) give_up_after: Duration,
+}
+
+impl Default for Escrow {
+    fn default() -> Self {
+        Self {
+            recall_wait: Duration::from_millis(200),
+            heard_interval: Duration::from_secs(5),
+            suspect_after: Duration::from_secs(5 * 60),
+            give_up_after: Duration::from_secs(24 * 60 * 60),
         }
     }
 }

@@ -331,4 +331,9 @@ fn the_defaults_of_links_and_billing_are_those_that_the_crates_have() {
     assert_eq!(billing.retry_after, consumer.retry_after);
     assert_eq!(billing.retry_after_max, consumer.retry_after_max);
     assert_eq!(billing.look_again, consumer.look_again);
+    let (escrow, desk) = (billing.escrow, ::billing::desk::DeskSettings::default());
+    assert_eq!(escrow.recall_wait, desk.recall_wait);
+    assert_eq!(escrow.heard_interval, desk.heard_every);
+    assert_eq!(escrow.suspect_after, desk.suspect_after);
+    assert_eq!(escrow.give_up_after, desk.give_up_after);
 }

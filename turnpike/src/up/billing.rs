@@ -91,6 +91,7 @@ fn consumer_settings(config: &Config) -> ConsumerSettings {
         retry_after: from.retry_after,
         retry_after_max: from.retry_after_max,
         look_again: from.look_again,
+        ..ConsumerSettings::default()
     }
 }
 

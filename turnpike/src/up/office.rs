@@ -6,7 +6,7 @@ use super::ops::Ops;
 use super::{coordination, database};
 use crate::config::{Config, Secrets};
 use anyhow::Context;
-use billing::desk::Desk;
+use billing::desk::{Desk, DeskSettings};
 use control_plane::{AdminLimits, ContentSettings, ControlPlane, ControlPlaneSettings, Secret};
 use domain::key::Pepper;
 use domain::network::Networks;
@@ -62,7 +62,8 @@ impl Office {
         ops.observe(move || observed.observe());
         let address = carrier.address();
         let fleet = fleet::serve(config, &control, beside, carrier, stop);
-        let desk = Desk::start(database, fleet.escrow, stop.clone());
+        let desk = desk_settings(config, &database);
+        let desk = Desk::start_with(desk, database, fleet.escrow, stop.clone());
         let contents = database::open_contents(config, is_demo).await?;
         let contents = keep_contents(config, &secrets, &control, (contents, fleet.contents), stop);
         let mut tasks = vec![
@@ -107,10 +108,26 @@ async fn start_control_plane(
         follow_every: config.control_plane.follow_interval,
         coordination,
         feed: config.links.publisher(),
+        patience: desk_settings(config, database).patience(),
     };
     ControlPlane::start(settings, database.clone(), stop.clone())
         .await
         .context("the control plane does not start")
+}
+
+/// In a database of its own nobody else waits to hear of anyone, and each time is a write.
+const HEARD_LESS_OFTEN: u32 = 12;
+
+fn desk_settings(config: &Config, database: &Database) -> DeskSettings {
+    let from = &config.billing.escrow;
+    let less_often = if database.is_shared() { 1 } else { HEARD_LESS_OFTEN };
+    DeskSettings {
+        recall_wait: from.recall_wait,
+        heard_every: from.heard_interval.saturating_mul(less_often),
+        suspect_after: from.suspect_after,
+        give_up_after: from.give_up_after,
+        ..DeskSettings::default()
+    }
 }
 
 async fn serve_admin(

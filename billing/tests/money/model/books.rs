@@ -18,6 +18,12 @@ pub(super) struct Row {
     pub(super) wallet: Wallet,
 }
 
+impl Row {
+    fn ever(&self) -> Nano {
+        self.credited.plus(self.wallet.credit_limit).unwrap()
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 pub(super) struct Books {
     pub(super) accounts: BTreeMap<Account, Row>,
@@ -54,7 +60,9 @@ impl Books {
             return ToDataPlane::Denial(Denial { want_id, account, reason, free });
         };
         let ask = Ask { need, want: want.want };
-        let answer = office::answer(&mut row.wallet, &mut slice, ask, granted_seen, data_planes);
+        let told = Told { granted_seen, released: Nano::ZERO };
+        let seen = office::believe(&slice, told, row.ever()).granted_seen;
+        let answer = office::answer(&mut row.wallet, &mut slice, ask, seen, data_planes);
         let free = row.wallet.free();
         if slice != before {
             self.slices.insert((holder, account), slice);
@@ -74,7 +82,7 @@ impl Books {
 
     fn others_hold(&self, holder: Holder, account: Account) -> bool {
         let holds = |((other, of), slice): (&(Holder, Account), &SliceRow)| {
-            *other != holder && *of == account && slice.totals.held().is_positive()
+            *other != holder && *of == account && slice.backed().is_positive()
         };
         self.slices.iter().any(holds)
     }
@@ -85,10 +93,18 @@ impl Books {
             let before = slice;
             let Some(row) = self.accounts.get_mut(&report.account) else { continue };
             let told = Told { granted_seen: report.granted_seen, released: report.released };
+            let told = office::believe(&slice, told, row.ever());
             office::learn(&mut row.wallet, &mut slice, told);
             if slice != before {
                 self.slices.insert((holder, report.account), slice);
             }
+        }
+    }
+
+    /// Its accounts have again what it held.
+    pub(super) fn give_up(&mut self, holder: Holder) {
+        for ((_, account), slice) in self.slices.iter_mut().filter(|((of, _), _)| *of == holder) {
+            office::give_up(&mut self.accounts.get_mut(account).unwrap().wallet, slice);
         }
     }
 
@@ -194,7 +210,10 @@ impl Books {
             let (org, key) = account.uids();
             let place = format!("{}|{}|{org}|{key}", holder.name, holder.incarnation);
             let totals = slice.totals;
-            joined(place, &[totals.granted, totals.released, totals.settled, slice.unbacked])
+            let given_up = nano(i64::from(slice.given_up));
+            let amounts =
+                [totals.granted, totals.released, totals.settled, slice.unbacked, given_up];
+            joined(place, &amounts)
         };
         self.slices.iter().map(line).collect()
     }

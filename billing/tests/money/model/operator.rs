@@ -1,12 +1,17 @@
 //! What operators do: top-ups, credit limits and budgets, done to both databases.
 
+use super::life::Holder;
 use super::world::{budget, nano, usd, wallet};
-use super::{Run, real};
-use billing::CreditOrder;
+use super::{LIARS_PLACE, Run, real, until};
 use billing::accounts::{self, AccountError};
+use billing::desk::DeskSettings;
+use billing::{CreditOrder, ForgetOrder};
+use domain::escrow::life::Patience;
 use domain::id::OrgUid;
 use domain::money::{Money, Nano};
+use proptest::sample::Index;
 use proto::admin::v1::{KeySpec, OrgSpec};
+use std::time::Duration;
 
 impl Run {
     pub(super) async fn credit(&mut self, org: i64, amount: i64) {
@@ -51,6 +56,32 @@ impl Run {
             real::configure(&mut write, 11, &spec).await;
         }
         write.commit().await.unwrap();
+    }
+}
+
+impl Run {
+    /// What it held is its accounts' again. It may live all the same, and go on.
+    pub(super) async fn forget(&mut self, life: Index) {
+        let lives = self.ended.iter().chain(&self.lives[..LIARS_PLACE]);
+        let holders: Vec<Holder> = lives.map(|life| life.holder).collect();
+        let holder = holders[life.index(holders.len())];
+        let order = ForgetOrder {
+            data_plane: holder.name.to_owned(),
+            incarnation: Some(holder.incarnation),
+            reason: "its machine burnt".to_owned(),
+        };
+        // Whoever said Hello a moment ago is silent enough.
+        let patience =
+            Patience { live_within: Duration::ZERO, ..DeskSettings::default().patience() };
+        let mut write = self.world.database.write().await.unwrap();
+        billing::forget(&mut write, &order, &patience).await.unwrap();
+        write.commit().await.unwrap();
+        self.books.give_up(holder);
+        let Holder { name, incarnation } = holder;
+        let state = format!(
+            "SELECT state FROM life WHERE data_plane = '{name}' AND incarnation = {incarnation}"
+        );
+        until("it is given up", async || self.world.table(&state).await == ["given-up"]).await;
     }
 }
 

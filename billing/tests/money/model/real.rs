@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use storage::Write;
 
 /// All that the steps write.
-const TABLES: [&str; 12] = [
+const TABLES: [&str; 14] = [
     "config_object",
     "account",
     "slice",
@@ -19,6 +19,8 @@ const TABLES: [&str; 12] = [
     "usage_mark",
     "usage_gap",
     "usage_poison",
+    "life",
+    "given_up",
 ];
 
 /// Accounts, slices, sums of records, sums of postings.
@@ -26,7 +28,8 @@ pub(super) async fn tables(world: &World) -> [BTreeSet<String>; 4] {
     let mut tables: [BTreeSet<String>; 4] = Default::default();
     let statements = [
         "SELECT org_uid, key_uid, credited, posted, held, credit_limit FROM account",
-        "SELECT data_plane, incarnation, org_uid, key_uid, granted, released, settled, unbacked
+        "SELECT data_plane, incarnation, org_uid, key_uid, granted, released, settled, unbacked,
+             CAST(CASE WHEN given_up_us > 0 THEN 1 ELSE 0 END AS BIGINT)
          FROM slice",
         "SELECT data_plane, incarnation, org_uid, CAST(COUNT(*) AS BIGINT),
              CAST(SUM(charge_nano) AS BIGINT), CAST(SUM(shortfall_nano) AS BIGINT),

@@ -101,6 +101,8 @@ pub(super) enum Step {
     NewLife {
         plane: usize,
     },
+    /// Of all that ever lived and told no lies, one can never dispatch again: so it is said, true or not.
+    Forget(Index),
     Follow,
     LoseCommits,
 }
@@ -157,6 +159,7 @@ fn event() -> impl Strategy<Value = Step> {
         1 => (-600..600_i64).prop_map(|delta| Step::SetBudget { delta }),
         2 => (plane(), 0..400_i64).prop_map(|(plane, forgets)| Step::Restart { plane, forgets }),
         1 => plane().prop_map(|plane| Step::NewLife { plane }),
+        1 => index().prop_map(Step::Forget),
     ]
 }
 

@@ -91,6 +91,12 @@ pub(super) fn money_rows(rows: &mut Vec<Row>) {
         ..Default::default()
     };
     rows.push(row("MoneyService/WriteOffUsage", "ob", "", &given_up, "PDD"));
+    let forgotten = v1::ForgetDataPlaneRequest {
+        data_plane: "dp".to_owned(),
+        reason: "it is none".to_owned(),
+        ..Default::default()
+    };
+    rows.push(row("MoneyService/ForgetDataPlane", "ob", "", &forgotten, "PDD"));
 }
 
 pub(super) fn operator_rows(rows: &mut Vec<Row>) {

@@ -44,14 +44,21 @@ impl ByHand {
     pub(super) async fn want(&mut self) -> Want {
         match self.next().await {
             FromDataPlane::Want(want) => want,
-            FromDataPlane::Report(report) => panic!("a want was due, and came {report:?}"),
+            other => panic!("a want was due, and came {other:?}"),
         }
     }
 
     pub(super) async fn report(&mut self) -> Vec<SliceReport> {
         match self.next().await {
             FromDataPlane::Report(report) => report,
-            FromDataPlane::Want(want) => panic!("a report was due, and came {want:?}"),
+            other => panic!("a report was due, and came {other:?}"),
+        }
+    }
+
+    pub(super) async fn last_report(&mut self) -> Vec<SliceReport> {
+        match self.next().await {
+            FromDataPlane::Final(report) => report,
+            other => panic!("the last report was due, and came {other:?}"),
         }
     }
 
@@ -114,7 +121,7 @@ impl ByItself {
                 };
                 answer = match message {
                     FromDataPlane::Want(want) => Some(desk.answer(want)),
-                    FromDataPlane::Report(slices) => {
+                    FromDataPlane::Report(slices) | FromDataPlane::Final(slices) => {
                         desk.0.lock().learn(&slices);
                         None
                     }

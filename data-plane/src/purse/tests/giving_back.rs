@@ -142,3 +142,18 @@ async fn stopping_gives_back_what_no_request_holds_and_waits_until_that_was_hear
     futures::join!(stops, hears);
     hold.release();
 }
+
+#[tokio::test]
+async fn who_stops_and_holds_nothing_says_that_it_was_all_and_waits_until_that_is_heard() {
+    let settings = PurseSettings { last_word_within: Duration::from_secs(3600), ..quiet() };
+    let (mut world, mut desk) = World::warm(settings, 100).await;
+    world.hold(1, 30).await.unwrap().settle(nano(20));
+    let stopped = world.stop();
+    let heard = async {
+        assert_eq!(desk.report().await, vec![report(100, 80, 20, 0)]);
+        assert_eq!(desk.last_report().await, vec![report(100, 80, 20, 0)]);
+        assert_eq!(desk.connection.next().await, None);
+        drop(desk);
+    };
+    tokio::join!(stopped, heard);
+}

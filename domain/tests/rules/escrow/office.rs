@@ -3,7 +3,7 @@
 
 use super::nano;
 use domain::escrow::office::{
-    Answer, Charge, Learned, Settlement, Told, Verdict, answer, learn, settle,
+    Answer, Charge, Learned, Settlement, Told, Verdict, answer, believe, give_up, learn, settle,
 };
 use domain::escrow::row::{Raised, SliceRow};
 use domain::escrow::wallet::{Ask, SliceTotals, Wallet};
@@ -18,7 +18,7 @@ fn wallet(posted: i64, held: i64) -> Wallet {
 
 fn slice(granted: i64) -> SliceRow {
     let totals = SliceTotals { granted: nano(granted), ..SliceTotals::default() };
-    SliceRow { totals, unbacked: Nano::ZERO }
+    SliceRow { totals, ..SliceRow::default() }
 }
 
 const fn ask(need: Nano, want: Nano) -> Ask {
@@ -99,8 +99,11 @@ fn a_charge_is_paid_by_its_slice_then_by_what_is_free_then_by_the_company() {
             Charge { slice: slice(50), amount: nano(amounts[1]) },
         ];
         let settled = settle(&mut wallet, Nano::ZERO, &mut charges).unwrap();
-        let expected =
-            Settlement { missing: nano(missing), shortfalls: shortfalls.map(nano).to_vec() };
+        let expected = Settlement {
+            missing: nano(missing),
+            given_up: Nano::ZERO,
+            shortfalls: shortfalls.map(nano).to_vec(),
+        };
         assert_eq!(settled, expected, "{posted} {amounts:?}");
         assert_eq!(settled.shortfall(), nano(shortfalls[0] + shortfalls[1]));
         assert_eq!(wallet.posted, nano(then), "{posted} {amounts:?}");
@@ -114,8 +117,43 @@ fn what_other_slices_cover_is_paid_by_them() {
     let mut wallet = wallet(300, 300);
     let mut charges = [Charge { slice: slice(100), amount: nano(130) }];
     let settled = settle(&mut wallet, nano(120), &mut charges).unwrap();
-    assert_eq!(settled, Settlement { missing: nano(30), shortfalls: vec![nano(30)] });
+    assert_eq!((settled.missing, settled.shortfalls), (nano(30), vec![nano(30)]));
     assert_eq!((wallet.posted, wallet.held), (nano(80), nano(80)));
+}
+
+#[test]
+fn what_was_given_up_is_charged_to_the_company_though_there_is_money() {
+    let mut wallet = wallet(1_000, 300);
+    let mut charges = [slice(100), slice(200)].map(|slice| Charge { slice, amount: nano(120) });
+    assert_eq!(give_up(&mut wallet, &mut charges[0].slice), nano(100));
+    assert_eq!(give_up(&mut wallet, &mut charges[0].slice), Nano::ZERO, "once");
+    assert_eq!(wallet.held, nano(200), "the customer has it again");
+    let settled = settle(&mut wallet, Nano::ZERO, &mut charges).unwrap();
+    let shortfalls = vec![nano(120), Nano::ZERO];
+    assert_eq!(settled, Settlement { missing: Nano::ZERO, given_up: nano(120), shortfalls });
+    assert_eq!((wallet.posted, wallet.held), (nano(880), nano(80)));
+}
+
+#[test]
+fn totals_that_no_account_ever_had_are_not_believed() {
+    let table = [
+        // granted, released, granted seen, released told, ever, believed
+        (100, 0, 1_000, 0, 1_000, 1_000),
+        (100, 0, 1_001, 0, 1_000, 100),
+        (100, 50, 1_050, 0, 1_000, 1_050),
+        (100, 0, 5_000, 4_000, 1_000, 5_000),
+        (100, 0, 5_001, 4_000, 1_000, 100),
+        (100, 0, Nano::MAX.get(), 0, 1_000, 100),
+        // No claim: what its account was worth has shrunk since.
+        (100, 0, 100, 0, 40, 100),
+    ];
+    for (granted, released, granted_seen, told, ever, believed) in table {
+        let mut slice = slice(granted);
+        slice.totals.released = nano(released);
+        let told = Told { granted_seen: nano(granted_seen), released: nano(told) };
+        let expected = Told { granted_seen: nano(believed), ..told };
+        assert_eq!(believe(&slice, told, nano(ever)), expected, "{told:?} {ever}");
+    }
 }
 
 #[test]
@@ -132,6 +170,7 @@ enum Step {
     Tell { slice: usize, granted_seen: i64, released: i64 },
     Charge { amounts: [i64; SLICES], at_once: bool },
     Credit(i64),
+    GiveUp(usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -145,6 +184,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (proptest::array::uniform3(0..200_i64), proptest::bool::ANY)
             .prop_map(|(amounts, at_once)| Step::Charge { amounts, at_once }),
         1 => (1..500_i64).prop_map(Step::Credit),
+        1 => slice().prop_map(Step::GiveUp),
     ]
 }
 
@@ -185,6 +225,10 @@ impl Office {
                 self.wallet.posted = self.wallet.posted.plus(nano(amount)).expect("within range");
                 amount
             }
+            Step::GiveUp(slice) => {
+                give_up(&mut self.wallet, &mut self.slices[slice]);
+                0
+            }
         }
     }
 
@@ -194,7 +238,7 @@ impl Office {
         let (mut charges, mut places) = (Vec::new(), Vec::new());
         for (place, amount) in amounts.into_iter().map(nano).enumerate() {
             let mut slice = self.slices[place];
-            if !at_once && amount <= slice.backed() {
+            if !at_once && amount <= slice.backed() && !slice.given_up {
                 slice.settle(amount).expect("within range");
                 self.slices[place] = slice;
                 covered = covered.plus(amount).expect("within range");

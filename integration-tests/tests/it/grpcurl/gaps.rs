@@ -15,6 +15,8 @@ pub(crate) async fn overtaken(gateway: &Gateway) {
         "INSERT INTO usage_mark (data_plane, incarnation, partition_no, next_seq) VALUES ('gone', 7, 3, 6)",
         "INSERT INTO usage_gap (data_plane, incarnation, partition_no, from_seq, to_seq, since_us)
          VALUES ('gone', 7, 3, 1, 2, 3600000000), ('gone', 7, 3, 3, 5, 3600000000)",
+        "INSERT INTO life (data_plane, incarnation, state, heard_us, ordered_us, reason)
+         VALUES ('gone', 7, 'active', 3600000000, 0, '')",
     ] {
         sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
     }
@@ -69,7 +71,36 @@ pub(super) async fn missing_usage_is_listed_and_written_off(gateway: &Gateway, g
     let books = grpcurl.call(&method("Money/Reconcile"), &json!({})).await.unwrap();
     let counted = (&books["ok"], &books["missingEvents"], &books["writtenOffEvents"]);
     assert_eq!(counted, (&json!(true), &json!("3"), &json!("2")));
+    a_data_plane_is_forgotten_once(grpcurl).await;
     let audit = json!({"resource": "UsageGap gone:7:3:1-2"});
     let audit = grpcurl.call(&method("Audit/ListAuditRecords"), &audit).await.unwrap();
     assert_eq!(audit["records"][0]["detail"], "written off: its disk");
+}
+
+async fn a_data_plane_is_forgotten_once(grpcurl: &Grpcurl) {
+    let forget = method("Money/ForgetDataPlane");
+    for (name, reason, field) in [("Gone", "its disk", "data_plane"), ("gone", " ", "reason")] {
+        let order = json!({"dataPlane": name, "reason": reason});
+        assert_eq!(grpcurl.call(&forget, &order).await.unwrap_err().fields(), [field]);
+    }
+    for name in ["never-here", "local"] {
+        let order = json!({"dataPlane": name, "reason": "its disk"});
+        let refused = grpcurl.call(&forget, &order).await.unwrap_err();
+        refused.is("FailedPrecondition", "DATA_PLANE");
+    }
+    let mut order = json!({"dataPlane": "gone", "reason": "its disk", "validateOnly": true});
+    let tried = grpcurl.call(&forget, &order).await.unwrap();
+    let life = json!({
+        "dataPlane": "gone", "incarnation": "7", "state": "forgetting",
+        "heard": "1970-01-01T01:00:00Z", "missingEvents": "5",
+    });
+    assert_eq!(tried, json!({"lives": [life]}));
+    order["validateOnly"] = json!(false);
+    order["requestId"] = json!("forget-once");
+    assert_eq!(grpcurl.call(&forget, &order).await.unwrap(), tried);
+    assert_eq!(grpcurl.call(&forget, &order).await.unwrap(), tried, "a repeated call");
+    let audit = json!({"resource": "DataPlane gone"});
+    let audit = grpcurl.call(&method("Audit/ListAuditRecords"), &audit).await.unwrap();
+    assert_eq!(audit["records"].as_array().unwrap().len(), 1);
+    assert_eq!(audit["records"][0]["detail"], "to be forgotten: its disk");
 }

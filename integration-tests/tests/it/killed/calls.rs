@@ -93,6 +93,11 @@ fn others(content_of: &str) -> Vec<Call> {
         call(method("Apply/DeleteObjects"), json!({"objects": gone}), two),
         call(method("Money/CreditOrg"), json!({"org": "demo", "amount": "1.00 USD"}), Whole::MONEY),
         call(method("Money/WriteOffUsage"), gap, Whole::GAPS),
+        call(
+            method("Money/ForgetDataPlane"),
+            json!({"dataPlane": "gone", "reason": "its disk"}),
+            Whole::LIVES,
+        ),
         call(method("Operator/CreateOperator"), json!({"operator": operator("admin")}), who),
         call(method("Operator/UpdateOperator"), json!({"operator": operator("viewer")}), who),
         call(method("Operator/DeleteOperator"), json!({"name": "alice"}), who),

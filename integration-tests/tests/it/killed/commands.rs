@@ -70,6 +70,7 @@ fn changes(content_of: &str) -> Vec<Change> {
             Again::Same,
         ),
         change("usage write-off", "gone:7:3:1-2 --reason its_disk", Whole::GAPS, Again::Refused),
+        change("forget", "gone --reason its_disk", Whole::LIVES, Again::Same),
         change("content", content_of, Whole::READING, Again::Done),
     ]
 }

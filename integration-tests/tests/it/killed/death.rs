@@ -91,6 +91,7 @@ impl Whole {
     pub(crate) const OPERATORS: Self = Self { parts: &[Part::Operators, Part::Audit], records: 1 };
     pub(crate) const MONEY: Self = Self { parts: &[Part::Money, Part::Audit], records: 1 };
     pub(crate) const GAPS: Self = Self { parts: &[Part::Gaps, Part::Audit], records: 1 };
+    pub(crate) const LIVES: Self = Self { parts: &[Part::Lives, Part::Audit], records: 1 };
     pub(crate) const READING: Self = Self { parts: &[Part::Audit], records: 1 };
 
     pub(crate) const fn with(self, records: usize) -> Self {

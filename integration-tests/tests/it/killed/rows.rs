@@ -16,11 +16,13 @@ pub(crate) enum Part {
     Money,
     /// Usage that is missing.
     Gaps,
+    /// Data planes that are to be forgotten.
+    Lives,
     Audit,
     Answers,
 }
 
-const PARTS: [(Part, &str); 8] = [
+const PARTS: [(Part, &str); 9] = [
     (
         Part::Objects,
         "SELECT kind || ' ' || name || ' ' || rev || ' ' || spec || ' ' || secret || ' ' || previous_secret
@@ -41,6 +43,10 @@ const PARTS: [(Part, &str); 8] = [
         Part::Gaps,
         "SELECT data_plane || ' ' || partition_no || ' ' || from_seq || ' ' || to_seq || ' ' || written_off_us || reason
          FROM usage_gap ORDER BY 1",
+    ),
+    (
+        Part::Lives,
+        "SELECT data_plane || ' ' || incarnation || ' ' || reason FROM life WHERE reason <> '' ORDER BY 1",
     ),
     (
         Part::Audit,

@@ -40,6 +40,8 @@ fn every_message_of_a_data_plane_survives_the_wire() {
         FromDataPlane::Want(want()),
         FromDataPlane::Report(vec![slice(BUDGET)]),
         FromDataPlane::Report(Vec::new()),
+        FromDataPlane::Final(vec![slice(BUDGET)]),
+        FromDataPlane::Final(Vec::new()),
     ];
     for message in messages {
         assert_eq!(request_from_wire(request_to_wire(&message)), Ok(message));
