@@ -40,6 +40,24 @@ async fn what_was_missed_is_told_by_the_watch_that_goes_on_where_it_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_missed_is_told_whole_though_it_comes_in_many_pieces() {
+    let etcd = Etcd::start();
+    let wire = Wire::to(&etcd.address()).await;
+    let (far, near) =
+        (Process::start(settings(&wire.url())), Process::start(settings(&etcd.url())));
+    far.connected().await;
+    wire.cut();
+    far.cut_off().await;
+    // etcd catches up by a thousand revisions at once, and says with each of them how far it is itself.
+    run_ahead(&etcd, &near, 2_500);
+    near.coordination.tell_head(head(4));
+    knows(&near, 4).await;
+    wire.heal();
+    knows(&far, 4).await;
+    assert_eq!(lists(&far), Lists { begun: 1, ..Lists::default() });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn compacted_past_us_what_was_missed_is_found_by_comparing() {
     let etcd = Etcd::start();
     let wire = Wire::to(&etcd.address()).await;
@@ -78,7 +96,7 @@ async fn restored_from_a_backup_everybody_looks_and_the_newest_head_is_put_again
     hearer.sees(&[&teller, &hearer]).await;
     teller.coordination.tell_head(head(5));
     knows(&hearer, 5).await;
-    run_ahead(&etcd, &teller);
+    run_ahead(&etcd, &teller, 300);
     etcd.kill();
     let mut waiting = Topic::ALL.map(|topic| patient(&hearer.coordination, topic));
     etcd.restore(&backup);
@@ -100,7 +118,7 @@ async fn an_etcd_that_lost_everything_is_told_everything() {
         (Process::start(settings(&etcd.url())), Process::start(settings(&etcd.url())));
     first.coordination.tell_head(head(9));
     knows(&second, 9).await;
-    run_ahead(&etcd, &first);
+    run_ahead(&etcd, &first, 300);
     etcd.kill();
     etcd.lose_everything();
     etcd.run();
@@ -113,9 +131,9 @@ async fn an_etcd_that_lost_everything_is_told_everything() {
     eventually("one has the duty", || watches.iter().filter(|it| it.is_mine()).count() == 1).await;
 }
 
-/// Lets revisions run so far ahead that a restored server does not catch up.
-fn run_ahead(etcd: &Etcd, teller: &Process) {
-    let far = etcd.revision() + 300;
+/// Lets revisions run ahead, so far that a restored server does not catch up.
+fn run_ahead(etcd: &Etcd, teller: &Process, by: u64) {
+    let far = etcd.revision() + by;
     while etcd.revision() < far {
         teller.coordination.poke(Topic::Freed);
     }
