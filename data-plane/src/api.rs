@@ -7,11 +7,14 @@ mod catalog;
 mod account;
 mod generation;
 
+use crate::body::rest;
 use crate::client_address::Peer;
 use crate::error::{ApiError, ErrorType};
 use crate::metric;
 use crate::pipeline;
+use crate::pipeline::head::stopping;
 use crate::plane::Core;
+use crate::trace::RequestTrace;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -29,6 +32,8 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 pub(crate) struct Api {
     core: Arc<Core>,
     router: Router,
+    /// What is answered once new requests are refused.
+    farewell: Router,
     /// Pages of other origins may call: then all goes through the router, where a layer tells them so.
     is_cross_origin: bool,
 }
@@ -38,10 +43,17 @@ impl Api {
         let router = PREFIXES.into_iter().fold(Router::new(), under);
         let router = router.method_not_allowed_fallback(wrong_method).fallback(unknown_path);
         let router = router.with_state(core.clone());
-        match cross_origin(&core.plane.parts.settings.cors_origins) {
-            Some(layer) => Self { core, router: router.layer(layer), is_cross_origin: true },
-            None => Self { core, router, is_cross_origin: false },
-        }
+        let farewell = Router::new().fallback(turn_away).with_state(core.clone());
+        let Some(layer) = cross_origin(&core.plane.parts.settings.cors_origins) else {
+            return Self { core, router, farewell, is_cross_origin: false };
+        };
+        let (router, farewell) = (router.layer(layer.clone()), farewell.layer(layer));
+        Self { core, router, farewell, is_cross_origin: true }
+    }
+
+    /// Whether clients had better go elsewhere with what they ask next.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.core.plane.stopping.leaving.has_come()
     }
 
     /// Answers one request. Operations take no detour through the router, which costs as much as finding their caller.
@@ -50,6 +62,9 @@ impl Api {
         peer: &Arc<Peer>,
         mut request: Request,
     ) -> Result<Response, Infallible> {
+        if self.core.plane.stopping.refusing.has_come() {
+            return self.farewell.clone().oneshot(request).await;
+        }
         if let Some(operation) = operation(&request).filter(|_| !self.is_cross_origin) {
             let served = pipeline::serve(self.core.clone(), operation, peer.clone(), request);
             return Ok(Box::pin(served).await);
@@ -120,6 +135,16 @@ async fn serve(
     request: Request,
 ) -> Response {
     pipeline::serve(core, operation, peer, request).await
+}
+
+/// Whatever it is: before it is read, so that another data plane can be asked at once.
+async fn turn_away(State(core): State<Arc<Core>>, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    rest::discard(&head.headers, body, core.plane.parts.settings.limits.body_bytes);
+    let (refusal, request_id) = (stopping(), pipeline::mint_request_id());
+    core.plane.refused(&refusal, RequestTrace::default(), &request_id);
+    metric::answered(refusal.status().as_u16());
+    refusal.response(&request_id)
 }
 
 async fn unknown_path() -> Response {

@@ -4,6 +4,7 @@
 
 pub(crate) mod request;
 mod encoding;
+pub(crate) mod rest;
 pub(crate) mod envelope;
 pub(crate) mod skim;
 pub(crate) mod fields;
@@ -31,7 +32,7 @@ use tokio::time::{Instant, timeout_at};
 /// Reads a whole body.
 pub(crate) async fn read(
     headers: &HeaderMap,
-    mut body: Body,
+    body: &mut Body,
     limits: &Limits,
     pace: &Pace,
 ) -> Result<Bytes, ApiError> {
@@ -42,7 +43,7 @@ pub(crate) async fn read(
     }
     let mut collected = Joined::default();
     let deadline = Instant::now() + pace.body_whole;
-    while let Some(data) = next(&mut body, pace, deadline).await? {
+    while let Some(data) = next(body, pace, deadline).await? {
         if collected.len().saturating_add(data.len()) > limits.body_bytes {
             return Err(too_large(limits));
         }

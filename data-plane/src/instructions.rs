@@ -93,12 +93,7 @@ impl World {
         let upstreams = Upstreams::new(&settings, [7; 32]).unwrap();
         let (ours, theirs) = duplex(1 << 20);
         upstreams.lend(&upstream, ours);
-        let ending = plane.shared.ending.child_token();
-        Self {
-            core: Arc::new(Core { plane: plane.shared, upstreams, ending }),
-            upstream: theirs,
-            _home: home,
-        }
+        Self { core: Arc::new(Core::new(plane.shared, upstreams)), upstream: theirs, _home: home }
     }
 
     async fn exchange(&mut self, streams: bool, answer: &[u8]) {

@@ -27,6 +27,7 @@ mod record;
 mod upstream;
 
 mod plane;
+mod stopping;
 pub mod configuration;
 pub mod keys;
 pub mod limits;

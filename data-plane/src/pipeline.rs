@@ -20,6 +20,7 @@ pub(crate) mod head;
 
 use crate::body;
 use crate::body::request::ClientRequest;
+use crate::body::rest;
 use crate::client_address::Peer;
 use crate::clock::now;
 use crate::error::ApiError;
@@ -27,15 +28,17 @@ use crate::idempotency;
 use crate::metric;
 use crate::pipeline::admit::AdmitOrder;
 use crate::pipeline::authenticate::authenticate;
-use crate::pipeline::dispatch::{Dispatched, dispatch};
+use crate::pipeline::dispatch::{DispatchError, Dispatched, dispatch};
 use crate::pipeline::route::route;
 use crate::plane::Core;
 use crate::respond::{Client, respond};
+use crate::settings::DataPlaneSettings;
 use crate::trace::RequestTrace;
 use axum::body::Body;
+use bytes::Bytes;
 use domain::operation::Operation;
 use futures::future::Either;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use opentelemetry::context::FutureExt;
 use std::sync::Arc;
 
@@ -88,10 +91,9 @@ async fn prepare(
     let parts = &core.plane.parts;
     let limits = &parts.settings.limits;
     let (head, body) = request.into_parts();
-    head::refuse_while_draining(&core.plane)?;
     // Before the body, so that strangers cannot make us read one; after it, as the key may have been revoked meanwhile.
     let caller = authenticate(parts, &head.headers, now())?;
-    let body = body::read(&head.headers, body, limits, &parts.settings.pace).await?;
+    let body = read(core, &head.headers, body).await?;
     let mut request = ClientRequest::parse(operation, body, limits)?;
     if request.session_id.is_empty() {
         request.session_id = head::session(&head.headers, limits.session_id_bytes);
@@ -104,6 +106,17 @@ async fn prepare(
     let Ids { request_id, trace_id } = ids;
     let claim = idempotency::claim(core, &caller, &head.headers, &request_id)?;
     Ok(Box::new(AdmitOrder { request_id, trace_id, caller, plan, request, app, client, claim }))
+}
+
+/// A body is waited for only as long as its request may still be admitted.
+async fn read(core: &Core, headers: &HeaderMap, mut body: Body) -> Result<Bytes, ApiError> {
+    let DataPlaneSettings { limits, pace, .. } = &core.plane.parts.settings;
+    let refusing = &core.plane.stopping.refusing;
+    if let Some(read) = refusing.unless_come(body::read(headers, &mut body, limits, pace)).await {
+        return read;
+    }
+    rest::discard(headers, body, limits.body_bytes);
+    Err(head::stopping())
 }
 
 /// From admission to settlement. Outlives its client.
@@ -120,7 +133,9 @@ async fn live(core: Arc<Core>, order: Box<AdmitOrder>, trace: RequestTrace, clie
     };
     admission.trace = trace;
     // What trying takes of memory is free again while the answer is relayed, which may take long.
-    match Box::pin(dispatch(&core, &mut admission, &client)).await {
+    let dispatched = Box::pin(dispatch(&core, &mut admission, &client));
+    let dispatched = core.plane.stopping.ending.unless_come(dispatched).await;
+    match dispatched.unwrap_or(Err(DispatchError::Stopping)) {
         Ok(Dispatched::Stream(stream)) => relay::stream(&core, admission, stream, &client).await,
         Ok(Dispatched::Answer(answer)) => relay::answer(admission, answer, &client).await,
         Err(failure) => {

@@ -8,6 +8,7 @@ use crate::metric;
 use crate::purse::Purse;
 use crate::record::ContentSink;
 use crate::settings::DataPlaneSettings;
+use crate::stopping::Stopping;
 use crate::trace::{RequestTrace, Tracing};
 use crate::upstream::client::Upstreams;
 use crate::upstream::health::Health;
@@ -56,24 +57,19 @@ pub(crate) struct Shared {
     /// What client addresses are hashed with.
     pub(crate) address_key: AddressKey,
     pub(crate) tracing: Option<Arc<Tracing>>,
-    /// Once cancelled no new request is taken.
-    pub(crate) draining: CancellationToken,
-    /// Once cancelled running streams end, too.
-    pub(crate) ending: CancellationToken,
+    pub(crate) stopping: Stopping,
 }
 
 impl DataPlane {
     /// Puts it together; nothing runs yet.
     #[must_use]
     pub fn new(parts: DataPlaneParts) -> Self {
-        let ending = CancellationToken::new();
-        let draining = CancellationToken::new();
         let address_key = AddressKey::derive(&parts.pepper);
         let tracing = parts.settings.traces.clone().map(Tracing::new);
         let (health, speeds) = (Health::default(), Speeds::default());
         let used_keys = UsedKeys::new(&parts.settings.limits, &parts.settings.pace);
-        let shared =
-            Shared { parts, health, speeds, used_keys, address_key, tracing, draining, ending };
+        let stopping = Stopping::default();
+        let shared = Shared { parts, health, speeds, used_keys, address_key, tracing, stopping };
         Self { shared: Arc::new(shared) }
     }
 
@@ -87,14 +83,33 @@ impl DataPlane {
         self.shared.used_keys.remember(used);
     }
 
-    /// Takes no new requests from now on.
-    pub fn drain(&self) {
-        self.shared.draining.cancel();
+    /// Goes on serving, but makes each answer the last one on its connection: who comes back may find another data plane.
+    pub fn leave(&self) {
+        self.shared.stopping.leaving.begin();
     }
 
-    /// Ends running streams with an error event and charges what they delivered.
-    pub fn end_streams(&self) {
-        self.shared.ending.cancel();
+    /// Takes no new requests from now on: they are told to try elsewhere. Once no request is open in the spool, none will be.
+    pub fn refuse(&self) {
+        self.leave();
+        self.shared.parts.spool.admit_no_more();
+        self.shared.stopping.refusing.begin();
+    }
+
+    /// Ends running requests: streams with an error event, charged what they delivered.
+    pub fn end_requests(&self) {
+        self.shared.stopping.ending.begin();
+    }
+
+    /// Stops listening, and ends each connection once all is said on it.
+    pub fn close(&self) {
+        self.refuse();
+        self.end_requests();
+        self.shared.stopping.closing.begin();
+    }
+
+    /// Returns when it has stopped listening and no connection is open.
+    pub async fn closed(&self) {
+        self.shared.stopping.all_closed().await;
     }
 }
 
@@ -123,6 +138,17 @@ impl Shared {
 pub(crate) struct Core {
     pub(crate) plane: Arc<Shared>,
     pub(crate) upstreams: Upstreams,
-    /// As the plane's, but for this core alone: what waits for it does not meet the other cores.
+    /// The stages of stopping, for this core alone.
+    pub(crate) refusing: CancellationToken,
     pub(crate) ending: CancellationToken,
+    pub(crate) closing: CancellationToken,
+}
+
+impl Core {
+    pub(crate) fn new(plane: Arc<Shared>, upstreams: Upstreams) -> Self {
+        let refusing = plane.stopping.refusing.of_core();
+        let ending = plane.stopping.ending.of_core();
+        let closing = plane.stopping.closing.of_core();
+        Self { plane, upstreams, refusing, ending, closing }
+    }
 }

@@ -31,6 +31,7 @@ use std::sync::{Arc, OnceLock};
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// All slices of this data plane. Clones are the same purse.
 #[derive(Clone)]
@@ -46,6 +47,8 @@ struct Inner {
     was_welcomed: watch::Sender<bool>,
     wants: AtomicU64,
     refused_while_parked: AtomicU64,
+    /// No new requests come: what none holds is of no use here.
+    draining: CancellationToken,
 }
 
 /// What a request wants to hold.
@@ -126,6 +129,7 @@ impl Purse {
             was_welcomed: watch::Sender::new(false),
             wants: AtomicU64::new(0),
             refused_while_parked: AtomicU64::new(0),
+            draining: CancellationToken::new(),
         }))
     }
 
@@ -156,6 +160,11 @@ impl Purse {
             self.renew_when_low(budget);
         }
         Ok(held)
+    }
+
+    /// Gives back each slice that no request holds any of, now and as their last ones end: no new requests will come.
+    pub fn drain(&self) {
+        self.0.draining.cancel();
     }
 
     /// What there is to show.

@@ -18,10 +18,11 @@ pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// Where cargo put the running test, which is where it shall put the binary: target folder, then profile.
+/// Where cargo put the running program, which is where it shall put the binary: target folder, then profile; tests are one deeper.
 fn build_output_folder() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    test.ancestors().nth(2).unwrap().to_owned()
+    let program = std::env::current_exe().unwrap();
+    let folder = program.parent().unwrap();
+    if folder.ends_with("deps") { folder.parent().unwrap() } else { folder }.to_owned()
 }
 
 /// The path of `turnpike`, built as these tests were.

@@ -32,6 +32,18 @@ impl Cli {
         Self { address: address.to_owned(), token: token.to_owned() }
     }
 
+    /// Where its control plane is.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// What a shell has to know to be the same operator.
+    #[must_use]
+    pub fn variables(&self) -> [(&'static str, &str); 2] {
+        [("TURNPIKE_ADMIN_ADDR", &self.address), ("TURNPIKE_ADMIN_TOKEN", &self.token)]
+    }
+
     /// Runs a command.
     pub async fn run(&self, arguments: &[&str]) -> Output {
         self.run_with(arguments, "").await
@@ -41,8 +53,7 @@ impl Cli {
     pub async fn run_with(&self, arguments: &[&str], stdin: &str) -> Output {
         let mut child = command()
             .args(arguments)
-            .env("TURNPIKE_ADMIN_ADDR", &self.address)
-            .env("TURNPIKE_ADMIN_TOKEN", &self.token)
+            .envs(self.variables())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -81,6 +81,6 @@ impl Client {
     ) -> Result<EventStream, End> {
         body["stream"] = Value::Bool(true);
         let answer = self.open(&Request::post(path, body.to_string()).bearer(key)).await?;
-        Ok(EventStream::new(answer))
+        Ok(EventStream::of(answer))
     }
 }

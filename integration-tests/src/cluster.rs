@@ -5,7 +5,7 @@ use crate::cli::{Cli, Output};
 use crate::client::Client;
 use crate::http::{Reply, Request};
 use crate::metrics::Metrics;
-use crate::org::{NewOrg, OrgHandle, create};
+use crate::org::{NewOrg, OrgHandle, create, knows};
 use crate::patience::{PATIENCE, eventually};
 use crate::process::{Exited, Process, command};
 use crate::simulator::SimulatorProcess;
@@ -15,6 +15,7 @@ use servers::Postgres;
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -116,12 +117,17 @@ impl Cluster {
 
     /// All of them on a database of their own, ready to serve, with the demo's plans, models and prices.
     pub async fn start_with(size: ClusterSize) -> Self {
-        Self::start_set(size, &[]).await
+        Self::start_over(size, &Postgres::shared().database()).await
     }
 
-    /// The same, with settings for all processes, by what their variables are called after `TURNPIKE__`.
-    pub async fn start_set(size: ClusterSize, settings: &[(&str, String)]) -> Self {
-        let mut cluster = Self::prepare(size, &Postgres::shared().database()).await;
+    /// The same over a database that is still empty.
+    pub async fn start_over(size: ClusterSize, database: &str) -> Self {
+        Self::start_set(size, database, &[]).await
+    }
+
+    /// The same with settings for all processes, by what their variables are called after `TURNPIKE__`.
+    pub async fn start_set(size: ClusterSize, database: &str, settings: &[(&str, String)]) -> Self {
+        let mut cluster = Self::prepare(size, database).await;
         let named = |(name, value): &(&str, String)| (format!("TURNPIKE__{name}"), value.clone());
         cluster.variables.extend(settings.iter().map(named));
         let migrated = cluster.migrate(&[]).await;
@@ -195,15 +201,28 @@ impl Cluster {
         Client::new(&format!("http://{address}/v1"))
     }
 
+    /// `host:port` of each data plane, for clients.
+    #[must_use]
+    pub fn data_planes(&self) -> Vec<String> {
+        self.count(Role::DataPlane)
+            .map(|number| self.client_of(number).address().to_owned())
+            .collect()
+    }
+
     /// The simulator that serves its upstreams.
     #[must_use]
     pub const fn simulator(&self) -> &SimulatorProcess {
         &self.simulator
     }
 
-    /// A customer of `global` on the plan `demo`, with money and a key.
+    /// A customer of `global` on the plan `demo`, with money and a key that every data plane knows.
     pub async fn new_org(&self, name: &str, credit: &str) -> OrgHandle {
-        create(&self.admin(), &self.client(), NewOrg { credit, ..NewOrg::named(name) }).await
+        let org = NewOrg { credit, ..NewOrg::named(name) };
+        let org = create(&self.admin(), &self.client(), org).await;
+        for number in self.count(Role::DataPlane) {
+            knows(&self.client_of(number), &org.key).await;
+        }
+        org
     }
 
     /// `POST /v1/chat/completions`, the whole answer.
@@ -247,6 +266,20 @@ impl Cluster {
         assert_eq!(exited.code, Some(0), "{}", exited.stderr);
     }
 
+    /// SIGTERM to all processes: first those that clients talk to, last those that the others need. Each must end well.
+    pub async fn stop_all(&mut self) {
+        for role in [Role::DataPlane, Role::Billing, Role::ControlPlane] {
+            for number in self.count(role) {
+                self.stop(Member(role, number)).await;
+            }
+        }
+    }
+
+    /// Sends a signal to a process.
+    pub fn signal(&self, member: Member, signal: Signal) {
+        self.running[&member].signal(signal);
+    }
+
     fn launch(&mut self, member: Member) {
         let folder = self.folder_of(member);
         let data_dir = folder.join("data");
@@ -259,7 +292,11 @@ impl Cluster {
     /// Where it listens, and where others do.
     fn variables_of(&self, member: Member) -> Vec<(String, String)> {
         let own = &self.addresses[&member];
-        let fleet = |member| format!("http://{}", self.addresses[&member].fleet);
+        // Data planes are dealt out to those that they talk to.
+        let fleet = |role| {
+            let number = member.1 % self.count(role).len();
+            format!("http://{}", self.addresses[&Member(role, number)].fleet)
+        };
         let mut named = vec![("OPS__LISTEN", own.ops.clone())];
         named.extend(match member.0 {
             Role::ControlPlane => vec![
@@ -268,13 +305,19 @@ impl Cluster {
             ],
             Role::Billing => vec![("BILLING__FLEET_LISTEN", own.fleet.clone())],
             Role::DataPlane => vec![
+                ("DATA_PLANE__DRAIN__GRACE", "0 s".to_owned()),
                 ("DATA_PLANE__NAME", member.name()),
                 ("DATA_PLANE__LISTEN", own.people.clone()),
-                ("DATA_PLANE__CONTROL_PLANE_ADDR", fleet(Member::CONTROL_PLANE)),
-                ("DATA_PLANE__BILLING_ADDR", fleet(Member::BILLING)),
+                ("DATA_PLANE__CONTROL_PLANE_ADDR", fleet(Role::ControlPlane)),
+                ("DATA_PLANE__BILLING_ADDR", fleet(Role::Billing)),
             ],
         });
         named.into_iter().map(|(name, value)| (format!("TURNPIKE__{name}"), value)).collect()
+    }
+
+    /// The numbers of those of a role.
+    fn count(&self, role: Role) -> Range<usize> {
+        0..self.addresses.keys().filter(|member| member.0 == role).count()
     }
 
     fn folder_of(&self, member: Member) -> PathBuf {

@@ -53,7 +53,9 @@ impl Event {
 }
 
 impl EventStream {
-    pub(crate) fn new(answer: Answer) -> Self {
+    /// An answer, read as one.
+    #[must_use]
+    pub fn of(answer: Answer) -> Self {
         Self { answer, unread: Vec::new(), comments: 0, end: None }
     }
 

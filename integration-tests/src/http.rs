@@ -49,12 +49,19 @@ pub struct Reply {
     pub body: Vec<u8>,
 }
 
+/// An open connection on which nothing is being answered; dropping it hangs up.
+#[derive(Debug)]
+pub struct Connection {
+    reader: BufReader<TcpStream>,
+    address: String,
+}
+
 /// An answer whose head has been read; dropping it hangs up.
 #[derive(Debug)]
 pub struct Answer {
     /// Status and headers.
     pub head: Head,
-    reader: BufReader<TcpStream>,
+    connection: Connection,
     rest: Rest,
 }
 
@@ -114,23 +121,43 @@ impl Request {
     }
 }
 
+impl Connection {
+    /// Connects to `host:port`.
+    ///
+    /// # Errors
+    /// How it ended when there is none.
+    pub async fn open(address: &str) -> Result<Self, End> {
+        patiently(async {
+            let stream = TcpStream::connect(address).await?;
+            stream.set_nodelay(true)?;
+            Ok(Self { reader: BufReader::new(stream), address: address.to_owned() })
+        })
+        .await
+    }
+
+    /// Sends a request and reads the head of the answer.
+    ///
+    /// # Errors
+    /// How the connection ended when there was no answer.
+    pub async fn ask(mut self, request: &Request) -> Result<Answer, End> {
+        patiently(async {
+            self.reader.write_all(request.head(&self.address).as_bytes()).await?;
+            self.reader.write_all(&request.body).await?;
+            let head = Head::read(&mut self.reader).await?;
+            let rest = Rest::of(&head);
+            Ok(Answer { head, connection: self, rest })
+        })
+        .await
+    }
+}
+
 impl Answer {
     /// Sends a request on a connection of its own and reads the head of the answer.
     ///
     /// # Errors
     /// How the connection ended when there was no answer.
     pub async fn to(address: &str, request: &Request) -> Result<Self, End> {
-        patiently(async {
-            let mut stream = TcpStream::connect(address).await?;
-            stream.set_nodelay(true)?;
-            stream.write_all(request.head(address).as_bytes()).await?;
-            stream.write_all(&request.body).await?;
-            let mut reader = BufReader::new(stream);
-            let head = Head::read(&mut reader).await?;
-            let rest = Rest::of(&head);
-            Ok(Self { head, reader, rest })
-        })
-        .await
+        Connection::open(address).await?.ask(request).await
     }
 
     /// The next piece of the body: one chunk as it was framed, or what there is at once of a body of other framing.
@@ -146,7 +173,15 @@ impl Answer {
     ///
     /// # Errors
     /// How the body ended when it did not end well.
-    pub async fn whole(mut self) -> Result<Reply, End> {
+    pub async fn whole(self) -> Result<Reply, End> {
+        Ok(self.whole_on_kept().await?.0)
+    }
+
+    /// The same, and its connection if more may be asked on it.
+    ///
+    /// # Errors
+    /// How the body ended when it did not end well.
+    pub async fn whole_on_kept(mut self) -> Result<(Reply, Option<Connection>), End> {
         let mut body = Vec::new();
         loop {
             match self.piece().await {
@@ -155,24 +190,25 @@ impl Answer {
                 Err(end) => return Err(end),
             }
         }
+        let is_kept = self.head.header("connection") != Some("close");
         let Head { status, headers } = self.head;
-        Ok(Reply { status, headers, body })
+        Ok((Reply { status, headers, body }, is_kept.then_some(self.connection)))
     }
 
     async fn read_piece(&mut self) -> io::Result<Vec<u8>> {
         match self.rest {
             Rest::Length(0) => Ok(Vec::new()),
             Rest::Length(left) => {
-                let piece = read_some(&mut self.reader, left).await?;
+                let piece = read_some(&mut self.connection.reader, left).await?;
                 if piece.is_empty() {
                     return Err(ErrorKind::UnexpectedEof.into());
                 }
                 self.rest = Rest::Length(left - piece.len());
                 Ok(piece)
             }
-            Rest::UntilClosed => read_some(&mut self.reader, 64 * 1024).await,
+            Rest::UntilClosed => read_some(&mut self.connection.reader, 64 * 1024).await,
             Rest::Chunks => {
-                let chunk = read_chunk(&mut self.reader).await?;
+                let chunk = read_chunk(&mut self.connection.reader).await?;
                 if chunk.is_empty() {
                     self.rest = Rest::Length(0);
                 }

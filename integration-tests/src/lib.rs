@@ -1,7 +1,8 @@
 //! The harness: starts the built `turnpike` as an operator does, and speaks to it as a client does, over real sockets.
 //!
 //! In reading order: the binary and its processes, a running gateway, the command line and what it says about money, customers, the
-//! client's side, the simulator, what operators look at, and small helps. What must hold is the tests' business.
+//! client's side, the simulator, what operators look at, ordeals of a whole cluster and who watches them, and small helps. What must
+//! hold is the tests' business.
 
 #![expect(
     clippy::unwrap_used,
@@ -15,6 +16,7 @@ mod process;
 
 mod demo_env;
 mod gateway;
+mod plane;
 mod split;
 mod cluster;
 mod builder;
@@ -30,11 +32,17 @@ mod http;
 mod raw;
 mod client;
 mod events;
+mod wanderer;
+mod load;
 
 mod simulator;
 
 mod collector;
 mod metrics;
+
+mod ordeal;
+mod poller;
+mod auditor;
 
 mod disk;
 mod patience;
@@ -48,6 +56,7 @@ pub use process::Exited;
 pub use cluster::{Cluster, ClusterSize, Member, Role};
 pub use demo_env::DemoEnv;
 pub use gateway::Gateway;
+pub use plane::Plane;
 pub use split::SplitGateway;
 pub use strace::Tripwire;
 
@@ -59,13 +68,16 @@ pub use org::{NewOrg, OrgHandle};
 
 pub use client::{Client, say};
 pub use events::{Event, EventStream};
-pub use http::{Answer, End, Head, Reply, Request};
+pub use http::{Answer, Connection, End, Head, Reply, Request};
+pub use load::{Load, Told};
 pub use raw::{RawConnection, Transcript};
 
 pub use simulator::{LogReader, SimulatorClient, SimulatorProcess};
 
 pub use collector::{Collector, Span};
 pub use metrics::{Family, Metrics, Series};
+
+pub use ordeal::{Fault, Ordeal, Outcome, Target, Trial};
 
 pub use chance::Chance;
 pub use disk::{Ballast, SmallDisk};

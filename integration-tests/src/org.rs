@@ -83,7 +83,8 @@ pub(crate) async fn create(admin: &Cli, client: &Client, org: NewOrg<'_>) -> Org
     OrgHandle { name: name.to_owned(), key }
 }
 
-async fn knows(client: &Client, key: &str) {
+/// Waits until the data plane of a client knows a key.
+pub(crate) async fn knows(client: &Client, key: &str) {
     let request = Request::get("/v1/models").bearer(key);
     eventually("the data plane knows the key", async || {
         let reply = client.try_send(&request).await.unwrap();

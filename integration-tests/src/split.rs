@@ -1,5 +1,5 @@
-//! `turnpike` as two processes on one data directory: the control plane with billing, and a data plane. Either can die and
-//! come back alone; the simulator is a third one.
+//! `turnpike` as two processes on one data directory: the control plane with billing, and a data plane; further data planes beside
+//! them, if wanted. Each can die and come back alone; the simulator is one more.
 
 use crate::cli::Cli;
 use crate::client::Client;
@@ -9,6 +9,7 @@ use crate::http::{Reply, Request};
 use crate::metrics::Metrics;
 use crate::org::{NewOrg, OrgHandle, create};
 use crate::patience::eventually;
+use crate::plane::Plane;
 use crate::process::Process;
 use crate::simulator::SimulatorProcess;
 use rustix::process::Signal;
@@ -16,16 +17,13 @@ use serde_json::Value;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 use tempfile::TempDir;
-
-const STOP: Duration = Duration::from_secs(10);
 
 /// Two processes, each running or not. Killed when dropped.
 pub struct SplitGateway {
     // Before the folder that holds what they said.
     office: Option<Process>,
-    plane: Option<Process>,
+    plane: Plane,
     face: DemoEnv,
     variables: Vec<(String, String)>,
     simulator: SimulatorProcess,
@@ -36,17 +34,16 @@ impl SplitGateway {
     /// Both, with these settings, ready to serve.
     pub async fn start(settings: &[(&str, &str)]) -> Self {
         let folder = TempDir::with_prefix("turnpike-it-").unwrap();
-        for name in ["office", "plane"] {
-            fs::create_dir(folder.path().join(name)).unwrap();
-        }
+        fs::create_dir(folder.path().join("office")).unwrap();
         let simulator = SimulatorProcess::start().await;
         let mut variables = listeners();
         let named = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         variables.extend(settings.iter().map(named));
         let office = spawn_office(&variables, folder.path());
-        let face = office_ready(&folder.path().join("data"), None).await;
-        let mut split =
-            Self { office: Some(office), plane: None, face, variables, simulator, folder };
+        let data_dir = folder.path().join("data");
+        let face = office_ready(&data_dir, None).await;
+        let plane = Plane::new("local", folder.path(), data_dir, &variables);
+        let mut split = Self { office: Some(office), plane, face, variables, simulator, folder };
         redirect_upstreams(&split.admin(), split.simulator.url()).await;
         split.start_plane().await;
         split
@@ -67,7 +64,26 @@ impl SplitGateway {
     /// A client of the data plane.
     #[must_use]
     pub fn client(&self) -> Client {
-        Client::new(self.face.get("OPENAI_BASE_URL"))
+        self.plane.client()
+    }
+
+    /// The data plane.
+    #[must_use]
+    pub fn plane(&mut self) -> &mut Plane {
+        &mut self.plane
+    }
+
+    /// One more data plane, not started yet, on a disk of its own.
+    #[must_use]
+    pub fn another_plane(&self, name: &str) -> Plane {
+        let data_dir = self.folder.path().join(format!("data-of-{name}"));
+        let mut plane = Plane::new(name, self.folder.path(), data_dir, &self.variables);
+        for (setting, secret) in [("SEAL_KEY_FILE", "seal.key"), ("PEPPER_FILE", "pepper.key")] {
+            let secret = self.data_dir().join(secret);
+            let setting = format!("TURNPIKE__CONTROL_PLANE__{setting}");
+            plane.set(&setting, secret.to_str().unwrap());
+        }
+        plane
     }
 
     /// The simulator that serves its upstreams.
@@ -79,8 +95,7 @@ impl SplitGateway {
     /// What the data plane said, in all its lives.
     #[must_use]
     pub fn plane_said(&self) -> String {
-        let said = fs::read(self.folder.path().join("plane/stderr.log")).unwrap_or_default();
-        String::from_utf8_lossy(&said).into_owned()
+        self.plane.said()
     }
 
     /// A customer of `global` on the plan `demo`, with money and a key.
@@ -95,8 +110,7 @@ impl SplitGateway {
 
     /// What the data plane's ops listener answers.
     pub async fn plane_ops(&self, path: &str) -> Reply {
-        let ops = Client::new(self.variable("PLANE_OPS"));
-        ops.try_send(&Request::get(path)).await.unwrap()
+        self.plane.ops(path).await
     }
 
     /// What the control plane's ops listener answers.
@@ -117,7 +131,7 @@ impl SplitGateway {
 
     /// Sends a signal to the data plane.
     pub fn signal_plane(&self, signal: Signal) {
-        self.plane.as_ref().unwrap().signal(signal);
+        self.plane.signal(signal);
     }
 
     /// Begins another life of the control plane.
@@ -134,65 +148,46 @@ impl SplitGateway {
 
     /// Begins another life of the data plane; returns once it serves.
     pub async fn start_plane(&mut self) {
-        self.launch_plane();
-        let ops = Client::new(self.variable("PLANE_OPS"));
-        eventually("the data plane is ready", async || {
-            let ready = ops.try_send(&Request::get("/readyz")).await;
-            ready.is_ok_and(|reply| reply.status == 200).then_some(())
-        })
-        .await;
+        self.plane.start().await;
     }
 
     /// The same without waiting for it to be ready.
     pub fn launch_plane(&mut self) {
-        let mut variables = self.variables.clone();
-        let ops = self.variable("PLANE_OPS").trim_start_matches("http://").to_owned();
-        variables.push(("TURNPIKE__OPS__LISTEN".to_owned(), ops));
-        let data_dir = self.data_dir();
-        let arguments = ["up", "--roles", "data-plane", "--data-dir", data_dir.to_str().unwrap()];
-        self.plane =
-            Some(Process::spawn(&arguments, &variables, &self.folder.path().join("plane")));
+        self.plane.launch();
     }
 
     /// Ends the data plane at once.
     pub async fn kill_plane(&mut self) {
-        self.plane.take().unwrap().kill9().await;
+        self.plane.kill().await;
     }
 
     /// SIGTERM to the data plane; it must end well and in time.
     pub async fn stop_plane(&mut self) {
-        let mut plane = self.plane.take().unwrap();
-        plane.signal(Signal::TERM);
-        let exited = plane.end(STOP).await;
-        assert_eq!(exited.code, Some(0), "{}", exited.stderr);
+        self.plane.stop().await;
     }
 
     /// Changes a setting of the lives that begin from here on.
     pub fn set(&mut self, name: &str, value: &str) {
         self.variables.push((name.to_owned(), value.to_owned()));
-    }
-
-    fn variable(&self, name: &str) -> &str {
-        let found = self.variables.iter().find(|(known, _)| known == name);
-        found.map(|(_, value)| value.as_str()).unwrap()
+        self.plane.set(name, value);
     }
 }
 
 /// Ports that stay the same from one life to the next.
 fn listeners() -> Vec<(String, String)> {
     let held: Vec<TcpListener> =
-        (0..4).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    let [clients, fleet, plane_ops, simulator] =
-        [0, 1, 2, 3].map(|index: usize| held[index].local_addr().unwrap().to_string());
+        (0..2).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let [fleet, simulator] =
+        [0, 1].map(|index: usize| held[index].local_addr().unwrap().to_string());
     let any = "127.0.0.1:0".to_owned();
     let named = [
-        ("TURNPIKE__DATA_PLANE__LISTEN", clients),
         ("TURNPIKE__CONTROL_PLANE__FLEET_LISTEN", fleet.clone()),
         ("TURNPIKE__DATA_PLANE__CONTROL_PLANE_ADDR", format!("http://{fleet}")),
-        ("PLANE_OPS", format!("http://{plane_ops}")),
         ("TURNPIKE__CONTROL_PLANE__ADMIN_LISTEN", any.clone()),
         ("TURNPIKE__CONTROL_PLANE__CONSOLE_LISTEN", any.clone()),
         ("TURNPIKE__OPS__LISTEN", any),
+        // No balancer has to hear of a stop.
+        ("TURNPIKE__DATA_PLANE__DRAIN__GRACE", "0 s".to_owned()),
         // Where the simulator is; a data plane apart from the demo has to be told.
         ("TURNPIKE__EGRESS__ALLOWED_NETWORKS", "[127.0.0.0/8]".to_owned()),
         // On another port than last time, the demo would lead its upstreams back to its own simulator.

@@ -179,6 +179,11 @@ impl Spool {
         Ok(Ticket::new(Arc::clone(&self.core), slot))
     }
 
+    /// Refuses new requests from now on: once none is open, none will be.
+    pub fn admit_no_more(&self) {
+        self.core.shared.with(|log| log.is_stopping = true);
+    }
+
     /// Writes down what is known to be granted. Need not be synced: the control plane knows it, too.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! One server process: it dies with whoever started it, and its output is at hand when something goes wrong.
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{self, File, OpenOptions};
 use std::iter::Cycle;
 use std::net::TcpListener;
@@ -112,9 +112,12 @@ impl Server {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
-    /// Sends a signal to it and all its children.
+    /// Sends a signal to it and all its children, also to those that have left its group.
     pub fn signal(&self, signal: Signal) {
-        kill_process_group(self.group, signal).unwrap();
+        for process in family(self.group) {
+            // A child may have ended meanwhile.
+            let _ = kill_process(process, signal);
+        }
     }
 
     /// Stops it and all its children where they stand, until `resume`.
@@ -135,7 +138,7 @@ impl Server {
 
     /// Asks it to end with this signal, and waits until it has.
     pub(crate) fn end(self, signal: Signal) {
-        rustix::process::kill_process(self.group, signal).unwrap();
+        kill_process(self.group, signal).unwrap();
         self.wait();
     }
 
@@ -148,10 +151,27 @@ impl Server {
     }
 }
 
+/// A process and all that descend from it, it first: one that stands still or is gone starts no others.
+fn family(head: Pid) -> Vec<Pid> {
+    let mut family = vec![head];
+    let mut at = 0;
+    while let Some(parent) = family.get(at).copied() {
+        // As proc(5) describes it; of a process that has ended there is none.
+        let listed = format!("/proc/{0}/task/{0}/children", parent.as_raw_nonzero());
+        let listed = fs::read_to_string(listed).unwrap_or_default();
+        family.extend(listed.split_whitespace().filter_map(|id| Pid::from_raw(id.parse().ok()?)));
+        at += 1;
+    }
+    family
+}
+
 impl Drop for Server {
+    /// Waits, too: what it kept is removed next, and must not grow meanwhile.
     fn drop(&mut self) {
-        // It may have ended already.
-        let _ = kill_process_group(self.group, Signal::KILL);
+        if self.ended.get().is_none() {
+            self.signal(Signal::KILL);
+            self.wait();
+        }
     }
 }
 

@@ -14,12 +14,14 @@ mod office;
 mod ops;
 mod parts;
 mod planes;
+mod drain;
 mod telemetry;
 
 use self::billing::BillingRole;
 use crate::cli::UpOptions;
 use crate::config::{CellSecrets, Config};
 use crate::output;
+use anyhow::bail;
 use data_dir::DataDir;
 use fleet::Carrier;
 use links::pipe::pipe;
@@ -32,20 +34,16 @@ use std::time::Duration;
 use telemetry::Telemetry;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::transport::Channel;
 
 /// Threads of the runtime that control plane and billing share.
 const CONTROL_THREADS: usize = 2;
-/// How long running requests may go on after a stop was asked for; then streams end with an error event.
-const DRAIN: Duration = Duration::from_secs(5);
-/// How long ended streams may take to be settled. With `DRAIN` it stays below ten seconds.
-const LAST_WORDS: Duration = Duration::from_secs(2);
-
 /// How long the collector may take for the last spans.
-const LAST_SPANS: Duration = Duration::from_secs(1);
+const LAST_SPANS: Duration = Duration::from_millis(400);
+/// How long threads that nobody waits for may take.
+const LAST_THREADS: Duration = Duration::from_millis(100);
 
 /// Runs until SIGINT or SIGTERM.
 pub(crate) fn run(config: Config, options: UpOptions) -> anyhow::Result<()> {
@@ -63,7 +61,7 @@ pub(crate) fn run(config: Config, options: UpOptions) -> anyhow::Result<()> {
     let data_dir = DataDir::take(&config.data_dir, &parts.locks())?;
     let served = runtime.block_on(serve(&config, parts, options.demo));
     telemetry.end(LAST_SPANS);
-    runtime.shutdown_timeout(Duration::from_millis(500));
+    runtime.shutdown_timeout(LAST_THREADS);
     drop(data_dir);
     served
 }
@@ -92,18 +90,27 @@ async fn serve(config: &Config, parts: Parts, is_demo: bool) -> anyhow::Result<(
         _ => None,
     };
     ops.waiting_for("the data plane has no configuration yet: the control plane has not sent it");
+    let mut pace = drain::Pace::of(config, parts);
     let stopped = tokio::select! {
         () = roles.configured() => false,
         () = signals.stop() => true,
     };
-    if !stopped {
+    if stopped {
+        pace = pace.unheard_of();
+    } else {
         announce(config, &addresses, seeded.as_ref(), roles.office.as_ref())?;
         ops.ready();
         signals.stop().await;
     }
-    ops.stopping();
-    output::note("stopping: running requests may end, new ones are refused");
-    roles.end(&stop).await;
+    output::note(
+        "stopping: running requests may end, new ones are refused; a second signal ends it at once",
+    );
+    tokio::select! {
+        () = drain::end(roles, pace, &ops, &stop) => {}
+        () = signals.stop() => {
+            bail!("a second signal ended it at once: what was still running is closed by the next start");
+        }
+    }
     if let Some(simulator) = simulator {
         simulator.shutdown().await;
     }
@@ -208,7 +215,7 @@ impl Roles {
             Some(office) => CellSecrets::from(&office.secrets),
             None => CellSecrets::load(config)?,
         };
-        let planes = Planes::start(config, config.networks(is_demo)?, &secrets, channel, stop)?;
+        let mut planes = Planes::start(config, config.networks(is_demo)?, &secrets, channel, stop)?;
         match &mut self.billing {
             Some(billing) => billing.bill(planes.spool.clone()),
             None => planes.ship_usage(config, fleet::channel_to_billing(config)?, stop),
@@ -236,26 +243,6 @@ impl Roles {
         if let Some(office) = &self.office {
             let publisher = office.control.publisher();
             publisher.applied_everywhere(publisher.head()).await;
-        }
-    }
-
-    /// Lets running requests end, then everything else.
-    async fn end(self, stop: &CancellationToken) {
-        if let Some(office) = &self.office {
-            office.stop_serving().await;
-        }
-        if let Some(planes) = &self.planes {
-            planes.drain(DRAIN, LAST_WORDS).await;
-        }
-        stop.cancel();
-        if let Some(billing) = self.billing {
-            billing.end().await;
-        }
-        if let Some(office) = self.office {
-            office.end().await;
-        }
-        if let Some(planes) = self.planes {
-            planes.close(LAST_WORDS).await;
         }
     }
 }
@@ -290,13 +277,4 @@ fn announce(
         }
     }
     Ok(())
-}
-
-/// Waits for a task that was told to stop; one that does not listen is left behind.
-async fn end(what: &str, task: JoinHandle<()>) {
-    match tokio::time::timeout(LAST_WORDS, task).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::error!(%error, what, "a task failed"),
-        Err(_) => tracing::warn!(what, "a task did not stop in time"),
-    }
 }

@@ -56,13 +56,17 @@ async fn attend(
     if messages.send(arrived).await.is_err() {
         return;
     }
-    let sender = connection.sender();
-    tokio::select! {
-        () = deliver(sender, outbox) => {}
-        () = listen(peer, &mut connection, &messages) => {}
-    }
+    let mut delivering = std::pin::pin!(deliver(connection.sender(), outbox));
+    let is_cut_off = tokio::select! {
+        () = delivering.as_mut() => true,
+        () = listen(peer, &mut connection, &messages) => false,
+    };
     // When nobody hears it, the clerk has gone home.
     drop(messages.send(Heard::Left { peer }).await);
+    if !is_cut_off {
+        // Until the clerk has forgotten it, and so has taken in all that it said: the end of the connection tells it that.
+        delivering.await;
+    }
 }
 
 /// Until the connection is over, or the clerk has cut it off.

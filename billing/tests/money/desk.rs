@@ -284,6 +284,20 @@ async fn reports_are_merged_by_maximum() {
 }
 
 #[tokio::test]
+async fn what_a_data_plane_said_last_is_written_when_its_connection_ends() {
+    let world = world(1000).await;
+    let desk = open(&world, hasty());
+    let mut plane = desk.connect("dp", 1, &[]).await;
+    plane.want(1, wallet(1), 500, 500);
+    assert_eq!(plane.granted(1).await, (500, 500));
+    plane.report(report(wallet(1), 500, 500));
+    assert!(plane.link.finish());
+    assert_eq!(timeout(PATIENCE, plane.messages.recv()).await.expect("it ends"), None);
+    assert_eq!(world.amounts(wallet(1)).await, Amounts { posted: 1000, held: 0 });
+    world.assert_sound().await;
+}
+
+#[tokio::test]
 async fn who_proves_a_lost_grant_keeps_it_and_the_customer_is_not_overdrawn() {
     let world = world(1000).await;
     world.grant("dp", wallet(1), 100).await;

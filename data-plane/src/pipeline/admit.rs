@@ -7,7 +7,7 @@ use crate::idempotency::Claim;
 use crate::limits::{self, LimitKind, LimitRefused};
 use crate::pipeline::admission::{Admission, Money};
 use crate::pipeline::authenticate::Caller;
-use crate::pipeline::head::rate_headers;
+use crate::pipeline::head::{rate_headers, stopping};
 use crate::pipeline::route::{Candidate, RoutePlan};
 use crate::plane::Shared;
 use crate::purse::{HoldOrder, HoldRefused, PurseHold};
@@ -59,6 +59,7 @@ impl From<AdmitError> for ApiError {
         match error {
             AdmitError::Limited(refused) => limited(&refused),
             AdmitError::Refused(refused) => unpaid(refused),
+            AdmitError::Spool(SpoolError::Stopping) => stopping(),
             AdmitError::Spool(_) => {
                 let message =
                     "usage cannot be recorded at the moment, so nothing is served: try again";

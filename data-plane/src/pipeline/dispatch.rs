@@ -6,7 +6,7 @@ use crate::metric;
 use crate::pipeline::admission::Admission;
 use crate::pipeline::attempt::{AttemptError, Opened, UpstreamAnswer, UpstreamStream, attempt};
 use crate::pipeline::authenticate::caller;
-use crate::pipeline::head::head;
+use crate::pipeline::head::{head, stopping};
 use crate::pipeline::route::{may_use, offer};
 use crate::plane::Core;
 use crate::respond::Client;
@@ -40,13 +40,15 @@ pub(crate) enum DispatchError {
     ClientGone,
     #[error("the configuration no longer allows any of the upstreams")]
     Withdrawn,
+    #[error("the process is ending, and no upstream had answered yet")]
+    Stopping,
 }
 
 impl DispatchError {
     pub(crate) fn outcome(&self) -> Outcome {
         match self {
             Self::ClientGone => Outcome::ClientGone,
-            Self::Upstreams(_) | Self::Withdrawn => Outcome::UpstreamFailed,
+            Self::Upstreams(_) | Self::Withdrawn | Self::Stopping => Outcome::UpstreamFailed,
         }
     }
 }
@@ -61,6 +63,7 @@ impl From<&DispatchError> for ApiError {
                     "this API key or its model was withdrawn while the request was waiting";
                 Self::new(StatusCode::FORBIDDEN, ErrorType::PermissionDenied, message)
             }
+            DispatchError::Stopping => stopping(),
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use crate::error::{ApiError, ErrorType};
 use crate::limits::{RateStanding, WindowStanding};
-use crate::plane::Shared;
 use crate::respond::Client;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, REFERER};
@@ -41,15 +40,15 @@ fn without_query(address: &str) -> &str {
     address.split(['?', '#']).next().unwrap_or_default()
 }
 
-/// New requests are refused once a stop was asked for.
-pub(crate) fn refuse_while_draining(plane: &Shared) -> Result<(), ApiError> {
-    if !plane.draining.is_cancelled() {
-        return Ok(());
-    }
+/// How soon another data plane may be expected to be asked.
+const ELSEWHERE: Duration = Duration::from_secs(1);
+
+/// What is asked of a data plane that is stopping.
+pub(crate) fn stopping() -> ApiError {
     let message = "this data plane is stopping: try again, another one will answer";
-    Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, ErrorType::ProviderUnavailable, message)
-        .after(Duration::from_secs(1))
-        .retry(true))
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, ErrorType::ProviderUnavailable, message)
+        .after(ELSEWHERE)
+        .retry(true)
 }
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

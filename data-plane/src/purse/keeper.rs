@@ -12,14 +12,15 @@ use links::escrow::{Denial, EscrowLink, FromDataPlane, Grant, SliceReport, ToDat
 use proto::usage::v1::SliceMark;
 use std::sync::Arc;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// Releases on their way to the disk.
 type Releases = FuturesUnordered<BoxFuture<'static, ()>>;
 
 impl Purse {
-    /// Keeps the slices until told to stop; then gives back what no request holds, if anyone listens.
+    /// Keeps the slices until told to stop; then gives back what no request holds, if anyone listens, and returns once that was
+    /// heard.
     pub async fn run(
         self,
         link: EscrowLink,
@@ -34,9 +35,14 @@ impl Purse {
         let mut ticks = interval_at(Instant::now() + every, every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut releases = Releases::new();
+        let mut is_draining = false;
         loop {
             tokio::select! {
                 () = token.cancelled() => break,
+                () = self.0.draining.cancelled(), if !is_draining => {
+                    is_draining = true;
+                    releases.extend(self.tick(Instant::now()));
+                }
                 message = messages.recv() => match message {
                     Some(message) => releases.extend(self.take_in(message)),
                     None => break,
@@ -50,6 +56,20 @@ impl Purse {
                 .extend(self.0.slices.all().into_iter().filter_map(|slice| self.release(slice)));
         }
         while releases.next().await.is_some() {}
+        self.finish(messages).await;
+    }
+
+    /// The control plane ends a connection on which all is said once it has written that down.
+    async fn finish(&self, mut messages: mpsc::Receiver<ToDataPlane>) {
+        if !self.0.link.get().is_some_and(EscrowLink::finish) {
+            return;
+        }
+        let heard = async { while messages.recv().await.is_some() {} };
+        if timeout(self.settings().last_word_within, heard).await.is_err() {
+            tracing::warn!(
+                "the control plane has not heard the last word about money; the next start says it again"
+            );
+        }
     }
 
     /// Whether wants are heard at the moment.
@@ -117,8 +137,10 @@ impl Purse {
     fn tick(&self, now: Instant) -> Vec<BoxFuture<'static, ()>> {
         let mut releases = Vec::new();
         let mut changed = Vec::new();
+        // While nobody listens the money stays: the next life may have to serve by it.
+        let is_draining = self.0.draining.is_cancelled() && self.is_connected();
         for slice in self.0.slices.all() {
-            let Due { release, has_news } = slice.lock().tick(now, self.settings());
+            let Due { release, has_news } = slice.lock().tick(now, self.settings(), is_draining);
             match release {
                 Some(mark) => releases.push(self.clone().make_durable(slice, mark)),
                 None if has_news => changed.push(slice),

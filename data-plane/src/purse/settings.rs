@@ -34,6 +34,8 @@ pub struct PurseSettings {
     pub want_max: Nano,
     /// Slices in one report; more are told in several.
     pub report_slices: usize,
+    /// How long the control plane may take to hear the last word.
+    pub last_word_within: Duration,
 }
 
 impl PurseSettings {
@@ -55,6 +57,7 @@ impl PurseSettings {
             store_holds: 4,
             want_max: Nano::saturating(1_000 * i128::from(NANO_PER_UNIT)),
             report_slices: 1_000,
+            last_word_within: Duration::from_secs(5),
         }
     }
 }

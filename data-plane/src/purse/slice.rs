@@ -141,15 +141,21 @@ impl SliceState {
         self.released_durably = self.released_durably.max(durably.unwrap_or(Nano::ZERO));
     }
 
-    /// Looks after the slice every few seconds: how fast it is used, whether it lies idle, whether there is news of it.
-    pub(super) fn tick(&mut self, now: Instant, settings: &PurseSettings) -> Due {
+    /// Looks after the slice every few seconds: how fast it is used, whether it lies idle, whether there is news of it. While the
+    /// purse is drained, a slice that no request needs counts as idle at once.
+    pub(super) fn tick(
+        &mut self,
+        now: Instant,
+        settings: &PurseSettings,
+        is_draining: bool,
+    ) -> Due {
         let is_busy = self.is_waited_for() || self.inflight().is_positive();
         let use_now = UseNow { spent: self.slice.spent(), is_busy };
         let is_idle = self.stock.tick(now, use_now, settings);
         let is_owed = self.slice.released() > self.released_durably && self.releases_running == 0;
         let release = if is_owed {
             Some(self.begin_release())
-        } else if is_idle {
+        } else if is_idle || (is_draining && !use_now.is_busy) {
             self.release()
         } else {
             None

@@ -26,7 +26,8 @@ pub(super) async fn serve(
         None => api.answer(peer, request.map(Body::new)).await?,
     };
     keep_private(response.headers_mut());
-    if is_last {
+    // Looked at when all is done: it may have begun meanwhile.
+    if is_last || api.is_leaving() {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response)

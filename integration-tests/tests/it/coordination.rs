@@ -3,7 +3,7 @@
 
 use integration_tests::{Cli, Cluster, ClusterSize, Member, OrgHandle, Role, eventually, say};
 use serde_json::Value;
-use servers::Etcd;
+use servers::{Etcd, Postgres};
 use tempfile::TempDir;
 
 const SIZE: ClusterSize = ClusterSize { control_planes: 2, ..ClusterSize::SMALLEST };
@@ -18,7 +18,7 @@ async fn cluster(etcd: &Etcd, follow_interval: &str) -> Cluster {
         ("COORDINATION__ETCD__PREFIX", "/tested".to_owned()),
         ("CONTROL_PLANE__FOLLOW_INTERVAL", follow_interval.to_owned()),
     ];
-    Cluster::start_set(SIZE, &settings).await
+    Cluster::start_set(SIZE, &Postgres::shared().database(), &settings).await
 }
 
 /// A new key, whose secret is returned.

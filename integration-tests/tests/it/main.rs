@@ -9,6 +9,8 @@
 
 mod roles;
 mod coordination;
+mod ordeals;
+mod cluster_script;
 mod p1_no_overspend;
 mod p2_nothing_lost;
 mod full_disk;
@@ -20,6 +22,7 @@ mod failover;
 mod streams_broken;
 mod usage_lies;
 mod money_races;
+mod drain;
 mod process_faults;
 mod starved;
 mod slow_readers;

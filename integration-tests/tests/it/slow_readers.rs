@@ -175,7 +175,8 @@ async fn a_client_that_reads_slowly_does_not_put_off_the_longest_a_stream_may_ta
 #[tokio::test]
 async fn a_stop_ends_a_stream_whose_client_does_not_read() {
     let simulator = SimulatorProcess::start().await;
-    let mut gateway = Gateway::demo().external_simulator(simulator.url()).start().await;
+    let gateway = Gateway::demo().env("TURNPIKE__DATA_PLANE__DRAIN__LIMIT", "1 s");
+    let mut gateway = gateway.external_simulator(simulator.url()).start().await;
     let account = Account::open(&gateway, "deaf", 10).await;
     let (client, id) = asked(&gateway, &account.org.key, &endless()).await;
     gateway.stop().await;

@@ -127,7 +127,8 @@ async fn sigint_ends_streams_with_an_error_event_and_exits_0() {
 }
 
 async fn a_signal_ends_streams_with_an_error_event(signal: Signal) {
-    let mut gateway = Gateway::demo().start().await;
+    let limit = "TURNPIKE__DATA_PLANE__DRAIN__LIMIT";
+    let mut gateway = Gateway::demo().env(limit, "2 s").start().await;
     let mut endless = gateway.stream(gateway.api_key(), paced(100_000, 20)).await;
     let mut short = gateway.stream(gateway.api_key(), paced(20, 20)).await;
     for stream in [&mut endless, &mut short] {

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use proto::escrow::v1::escrow_service_client::EscrowServiceClient;
 use proto::escrow::v1::{SyncRequest, SyncResponse};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -19,10 +20,12 @@ use tonic::transport::Channel;
 #[error("the control plane cannot be reached")]
 pub struct NotConnected;
 
-/// A link that comes back for ever, until the receiver that `start` returned is dropped.
+/// A link that comes back for ever, until it is finished or the receiver that `start` returned is dropped.
 #[derive(Clone, Debug)]
 pub struct EscrowLink {
     connection: Arc<Mutex<Connection>>,
+    /// All is said: the connection that is up is the last.
+    is_finished: Arc<AtomicBool>,
 }
 
 /// The queue of the connection that is up.
@@ -47,7 +50,7 @@ impl EscrowLink {
         settings: EscrowLinkSettings,
     ) -> (Self, mpsc::Receiver<ToDataPlane>) {
         let (messages, taken) = mpsc::channel(settings.waiting_to_take.max(1));
-        let link = Self { connection: Arc::default() };
+        let link = Self { connection: Arc::default(), is_finished: Arc::default() };
         let client =
             EscrowServiceClient::new(channel).max_decoding_message_size(settings.message_bytes);
         let keeper =
@@ -65,6 +68,14 @@ impl EscrowLink {
         let connection = self.connection.lock();
         let queue = connection.as_ref().ok_or(NotConnected)?;
         queue.try_send(request).map_err(|_| NotConnected)
+    }
+
+    /// Says nothing more. Whether a connection is up: then what is queued is still sent, and the messages end once the
+    /// control plane has taken in all of it.
+    #[must_use]
+    pub fn finish(&self) -> bool {
+        self.is_finished.store(true, Ordering::Relaxed);
+        self.connection.lock().take().is_some()
     }
 
     /// Whether the control plane has accepted the Hello.
@@ -126,6 +137,9 @@ impl Keeper {
     async fn serve(&self, mut responses: Streaming<SyncResponse>) -> Ended<Unreadable> {
         let ended = self.read(&mut responses).await;
         self.link.connection.lock().take();
+        if self.link.is_finished.load(Ordering::Relaxed) {
+            return Ended::Dropped;
+        }
         match self.messages.send(ToDataPlane::Disconnected).await {
             Ok(()) => ended,
             Err(_) => Ended::Dropped,

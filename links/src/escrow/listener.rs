@@ -77,8 +77,8 @@ impl EscrowListener {
 }
 
 impl EscrowConnection {
-    /// The next message; `None` when the connection is over, by either side or because of a message that cannot be read.
-    /// Safe to cancel.
+    /// The next message; `None` when the connection is over, by either side or because of a message that cannot be read. A data
+    /// plane that has said all hears on until this is dropped, which tells it that all was taken in. Safe to cancel.
     pub async fn next(&mut self) -> Option<FromDataPlane> {
         let message = tokio::select! {
             biased;
@@ -90,7 +90,10 @@ impl EscrowConnection {
                 Ok(message) => return Some(message),
                 Err(unreadable) => self.refuse(unreadable),
             },
-            Ok(None) => Status::cancelled("the data plane has left"),
+            Ok(None) => {
+                debug!(data_plane = self.hello.data_plane, "a data plane has said all");
+                return None;
+            }
             Err(status) => status,
         };
         debug!(data_plane = self.hello.data_plane, %reason, "escrow connection ended");

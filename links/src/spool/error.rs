@@ -15,6 +15,9 @@ pub enum SpoolError {
     /// After a failed sync nothing is admitted until a new file has been synced. Passes by itself.
     #[error("the spool's disk failed to sync; requests are refused until it does again")]
     Failing,
+    /// No request is admitted any more; those that are open may go on.
+    #[error("the spool takes no new requests: its data plane is stopping")]
+    Stopping,
     /// The operating system refused.
     #[error("cannot {action} {}: check the disk and the permissions", path.display())]
     Io {

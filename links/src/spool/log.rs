@@ -64,6 +64,8 @@ pub(super) struct Log {
     pub(super) is_dirty: bool,
     pub(super) is_directory_dirty: bool,
     pub(super) is_failing: bool,
+    /// New requests are refused for good.
+    pub(super) is_stopping: bool,
     pub(super) is_closed: bool,
     pub(super) is_full: bool,
     pub(super) refused_at: Option<Instant>,
@@ -99,6 +101,7 @@ impl Log {
             is_dirty: false,
             is_directory_dirty: true,
             is_failing: false,
+            is_stopping: false,
             is_closed: false,
             is_full: false,
             refused_at: None,
@@ -130,10 +133,14 @@ impl Log {
     }
 
     fn check_admitting(&self) -> Result<(), SpoolError> {
-        match (self.is_closed, self.is_failing) {
-            (true, _) => Err(SpoolError::Closed),
-            (false, true) => Err(SpoolError::Failing),
-            (false, false) => Ok(()),
+        if self.is_closed {
+            Err(SpoolError::Closed)
+        } else if self.is_stopping {
+            Err(SpoolError::Stopping)
+        } else if self.is_failing {
+            Err(SpoolError::Failing)
+        } else {
+            Ok(())
         }
     }
 

@@ -4,8 +4,8 @@
 use super::UsageSourceError;
 use domain::id::Partition;
 use domain::name::check_data_plane;
-use futures::StreamExt;
 use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
 use proto::usage::v1::usage_service_server::{UsageService, UsageServiceServer};
 use proto::usage::v1::{
     BilledMarks, BilledPartition, Rewind, ShipHello, ShipRequest, ShipResponse, UsageEnvelope,
@@ -101,18 +101,33 @@ impl UsageConnection {
     ) -> Result<Vec<UsageEnvelope>, UsageSourceError> {
         while self.waiting.is_empty() {
             let request = self.requests.message().await.map_err(|status| self.over(&status))?;
-            let request = request.ok_or(UsageSourceError::Closed)?;
-            let Some(ship_request::Message::Batch(batch)) = request.message else {
-                return Err(self.refuse("after the hello only batches may come"));
-            };
-            let is_its_own = |event: &UsageEnvelope| event.data_plane == self.hello.data_plane;
-            if !batch.events.iter().all(is_its_own) {
-                return Err(self.refuse("a data plane ships its own events alone"));
-            }
-            self.waiting.extend(batch.events);
+            self.take_in(request.ok_or(UsageSourceError::Closed)?)?;
         }
+        self.gather(max)?;
         let count = max.max(1).min(self.waiting.len());
         Ok(self.waiting.drain(..count).collect())
+    }
+
+    /// Takes in what has come besides: a data plane sends what it has at once, often single events, and each batch costs a commit.
+    fn gather(&mut self, max: usize) -> Result<(), UsageSourceError> {
+        while self.waiting.len() < max {
+            // How the connection ended is told by whoever asks next.
+            let Some(Ok(Some(request))) = self.requests.message().now_or_never() else { break };
+            self.take_in(request)?;
+        }
+        Ok(())
+    }
+
+    fn take_in(&mut self, request: ShipRequest) -> Result<(), UsageSourceError> {
+        let Some(ship_request::Message::Batch(batch)) = request.message else {
+            return Err(self.refuse("after the hello only batches may come"));
+        };
+        let is_its_own = |event: &UsageEnvelope| event.data_plane == self.hello.data_plane;
+        if !batch.events.iter().all(is_its_own) {
+            return Err(self.refuse("a data plane ships its own events alone"));
+        }
+        self.waiting.extend(batch.events);
+        Ok(())
     }
 
     pub(super) async fn billed(&self, marks: &[(Partition, u64)]) -> Result<(), UsageSourceError> {

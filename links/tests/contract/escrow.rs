@@ -27,6 +27,7 @@ over_both_carriers! {
     each_connection_begins_with_a_fresh_hello_and_ends_with_word_of_it,
     a_restarted_control_plane_is_found_again,
     the_link_ends_when_nobody_listens_to_it,
+    a_link_that_is_finished_is_heard_out_and_does_not_come_back,
     a_desk_that_is_gone_turns_data_planes_away,
     a_control_plane_that_takes_nothing_counts_as_not_connected,
     a_data_plane_that_takes_nothing_is_given_up_and_others_do_not_notice,
@@ -196,6 +197,23 @@ async fn the_link_ends_when_nobody_listens_to_it(carrier: Carrier) {
         tokio::task::yield_now().await;
     }
     assert_eq!(link.send(FromDataPlane::Want(want(1))), Err(NotConnected));
+}
+
+async fn a_link_that_is_finished_is_heard_out_and_does_not_come_back(carrier: Carrier) {
+    let (site, _running, mut listener) = open(carrier).await;
+    let (link, mut messages) = link(&site);
+    let mut connection = listener.accept().await.unwrap();
+    welcome(&connection, &mut messages).await;
+    link.send(FromDataPlane::Want(want(1))).unwrap();
+    assert!(link.finish());
+    assert_eq!(link.send(FromDataPlane::Want(want(2))), Err(NotConnected));
+    assert_eq!(connection.next().await, Some(FromDataPlane::Want(want(1))));
+    assert_eq!(connection.next().await, None);
+    // It hears on until it is known that all was taken in.
+    connection.sender().send(ToDataPlane::Grant(grant(1))).await.unwrap();
+    assert_eq!(messages.recv().await, Some(ToDataPlane::Grant(grant(1))));
+    drop(connection);
+    assert_eq!(messages.recv().await, None);
 }
 
 async fn a_desk_that_is_gone_turns_data_planes_away(carrier: Carrier) {

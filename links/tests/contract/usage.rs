@@ -34,7 +34,12 @@ impl World {
         let folder = TempDir::new().unwrap();
         let spool = Spool::open(SpoolSettings::new(folder.path()), "dp").unwrap().0;
         let mut site = Site::new(carrier).await;
-        let (service, listener) = usage_listener(UsageListenerSettings::default());
+        // Longer messages than may be sent are not taken, either.
+        let taken = UsageListenerSettings {
+            message_bytes: settings.message_bytes,
+            ..UsageListenerSettings::default()
+        };
+        let (service, listener) = usage_listener(taken);
         let running = Some(site.serve(Routes::new(service)).await);
         let stop = CancellationToken::new();
         let settings = ShipperSettings { reconnect: impatient(), ..settings };
@@ -123,24 +128,39 @@ async fn what_is_not_billed_comes_again_when_asked_and_on_every_connection(carri
     assert_eq!(take(&mut source, 4).await, [1, 2, 3, 4], "from another life of billing");
 }
 
+async fn what_came_in_many_messages_is_taken_as_one_batch(carrier: Carrier) {
+    let settings = ShipperSettings { batch_events: 1, ..ShipperSettings::default() };
+    let mut world = World::new(carrier, settings).await;
+    let mut source = world.accept().await;
+    soon(async {
+        // How much has come when it is asked is chance; that it is never more than one is not.
+        for round in 0.. {
+            (1..=20).for_each(|request| world.end(round * 20 + request, "stop"));
+            let mut sizes = Vec::new();
+            while sizes.iter().sum::<usize>() < 20 {
+                sizes.push(source.next_batch(500).await.unwrap().len());
+            }
+            if sizes.len() < 20 {
+                break;
+            }
+        }
+    })
+    .await;
+}
+
 async fn what_is_longer_than_a_message_may_be_arrives_in_parts(carrier: Carrier) {
     let settings = ShipperSettings { message_bytes: 4096, ..ShipperSettings::default() };
     let mut world = World::new(carrier, settings).await;
     let long = "x".repeat(1500);
     (1..=9).for_each(|request| world.end(request, &long));
     let mut source = world.accept().await;
-    let mut seqs = Vec::new();
-    while seqs.len() < 9 {
-        let batch = source.next_batch(100).await.unwrap();
-        assert!(batch.len() <= 2, "{} events of 1.5 KB in one message of 4", batch.len());
-        seqs.extend(batch.iter().map(|envelope| envelope.seq));
-    }
-    assert_eq!(seqs, (1..=9).collect::<Vec<_>>());
+    assert_eq!(take(&mut source, 9).await, (1..=9).collect::<Vec<_>>());
 }
 
 over_both_carriers! {
     what_a_spool_holds_arrives_in_order_and_is_forgotten_once_it_is_billed,
     what_is_not_billed_comes_again_when_asked_and_on_every_connection,
+    what_came_in_many_messages_is_taken_as_one_batch,
     what_is_longer_than_a_message_may_be_arrives_in_parts,
 }
 

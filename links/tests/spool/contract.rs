@@ -227,6 +227,20 @@ fn a_closed_spool_refuses_and_gives_its_readers_the_rest() {
 }
 
 #[test]
+fn a_stopping_spool_admits_nothing_and_lets_what_is_open_end() {
+    let directory = directory();
+    let (spool, _) = open(&small(directory.path()));
+    let ticket = spool.admit(&admitted("open", 1)).unwrap();
+    spool.admit_no_more();
+    assert!(matches!(spool.admit(&admitted("late", 1)), Err(SpoolError::Stopping)));
+    assert_eq!(spool.status().open_requests, 1);
+    ticket.finish(event("open", 1, 1)).unwrap();
+    wait(spool.note_release(&slice(1, 1, 1))).unwrap();
+    assert_eq!(spool.status().open_requests, 0);
+    assert_eq!(request_ids(&close_and_read(spool)), ["open"]);
+}
+
+#[test]
 fn dropping_everything_syncs_and_unlocks() {
     let directory = directory();
     let settings = small(directory.path());

@@ -37,6 +37,8 @@ pub(crate) struct DataPlane {
     pub(crate) money: Money,
     /// Usage events on their way to billing.
     pub(crate) spool: Spool,
+    /// How it stops.
+    pub(crate) drain: Drain,
     /// Origins whose pages may call the API from a browser.
     pub(crate) cors_origins: Vec<String>,
     /// Prompts and completions on their way to whoever keeps them.
@@ -57,6 +59,7 @@ impl Default for DataPlane {
             limits: Limits::default(),
             money: Money::default(),
             spool: Spool::default(),
+            drain: Drain::default(),
             cors_origins: Vec::new(),
             content: Content::default(),
         }
@@ -309,6 +312,18 @@ impl Default for Spool {
             high_water_percent: 95,
         }
     }
+}
+
+/// How it stops. What is absent depends on what else the process is: `turnpike/src/up/drain.rs` knows.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Drain {
+    /// How long it serves on after it has said that it is not ready.
+    #[serde(with = "human::optional_pause")]
+    pub(crate) grace: Option<Duration>,
+    /// How long running requests may then go on.
+    #[serde(with = "human::optional_pause")]
+    pub(crate) limit: Option<Duration>,
 }
 
 /// Prompts and completions of orgs that want them kept.

@@ -17,8 +17,16 @@ pub(super) mod duration {
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        read(from, |length| !length.is_zero())
+    }
+
+    /// Reads one that may be of some lengths only.
+    pub(super) fn read<'de, D: Deserializer<'de>>(
+        from: D,
+        may_be: impl Fn(&Duration) -> bool,
+    ) -> Result<Duration, D::Error> {
         let text = Text::deserialize(from)?;
-        parse(&text.0).ok_or_else(|| {
+        parse(&text.0).filter(may_be).ok_or_else(|| {
             let text = text.0;
             D::Error::custom(format_args!(
                 "\"{text}\" is no length of time; write it as 30 s, 300 ms, 10 min or 90 days"
@@ -28,13 +36,13 @@ pub(super) mod duration {
 
     fn parse(text: &str) -> Option<Duration> {
         let text = text.trim();
-        let length = match ["days", "day", "d"].iter().find_map(|unit| text.strip_suffix(unit)) {
+        match ["days", "day", "d"].iter().find_map(|unit| text.strip_suffix(unit)) {
             Some(days) => {
-                Duration::from_secs(DAY_SECONDS * u64::from(days.trim().parse::<u32>().ok()?))
+                let days = u64::from(days.trim().parse::<u32>().ok()?);
+                Some(Duration::from_secs(DAY_SECONDS * days))
             }
-            None => Duration::try_from(text.parse::<SignedDuration>().ok()?).ok()?,
-        };
-        Some(length).filter(|length| !length.is_zero())
+            None => Duration::try_from(text.parse::<SignedDuration>().ok()?).ok(),
+        }
     }
 
     /// Any scalar as its text, so that a bare `30` is told that its unit is missing.
@@ -70,6 +78,35 @@ pub(super) mod optional_duration {
         from: D,
     ) -> Result<Option<Duration>, D::Error> {
         Ok(Option::<Length>::deserialize(from)?.map(|Length(length)| length))
+    }
+}
+
+/// Serde for a `Duration` that may be absent, or none at all (`0 s`).
+pub(super) mod optional_pause {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use std::time::Duration;
+
+    #[derive(Serialize)]
+    #[serde(transparent)]
+    struct Pause(#[serde(with = "super::duration")] Duration);
+
+    impl<'de> Deserialize<'de> for Pause {
+        fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+            super::duration::read(from, |_| true).map(Self)
+        }
+    }
+
+    pub(crate) fn serialize<S: Serializer>(
+        value: &Option<Duration>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        value.map(Pause).serialize(to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::<Pause>::deserialize(from)?.map(|Pause(pause)| pause))
     }
 }
 

@@ -49,6 +49,7 @@ fn every_key_of_the_example_can_be_set_by_a_variable() {
         let value = match at {
             Json::Null if key == "data_plane.cores" => "3".to_owned(),
             Json::Null if key == "billing.usage_retention" => "400 days".to_owned(),
+            Json::Null if key.starts_with("data_plane.drain.") => "0 s".to_owned(),
             Json::Null => "/somewhere".to_owned(),
             Json::String(text) => text.clone(),
             other => other.to_string(),
@@ -90,6 +91,20 @@ fn long_times_may_be_written_in_days() {
     assert_eq!(retention("null"), Ok(None));
     for wrong in ["0 days", "-1 d", "half days", "days"] {
         assert!(retention(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_pause_may_be_none_at_all_and_is_left_to_the_process_when_it_is_not_told() {
+    let grace = |text: &str| {
+        let text = format!("data_plane: {{drain: {{grace: {text}}}}}");
+        load(&text, &[]).map(|config| config.data_plane.drain.grace)
+    };
+    assert_eq!(grace("null"), Ok(None));
+    assert_eq!(grace("0 s"), Ok(Some(Duration::ZERO)));
+    assert_eq!(grace("15 s"), Ok(Some(Duration::from_secs(15))));
+    for wrong in ["0", "-1 s", "soon"] {
+        assert!(grace(wrong).is_err(), "{wrong}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! Billing in this process: what data planes wrote down becomes records, postings and settled slices; and old records
 //! become sums.
 
-use super::end;
+use super::drain::ended;
 use crate::config::Config;
 use billing::consumer::{Consumer, ConsumerSettings};
 use billing::retention::{self, RetentionSettings};
@@ -9,6 +9,7 @@ use links::spool::Spool;
 use links::usage::{UsageListener, UsageSource, usage_listener};
 use storage::Database;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
@@ -54,8 +55,9 @@ impl BillingRole {
     }
 
     /// Waits for what was told to stop.
-    pub(super) async fn end(self) {
-        futures::future::join_all(self.tasks.into_iter().map(|(what, task)| end(what, task))).await;
+    pub(super) async fn end(self, latest: Instant) {
+        let ends = self.tasks.into_iter().map(|(what, task)| ended(what, task, latest));
+        futures::future::join_all(ends).await;
     }
 
     /// Each data plane that connects is billed for itself: one that has much to tell makes no other wait.

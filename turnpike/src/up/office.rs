@@ -1,8 +1,9 @@
 //! The control plane of this process: admin API, escrow desk, contents, and what data planes talk to.
 
+use super::drain::ended;
 use super::fleet::{self, Carrier};
 use super::ops::Ops;
-use super::{coordination, database, end};
+use super::{coordination, database};
 use crate::config::{Config, Secrets};
 use anyhow::Context;
 use billing::desk::Desk;
@@ -16,6 +17,7 @@ use std::net::SocketAddr;
 use storage::Database;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
@@ -77,8 +79,9 @@ impl Office {
     }
 
     /// Waits for what was told to stop.
-    pub(super) async fn end(self) {
-        futures::future::join_all(self.tasks.into_iter().map(|(what, task)| end(what, task))).await;
+    pub(super) async fn end(self, latest: Instant) {
+        let ends = self.tasks.into_iter().map(|(what, task)| ended(what, task, latest));
+        futures::future::join_all(ends).await;
     }
 }
 

@@ -1,5 +1,6 @@
 //! The data plane of this process: its spool, money, configuration and listener, joined to a control plane by gRPC.
 
+use super::drain::Task;
 use super::ops::Ops;
 use crate::allocator;
 use crate::config::{CellSecrets, Config, LoggedRequests};
@@ -14,6 +15,7 @@ use data_plane::{Pace, TraceSettings, recovery};
 use domain::key::Pepper;
 use domain::network::Networks;
 use domain::time::Timestamp;
+use futures::future::join_all;
 use links::account::{AccountLink, AccountLinkSettings};
 use links::content::{ContentKey, ContentLink, ContentLinkSettings};
 use links::escrow::EscrowLink;
@@ -25,22 +27,24 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::thread::available_parallelism;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
-/// How often the number of running requests is looked at while draining.
-const DRAIN_LOOK: Duration = Duration::from_millis(20);
+/// How often the number of running requests is looked at while their end is waited for.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A running data plane.
 pub(super) struct Planes {
     pub(super) address: SocketAddr,
     pub(super) configuration: Configuration,
     pub(super) spool: Spool,
-    plane: DataPlane,
-    /// Keeps the money; its last word goes into the spool.
-    keeper: JoinHandle<()>,
+    pub(super) plane: DataPlane,
+    pub(super) purse: Purse,
+    /// Keeps the money.
+    keeper: Option<Task>,
+    /// What else speaks with a control plane.
+    links: Vec<Task>,
 }
 
 impl Planes {
@@ -67,7 +71,7 @@ impl Planes {
         let content = content_sink(config, secrets, channel.clone());
         let (link, messages) =
             EscrowLink::start_with(channel.clone(), hello, config.links.escrow_link());
-        let keeper = tokio::spawn(purse.clone().run(link, messages, stop.clone()));
+        let keeper = Task::start("money", stop, |stop| purse.clone().run(link, messages, stop));
         let (configuration, following) =
             Configuration::open(configuration_settings(config, secrets))?;
         let hello = FeedHello {
@@ -77,11 +81,11 @@ impl Planes {
         };
         let account = AccountLink::new(channel.clone(), account_settings(config));
         let subscriber = FeedSubscriber::start_with(channel, hello, subscriber_settings(config));
-        tokio::spawn(following.follow(subscriber, stop.clone()));
+        let feed = Task::start("feed", stop, |stop| following.follow(subscriber, stop));
         let plane = DataPlane::new(DataPlaneParts {
             settings,
             configuration: configuration.clone(),
-            purse,
+            purse: purse.clone(),
             spool: spool.clone(),
             content,
             account,
@@ -91,14 +95,23 @@ impl Planes {
         });
         plane.remember(used_keys);
         listener.serve(&plane)?;
-        Ok(Self { address, configuration, spool, plane, keeper })
+        let (keeper, links) = (Some(keeper), vec![feed]);
+        Ok(Self { address, configuration, spool, plane, purse, keeper, links })
     }
 
     /// Sends what it writes down to billing in another process.
-    pub(super) fn ship_usage(&self, config: &Config, channel: Channel, stop: &CancellationToken) {
+    pub(super) fn ship_usage(
+        &mut self,
+        config: &Config,
+        channel: Channel,
+        stop: &CancellationToken,
+    ) {
         let (name, spool) = (config.data_plane.name.clone(), self.spool.clone());
-        let shipped = ship_usage(channel, name, spool, config.links.shipper(), stop.clone());
-        tokio::spawn(shipped);
+        let settings = config.links.shipper();
+        let shipper = Task::start("shipped usage", stop, |stop| {
+            ship_usage(channel, name, spool, settings, stop)
+        });
+        self.links.push(shipper);
     }
 
     /// What operators are shown of it.
@@ -130,30 +143,47 @@ impl Planes {
         });
     }
 
-    /// Refuses new requests and lets running ones end; those that take longer are ended.
-    pub(super) async fn drain(&self, patience: Duration, last_words: Duration) {
-        self.plane.drain();
-        let idle = async {
-            while self.spool.status().open_requests > 0 {
-                sleep(DRAIN_LOOK).await;
-            }
-        };
-        let mut idle = std::pin::pin!(idle);
-        if timeout_at(Instant::now() + patience, idle.as_mut()).await.is_err() {
-            self.plane.end_streams();
-            if timeout_at(Instant::now() + last_words, idle).await.is_err() {
-                tracing::warn!("some requests did not end in time; the next start closes them");
-            }
+    /// Returns when no request runs.
+    pub(super) async fn idle(&self) {
+        while self.spool.status().open_requests > 0 {
+            sleep(LOOK).await;
         }
     }
 
-    /// Waits for the last word about money, then syncs and unlocks the spool.
-    pub(super) async fn close(self, patience: Duration) {
-        if timeout(patience, self.keeper).await.is_err() {
-            tracing::warn!("money was not given back in time; the next start still has it");
+    /// Gives back what no request holds, and says the last word about money.
+    pub(super) async fn settle_money(&mut self, latest: Instant) {
+        if let Some(keeper) = self.keeper.take() {
+            keeper.end(latest).await;
         }
-        if let Err(error) = self.spool.close().await {
-            tracing::error!(%error, "the spool did not close well");
+    }
+
+    /// Has all that is written down on the disk.
+    pub(super) async fn flush(&self, latest: Instant) {
+        match timeout_at(latest, self.spool.flush()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the spool could not be synced"),
+            Err(_) => tracing::warn!("the spool was not synced in time"),
+        }
+    }
+
+    /// Returns when nothing is listened for and all is said on every connection.
+    pub(super) async fn closed(&self, latest: Instant) {
+        if timeout_at(latest, self.plane.closed()).await.is_err() {
+            tracing::warn!("some clients did not take all of their answers in time");
+        }
+    }
+
+    /// Has nothing more to say to a control plane.
+    pub(super) async fn unlink(&mut self, latest: Instant) {
+        join_all(self.links.drain(..).map(|link| link.end(latest))).await;
+    }
+
+    /// Lets another process have the spool.
+    pub(super) async fn unlock(self, latest: Instant) {
+        match timeout_at(latest, self.spool.close()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the spool did not close well"),
+            Err(_) => tracing::warn!("the spool did not close in time"),
         }
     }
 }

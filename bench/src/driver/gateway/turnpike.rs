@@ -59,7 +59,7 @@ impl<'a> Place<'a> {
             "log: {{filter: warn}}\n\
              egress: {{allowed_networks: [127.0.0.0/8]}}\n\
              data_plane:\n  listen: {clients}\n  cores: 1\n  control_plane_addr: http://{fleet}\n  \
-             spool: {{dir: {spool}}}\n\
+             spool: {{dir: {spool}}}\n  drain: {{grace: 0 s, limit: 8 s}}\n\
              control_plane: {{admin_listen: {admin}, fleet_listen: {fleet}, console_listen: 127.0.0.1:0}}\n\
              ops: {{listen: {ops}}}\n\
              traces: {{endpoint: http://{traces}, sample_ratio: 0.01}}\n"

@@ -23,7 +23,7 @@ fn settings() -> PurseSettings {
 /// What is given back at ticks after so many seconds.
 fn released_at(slice: &SharedSlice, begin: Instant, seconds: &[u64]) -> Vec<bool> {
     let tick = |second: &u64| {
-        let due = slice.lock().tick(begin + Duration::from_secs(*second), &settings());
+        let due = slice.lock().tick(begin + Duration::from_secs(*second), &settings(), false);
         due.release.is_some()
     };
     seconds.iter().map(tick).collect()
@@ -49,7 +49,7 @@ fn a_release_that_failed_is_tried_again_and_then_no_more() {
     let mark = slice.lock().release().unwrap();
     assert_eq!(released_at(&slice, begin, &[0]), [false], "it is on its way");
     slice.lock().release_ended(None);
-    let again = slice.lock().tick(begin, &settings()).release.unwrap();
+    let again = slice.lock().tick(begin, &settings(), false).release.unwrap();
     assert_eq!(again, mark);
     slice.lock().release_ended(Some(nano(mark.released_nano)));
     assert_eq!(released_at(&slice, begin, &[5]), [false]);
@@ -77,11 +77,11 @@ fn the_answer_to_a_want_that_was_given_up_answers_no_other() {
 #[test]
 fn a_slice_wants_a_minutes_use_in_store() {
     let (slice, begin) = (slice_with(1_000), Instant::now());
-    slice.lock().tick(begin, &settings());
+    slice.lock().tick(begin, &settings(), false);
     for second in 1..=30 {
         let hold = slice.lock().take(nano(10)).unwrap();
         slice.lock().settle(hold, nano(10));
-        slice.lock().tick(begin + Duration::from_secs(second), &settings());
+        slice.lock().tick(begin + Duration::from_secs(second), &settings(), false);
     }
     let mut state = slice.lock();
     state.release();

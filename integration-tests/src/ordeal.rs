@@ -1,0 +1,209 @@
+//! What a whole cluster is put through while clients use it: a part of it dies, or stands still for a while. A poller looks at all
+//! money meanwhile; afterwards the books must be exact.
+
+use crate::auditor::{Attempts, Books};
+use crate::cluster::{Cluster, ClusterSize, Member};
+use crate::load::{Load, Told};
+use crate::patience::PATIENCE;
+use crate::poller::Poller;
+use rustix::process::Signal;
+use servers::Postgres;
+use std::collections::BTreeSet;
+use std::time::Duration;
+use tokio::task::block_in_place;
+use tokio::time::{Instant, sleep};
+
+/// Clients at work, and how many of their requests are waited for before something happens, and after it.
+const CLIENTS: usize = 12;
+const SERVED: usize = 60;
+const CREDIT: &str = "1000.00 USD";
+/// How often it is looked whether all is in the books.
+const LOOK: Duration = Duration::from_millis(100);
+
+const SIZE: ClusterSize = ClusterSize { control_planes: 2, billing: 2, data_planes: 3 };
+
+/// What it happens to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// One of two.
+    ControlPlane,
+    /// One of two.
+    Billing,
+    /// One of three.
+    DataPlane,
+    /// The only one.
+    Postgres,
+}
+
+/// What happens to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// `kill -9`; it is started again after the while.
+    Kill,
+    /// It stands still for the while, and goes on.
+    Stop,
+}
+
+/// How long the part is away.
+#[derive(Clone, Copy, Debug)]
+pub struct Trial {
+    /// What it happens to.
+    pub target: Target,
+    /// What happens.
+    pub fault: Fault,
+    /// How long.
+    pub lasting: Duration,
+}
+
+/// How it went, and all of it was found to be right.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// What clients were told.
+    pub told: Told,
+    /// Requests in the books.
+    pub records: usize,
+    /// How often somebody looked at all accounts.
+    pub looks: u64,
+}
+
+/// A cluster under load.
+pub struct Ordeal {
+    load: Load,
+    poller: Poller,
+    cluster: Cluster,
+    postgres: Postgres,
+    database: String,
+}
+
+impl Target {
+    /// Each of them.
+    pub const ALL: [Self; 4] = [Self::ControlPlane, Self::Postgres, Self::DataPlane, Self::Billing];
+
+    /// As people call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ControlPlane => "control-plane",
+            Self::Billing => "billing",
+            Self::DataPlane => "data-plane",
+            Self::Postgres => "postgres",
+        }
+    }
+
+    const fn member(self) -> Option<Member> {
+        match self {
+            Self::ControlPlane => Some(Member::CONTROL_PLANE),
+            Self::Billing => Some(Member::BILLING),
+            Self::DataPlane => Some(Member::DATA_PLANE),
+            Self::Postgres => None,
+        }
+    }
+}
+
+impl Fault {
+    /// Each of them.
+    pub const ALL: [Self; 2] = [Self::Kill, Self::Stop];
+
+    /// As people call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Kill => "kill",
+            Self::Stop => "stop",
+        }
+    }
+}
+
+impl Ordeal {
+    /// Everything runs, and clients are served by all data planes.
+    async fn begin() -> Self {
+        let postgres = block_in_place(Postgres::start);
+        let database = postgres.database();
+        let cluster = Cluster::start_over(SIZE, &database).await;
+        let org = cluster.new_org("tried", CREDIT).await;
+        let poller = Poller::start(&database);
+        let mut load = Load::start(&cluster.data_planes(), &org.key, CLIENTS);
+        load.serves(SERVED).await;
+        Self { load, poller, cluster, postgres, database }
+    }
+
+    /// From the beginning to the end: panics if anything is not as it has to be.
+    pub async fn of(trial: Trial) -> Outcome {
+        let mut ordeal = Self::begin().await;
+        ordeal.suffer(trial).await;
+        let outcome = ordeal.end().await;
+        nobody_noticed(&outcome.told, trial);
+        outcome
+    }
+
+    /// Lets it happen, and waits until clients have been served for some time afterwards.
+    async fn suffer(&mut self, trial: Trial) {
+        let Trial { target, fault, lasting } = trial;
+        match (target.member(), fault) {
+            (Some(member), Fault::Kill) => {
+                self.cluster.kill(member).await;
+                sleep(lasting).await;
+                self.cluster.start_member(member).await;
+            }
+            (Some(member), Fault::Stop) => {
+                self.cluster.signal(member, Signal::STOP);
+                sleep(lasting).await;
+                self.cluster.signal(member, Signal::CONT);
+            }
+            (None, Fault::Kill) => {
+                block_in_place(|| self.postgres.kill());
+                sleep(lasting).await;
+                block_in_place(|| self.postgres.run());
+            }
+            (None, Fault::Stop) => {
+                self.postgres.server().pause();
+                sleep(lasting).await;
+                self.postgres.server().resume();
+            }
+        }
+        self.load.serves(SERVED).await;
+    }
+
+    /// Lets clients go, and looks into the books: every request that was served is there once, and all adds up.
+    async fn end(self) -> Outcome {
+        // The server goes last: what needs it ends first.
+        let Self { load, poller, cluster, postgres: _server, database } = self;
+        let told = load.end().await;
+        let looks = poller.end().await;
+        assert!(looks > 50, "{looks} looks at the money are too few to see anything");
+        let admin = cluster.admin();
+        let (books, attempts) = books(&cluster, &database).await;
+        books.audit(&attempts);
+        let completed = books.completed();
+        let served: BTreeSet<&str> = told.served.iter().map(|id| &**id).collect();
+        assert!(served.is_subset(&completed), "a served request is not in the books as such");
+        let records = books.records();
+        admin.reconciled_with(u64::try_from(records).unwrap()).await;
+        admin.audited().await;
+        Outcome { told, records, looks }
+    }
+}
+
+/// The books, once every request is in them. Panics when one never is.
+async fn books(cluster: &Cluster, database: &str) -> (Books, Attempts) {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let attempts = Attempts::of(cluster.simulator().log_lines());
+        let books = Books::read(database).await;
+        let missing = books.missing(&attempts);
+        if missing.is_empty() {
+            return (books, attempts);
+        }
+        assert!(Instant::now() < until, "{} are not in the books: {missing:?}", missing.len());
+        sleep(LOOK).await;
+    }
+}
+
+/// Of those whose money is at hand, no request is lost but what ran on a data plane that was killed.
+fn nobody_noticed(told: &Told, trial: Trial) {
+    let most =
+        if (trial.target, trial.fault) == (Target::DataPlane, Fault::Kill) { CLIENTS } else { 0 };
+    assert!(told.cut.len() <= most, "{:?}", told.cut);
+    assert!(told.refused.is_empty(), "{:?}", told.refused);
+    assert!(told.sent_away.is_empty(), "{:?}", told.sent_away);
+}
