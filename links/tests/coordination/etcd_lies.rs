@@ -1,6 +1,6 @@
 //! etcd that does not have any more what we counted on: compacted past us, restored from a backup, emptied.
 
-use crate::site::{Process, eventually, hasty, patient, poked, settings};
+use crate::site::{Process, calm, eventually, hasty, patient, poked, settings};
 use crate::wire::Wire;
 use domain::id::Revision;
 use links::coordination::{Duty, EtcdSettings, Lists, Topic, Woken};
@@ -142,8 +142,7 @@ fn run_ahead(etcd: &Etcd, teller: &Process, by: u64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_that_somebody_deletes_wake_nobody_and_are_put_again() {
     let etcd = Etcd::start();
-    let (first, second) =
-        (Process::start(settings(&etcd.url())), Process::start(settings(&etcd.url())));
+    let (first, second) = (Process::start(calm(&etcd.url())), Process::start(calm(&etcd.url())));
     first.coordination.tell_head(head(2));
     first.coordination.poke(Topic::Freed);
     knows(&second, 2).await;
@@ -158,7 +157,7 @@ async fn keys_that_somebody_deletes_wake_nobody_and_are_put_again() {
     first.sees(&[&first, &second]).await;
     assert_eq!(freed.next().await, Woken::Due);
     knows(&second, 2).await;
-    let stranger = Process::start(settings(&etcd.url()));
+    let stranger = Process::start(calm(&etcd.url()));
     knows(&stranger, 2).await;
 }
 
@@ -166,8 +165,8 @@ async fn keys_that_somebody_deletes_wake_nobody_and_are_put_again() {
 async fn looking_through_all_keys_again_and_again_tells_nothing_twice() {
     let etcd = Etcd::start();
     let audit_every = Duration::from_millis(50);
-    let auditing = EtcdSettings { audit_every, ..settings(&etcd.url()) };
-    let (hearer, teller) = (Process::start(auditing), Process::start(settings(&etcd.url())));
+    let auditing = EtcdSettings { audit_every, ..calm(&etcd.url()) };
+    let (hearer, teller) = (Process::start(auditing), Process::start(calm(&etcd.url())));
     hearer.connected().await;
     let mut pokes = patient(&hearer.coordination, Topic::Recall);
     for round in 1..=5 {
