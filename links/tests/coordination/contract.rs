@@ -77,9 +77,10 @@ async fn a_head_is_told_to_all_and_wakes_them(site: Site) {
 async fn one_of_all_has_the_duty(site: Site) {
     let watches: Vec<_> =
         site.processes().iter().map(|it| it.coordination.duty(Duty::Sweep)).collect();
-    eventually("somebody has it", || watches.iter().any(|it| it.is_mine())).await;
+    let holders = || watches.iter().filter(|it| it.is_mine()).count();
+    eventually("somebody has it", || holders() == 1).await;
     site.ready().await;
-    assert_eq!(watches.iter().filter(|it| it.is_mine()).count(), 1);
+    assert_eq!(holders(), 1);
 }
 
 async fn everybody_is_seen_by_everybody(site: Site) {

@@ -1,6 +1,6 @@
 //! etcd that does not have any more what we counted on: compacted past us, restored from a backup, emptied.
 
-use crate::site::{Process, eventually, hasty, patient, poked, settings};
+use crate::site::{Process, calm, eventually, hasty, patient, poked, settings};
 use crate::wire::Wire;
 use domain::id::Revision;
 use links::coordination::{Duty, EtcdSettings, Lists, Topic, Woken};
@@ -35,6 +35,24 @@ async fn what_was_missed_is_told_by_the_watch_that_goes_on_where_it_ended() {
     knows(&near, 4).await;
     wire.heal();
     poked(&mut waiting).await;
+    knows(&far, 4).await;
+    assert_eq!(lists(&far), Lists { begun: 1, ..Lists::default() });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_missed_is_told_whole_though_it_comes_in_many_pieces() {
+    let etcd = Etcd::start();
+    let wire = Wire::to(&etcd.address()).await;
+    let (far, near) =
+        (Process::start(settings(&wire.url())), Process::start(settings(&etcd.url())));
+    far.connected().await;
+    wire.cut();
+    far.cut_off().await;
+    // etcd catches up by a thousand revisions at once, and says with each of them how far it is itself.
+    run_ahead(&etcd, &near, 2_500);
+    near.coordination.tell_head(head(4));
+    knows(&near, 4).await;
+    wire.heal();
     knows(&far, 4).await;
     assert_eq!(lists(&far), Lists { begun: 1, ..Lists::default() });
 }
@@ -78,7 +96,7 @@ async fn restored_from_a_backup_everybody_looks_and_the_newest_head_is_put_again
     hearer.sees(&[&teller, &hearer]).await;
     teller.coordination.tell_head(head(5));
     knows(&hearer, 5).await;
-    run_ahead(&etcd, &teller);
+    run_ahead(&etcd, &teller, 300);
     etcd.kill();
     let mut waiting = Topic::ALL.map(|topic| patient(&hearer.coordination, topic));
     etcd.restore(&backup);
@@ -100,7 +118,7 @@ async fn an_etcd_that_lost_everything_is_told_everything() {
         (Process::start(settings(&etcd.url())), Process::start(settings(&etcd.url())));
     first.coordination.tell_head(head(9));
     knows(&second, 9).await;
-    run_ahead(&etcd, &first);
+    run_ahead(&etcd, &first, 300);
     etcd.kill();
     etcd.lose_everything();
     etcd.run();
@@ -113,9 +131,9 @@ async fn an_etcd_that_lost_everything_is_told_everything() {
     eventually("one has the duty", || watches.iter().filter(|it| it.is_mine()).count() == 1).await;
 }
 
-/// Lets revisions run so far ahead that a restored server does not catch up.
-fn run_ahead(etcd: &Etcd, teller: &Process) {
-    let far = etcd.revision() + 300;
+/// Lets revisions run ahead, so far that a restored server does not catch up.
+fn run_ahead(etcd: &Etcd, teller: &Process, by: u64) {
+    let far = etcd.revision() + by;
     while etcd.revision() < far {
         teller.coordination.poke(Topic::Freed);
     }
@@ -124,8 +142,7 @@ fn run_ahead(etcd: &Etcd, teller: &Process) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_that_somebody_deletes_wake_nobody_and_are_put_again() {
     let etcd = Etcd::start();
-    let (first, second) =
-        (Process::start(settings(&etcd.url())), Process::start(settings(&etcd.url())));
+    let (first, second) = (Process::start(calm(&etcd.url())), Process::start(calm(&etcd.url())));
     first.coordination.tell_head(head(2));
     first.coordination.poke(Topic::Freed);
     knows(&second, 2).await;
@@ -140,7 +157,7 @@ async fn keys_that_somebody_deletes_wake_nobody_and_are_put_again() {
     first.sees(&[&first, &second]).await;
     assert_eq!(freed.next().await, Woken::Due);
     knows(&second, 2).await;
-    let stranger = Process::start(settings(&etcd.url()));
+    let stranger = Process::start(calm(&etcd.url()));
     knows(&stranger, 2).await;
 }
 
@@ -148,8 +165,8 @@ async fn keys_that_somebody_deletes_wake_nobody_and_are_put_again() {
 async fn looking_through_all_keys_again_and_again_tells_nothing_twice() {
     let etcd = Etcd::start();
     let audit_every = Duration::from_millis(50);
-    let auditing = EtcdSettings { audit_every, ..settings(&etcd.url()) };
-    let (hearer, teller) = (Process::start(auditing), Process::start(settings(&etcd.url())));
+    let auditing = EtcdSettings { audit_every, ..calm(&etcd.url()) };
+    let (hearer, teller) = (Process::start(auditing), Process::start(calm(&etcd.url())));
     hearer.connected().await;
     let mut pokes = patient(&hearer.coordination, Topic::Recall);
     for round in 1..=5 {

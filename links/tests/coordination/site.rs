@@ -40,7 +40,7 @@ impl Site {
     /// Three, over an etcd of their own.
     pub(crate) fn etcd() -> Self {
         let etcd = Etcd::start();
-        let processes = (0..3).map(|_| Process::start(settings(&etcd.url()))).collect();
+        let processes = (0..3).map(|_| Process::start(calm(&etcd.url()))).collect();
         Self { etcd: Some(etcd), processes }
     }
 
@@ -133,6 +133,17 @@ pub(crate) fn settings(endpoint: &str) -> EtcdSettings {
             ..ReconnectSettings::default()
         },
         ..EtcdSettings::default()
+    }
+}
+
+/// Such as nothing breaks that is only slow: what is told is told once.
+pub(crate) fn calm(endpoint: &str) -> EtcdSettings {
+    EtcdSettings {
+        beat: EtcdSettings::default().beat,
+        lease: EtcdSettings::default().lease,
+        call_timeout: PATIENCE,
+        ping_timeout: PATIENCE,
+        ..settings(endpoint)
     }
 }
 

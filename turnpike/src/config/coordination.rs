@@ -72,10 +72,9 @@ impl Etcd {
                 "must name the certificate of who has signed for etcd, since its endpoints are https",
             ),
             (
-                self.cert_file.is_some() == self.key_file.is_some()
-                    && (self.cert_file.is_none() || self.ca_file.is_some()),
+                secret == 0 || self.cert_file.is_some() == self.key_file.is_some(),
                 "coordination.etcd.cert_file",
-                "must be given together with key_file and ca_file, or not at all",
+                "must be given together with key_file, or not at all",
             ),
             (
                 self.prefix.starts_with('/') && self.prefix.len() > 1,

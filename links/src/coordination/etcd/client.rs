@@ -56,8 +56,8 @@ pub(super) struct Watch {
 /// What a watch says.
 #[derive(Debug)]
 pub(super) enum Said {
-    /// These happened; all up to this moment was said.
-    Events(Moment, Vec<Event>),
+    /// These happened; all up to this revision was said.
+    Events(i64, Vec<Event>),
     /// Nothing did, and nothing else is known.
     Nothing,
     /// What comes next was forgotten there.
@@ -214,8 +214,11 @@ impl Watch {
         if message.created {
             return Ok(Said::Nothing);
         }
-        let events = message.events.into_iter().filter_map(event).collect();
-        Ok(Said::Events(moment(message.header)?, events))
+        let now = moment(message.header)?;
+        let events: Vec<Event> = message.events.into_iter().filter_map(event).collect();
+        // While it catches up, the header is ahead of what is yet to be said; without events it is not.
+        let upto = events.iter().map(Event::revision).max().unwrap_or(now.revision);
+        Ok(Said::Events(upto, events))
     }
 }
 

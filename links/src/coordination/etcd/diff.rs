@@ -29,6 +29,14 @@ pub(super) enum Event {
     Gone { key: Vec<u8>, revision: i64 },
 }
 
+impl Event {
+    pub(super) const fn revision(&self) -> i64 {
+        match self {
+            Self::Put(Held { revision, .. }) | Self::Gone { revision, .. } => *revision,
+        }
+    }
+}
+
 /// What is new.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum News {

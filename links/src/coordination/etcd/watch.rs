@@ -76,10 +76,10 @@ impl Hearing {
         loop {
             tokio::select! {
                 said = watch.next() => match said? {
-                    Said::Events(at, events) => {
+                    Said::Events(upto, events) => {
                         let news: Vec<News> =
                             events.into_iter().filter_map(|event| self.known.take(event)).collect();
-                        self.known.seen(at.revision);
+                        self.known.seen(upto);
                         self.tell(news, shared);
                         heard_until = Instant::now() + silence;
                     }

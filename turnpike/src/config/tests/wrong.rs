@@ -76,8 +76,8 @@ fn what_is_wrong_about_how_processes_reach_each_other_is_told() {
             "`coordination.etcd.ca_file` must name the certificate",
         ),
         (
-            "coordination: {etcd: {ca_file: ca.pem, cert_file: cert.pem}}",
-            "`coordination.etcd.cert_file` must be given together with key_file and ca_file",
+            "coordination: {etcd: {endpoints: ['https://a:1'], ca_file: a, cert_file: b}}",
+            "`coordination.etcd.cert_file` must be given together with key_file, or not at all",
         ),
         (
             "coordination: {etcd: {prefix: turnpike}}",

@@ -87,7 +87,8 @@ proptest! {
         let mut there: BTreeMap<u8, (i64, u8)> = BTreeMap::new();
         let mut believed: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
         let mut revision = 1;
-        for step in steps.into_iter().chain([Step::List]) {
+        // Nothing is heard before all was listed once.
+        for step in [Step::List].into_iter().chain(steps).chain([Step::List]) {
             let event = match step {
                 Step::Put { key, value, is_heard } => {
                     revision += 1;
