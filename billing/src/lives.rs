@@ -84,7 +84,7 @@ pub(crate) async fn heard(database: &Database, holders: &[Holder]) -> Result<(),
     let mut write = database.write().await?;
     let now = write.now_us().await?;
     for holders in storage::chunks(holders) {
-        let values = storage::values(&mut write, holders.len(), 3);
+        let values = storage::values(&write, holders.len(), 3);
         let text = format!(
             "UPDATE life SET heard_us = heard.column3 FROM (VALUES {values}) AS heard
              WHERE data_plane = heard.column1 AND incarnation = heard.column2

@@ -130,8 +130,11 @@ async fn forget_waits_for_what_was_sent() {
 #[tokio::test]
 async fn after_24_hours_the_company_pays() {
     // Hours are seconds here.
-    let settings =
-        [QUICK, ("BILLING__ESCROW__SUSPECT_AFTER", "5s"), ("BILLING__ESCROW__GIVE_UP_AFTER", "20s")];
+    let settings = [
+        QUICK,
+        ("BILLING__ESCROW__SUSPECT_AFTER", "5s"),
+        ("BILLING__ESCROW__GIVE_UP_AFTER", "20s"),
+    ];
     let (cluster, _) = died_untold("patient", &settings).await;
     eventually("it is suspect", async || {
         let metrics = cluster.metrics(Member::CONTROL_PLANE).await;

@@ -211,7 +211,8 @@ impl Books {
             let place = format!("{}|{}|{org}|{key}", holder.name, holder.incarnation);
             let totals = slice.totals;
             let given_up = nano(i64::from(slice.given_up));
-            let amounts = [totals.granted, totals.released, totals.settled, slice.unbacked, given_up];
+            let amounts =
+                [totals.granted, totals.released, totals.settled, slice.unbacked, given_up];
             joined(place, &amounts)
         };
         self.slices.iter().map(line).collect()
