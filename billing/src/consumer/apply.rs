@@ -3,13 +3,14 @@
 use super::billable::{Billable, Unbillable};
 use super::error::ApplyError;
 use super::key_usage::KeyUsage;
-use super::marks::{Arrival, Marks};
+use super::marks::Marks;
 use super::settle::{self, Charges};
 use super::{poison, record};
 use crate::{accounts, metric, retention, rows};
 use domain::id::{Account, Partition};
 use domain::money::Currency;
 use domain::time::Timestamp;
+use domain::usage::progress::Arrival;
 use proto::usage::v1::UsageEnvelope;
 use sqlx::AssertSqlSafe;
 use std::collections::{HashMap, HashSet};
