@@ -15,6 +15,9 @@ mod door;
 mod assembly;
 mod subscriber;
 
+#[doc(hidden)]
+pub mod simulated;
+
 pub use digest::StateDigest;
 pub use door::FeedDoor;
 pub use objects::ObjectId;

@@ -2,9 +2,9 @@
 
 use crate::coverage::Seen;
 use crate::invariant::Invariant;
-use crate::money;
 use crate::mutant::Mutant;
 use crate::schedule::Time;
+use crate::{feed, money, rates};
 use std::fmt;
 
 /// Which protocols are simulated together.
@@ -12,17 +12,23 @@ use std::fmt;
 pub enum World {
     /// Escrow, spool, usage transport, billing.
     Money,
+    /// Configuration, from its log to requests that are routed by it.
+    Feed,
+    /// Limits that several data planes share.
+    Rates,
 }
 
 impl World {
     /// All.
-    pub const ALL: [Self; 1] = [Self::Money];
+    pub const ALL: [Self; 3] = [Self::Money, Self::Feed, Self::Rates];
 
     /// Its name on the command line.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Money => "money",
+            Self::Feed => "feed",
+            Self::Rates => "rates",
         }
     }
 
@@ -31,6 +37,8 @@ impl World {
     pub const fn expected(self) -> &'static [&'static str] {
         match self {
             Self::Money => money::EXPECTED,
+            Self::Feed => feed::EXPECTED,
+            Self::Rates => rates::EXPECTED,
         }
     }
 }
@@ -98,6 +106,8 @@ impl Case {
     pub fn run(&self) -> Outcome {
         match self.world {
             World::Money => money::run(self),
+            World::Feed => feed::run(self),
+            World::Rates => rates::run(self),
         }
     }
 

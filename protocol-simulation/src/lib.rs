@@ -13,7 +13,9 @@ mod mutant;
 mod shrink;
 mod sweep;
 
+mod feed;
 mod money;
+mod rates;
 
 pub use case::{Case, Outcome, Violation, World};
 pub use coverage::Seen;

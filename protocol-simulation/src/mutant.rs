@@ -2,7 +2,8 @@
 
 use crate::case::World;
 use crate::invariant::Invariant::{
-    self, M1, M2, M3, M4, M5, M6, M7, M8, M9, X1, X2, X3, X4, X5, X6,
+    self, C1, C2, C3, C4, C5, C6, J2, M1, M2, M3, M4, M5, M6, M7, M8, M9, R1, R2, X1, X2, X3, X4,
+    X5, X6,
 };
 
 macro_rules! mutants {
@@ -55,4 +56,18 @@ mutants! {
     TrimOnTopicAck Money [X5] "The spool is trimmed on the topic's word.",
     SyncedLost Money [X6] "The disk forgets what it has synced.",
     TornFrameAccepted Money [X6] "A torn record has a checksum that fits.",
+    OlderOverNewer Feed [C1] "Who comes back says that it has nothing, and takes what it gets.",
+    SnapshotMerged Feed [C2] "A snapshot is put on top of what was there.",
+    ShownPieceByPiece Feed [C3] "A delta is shown change by change, in another order.",
+    RevocationIgnored Feed [C4] "The revocation of a key is not applied.",
+    AbsenceDeletes Feed [C5] "Without a control plane there is no configuration.",
+    GenerationKept Feed [C2 C6] "Lost commits do not raise the generation.",
+    NoDigest Feed [C6] "Nobody compares digests.",
+    RouteCheckedOnce Feed [J2] "An attempt goes where the request could go when it began.",
+    RouteWithoutJurisdiction Feed [J2] "A route with a price is taken wherever it leads.",
+    RaisedBeforeLowered Rates [R1] "A share is raised before another one's lowering is answered.",
+    RaisedToAll Rates [R1] "Who asks for more is told the whole limit.",
+    SilentAreGone Rates [R1] "The share of a data plane that is silent is given to others.",
+    DrawnTwice Rates [R1] "What was drawn counts twice.",
+    ClocksOfTheirOwn Rates [R2] "Replicas tell the time by clocks of their own.",
 }

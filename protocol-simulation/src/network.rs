@@ -107,7 +107,7 @@ impl Network {
         self.chance.between(MILLISECOND / 2, 5 * MILLISECOND)
     }
 
-    fn is_cut(&self, from: Node, to: Node, now: Time) -> bool {
+    pub(crate) fn is_cut(&self, from: Node, to: Node, now: Time) -> bool {
         let concerns = |(node, other, until): &(Node, Option<Node>, Time)| {
             let ends = [(from, to), (to, from)];
             *until > now && ends.iter().any(|(a, b)| a == node && other.is_none_or(|of| of == *b))

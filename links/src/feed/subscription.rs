@@ -56,7 +56,7 @@ fn read_hello(request: Option<SyncRequest>) -> Result<Hello, Status> {
 
 /// Where a data plane is.
 #[derive(Debug)]
-enum Position {
+pub(super) enum Position {
     /// It has this state, or nothing.
     At(Option<Revision>),
     /// It is being sent a snapshot.
@@ -66,7 +66,7 @@ enum Position {
 }
 
 impl Position {
-    fn begin(applied: Option<Revision>, shared: &Shared, data_plane: &str) -> Self {
+    pub(super) fn begin(applied: Option<Revision>, shared: &Shared, data_plane: &str) -> Self {
         let head = shared.history.lock().head();
         let Some(ahead) = applied.filter(|applied| *applied > head) else {
             return Self::At(applied);
@@ -82,7 +82,7 @@ impl Position {
     }
 
     /// Only for one that has been sent everything: it may take the head for confirmed.
-    fn heartbeat(&self, shared: &Shared) -> Option<Frame> {
+    pub(super) fn heartbeat(&self, shared: &Shared) -> Option<Frame> {
         match self {
             Self::At(Some(at)) => shared.history.lock().heartbeat(*at),
             Self::At(None) | Self::Reading(_) | Self::Ahead(_) => None,
@@ -90,7 +90,7 @@ impl Position {
     }
 
     /// Moves on by one frame, if there is one now.
-    fn step(&mut self, shared: &Shared) -> Option<Frame> {
+    pub(super) fn step(&mut self, shared: &Shared) -> Option<Frame> {
         let step = match self {
             Self::At(at) => shared.history.lock().after(*at),
             Self::Ahead(ahead) => shared.history.lock().snapshot_beyond(*ahead),
