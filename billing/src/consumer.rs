@@ -19,9 +19,9 @@ mod run;
 
 pub use apply::{Applied, BilledMark, apply};
 pub(crate) use billable::Billable;
+pub use domain::usage::progress::WrittenOff;
 pub use error::ApplyError;
 pub(crate) use fence::is_of_this_process;
-pub use marks::WrittenOff;
 pub(crate) use marks::written_off;
 pub use retry::retry_poison;
 pub use run::{Consumer, ConsumerSettings};

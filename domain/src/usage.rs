@@ -1,4 +1,6 @@
-//! How an admitted request can end, and what is charged for each end.
+//! How an admitted request can end, what is charged for each end, and which ends have been counted in (`progress`).
+
+pub mod progress;
 
 use crate::tokens::Quantities;
 

@@ -18,6 +18,9 @@ mod call;
 mod assembly;
 mod subscriber;
 
+#[doc(hidden)]
+pub mod simulated;
+
 pub use digest::StateDigest;
 pub use door::FeedDoor;
 pub use objects::ObjectId;

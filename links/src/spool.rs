@@ -36,7 +36,7 @@ pub use error::SpoolError;
 pub use reader::SpoolReader;
 pub use recovery::Damage;
 pub use replay::{MissingEvents, UsedKey};
-pub use settings::SpoolSettings;
+pub use settings::{SpoolSettings, Upkeep};
 pub use ticket::Ticket;
 
 use domain::id::Partition;
@@ -135,7 +135,7 @@ impl Spool {
     ) -> Result<(Self, Recovered), SpoolError> {
         settings.check()?;
         let path = settings.directory.clone();
-        let event_bytes_max = settings.event_bytes_max;
+        let (event_bytes_max, upkeep) = (settings.event_bytes_max, settings.upkeep);
         fs::create_dir_all(&path).map_err(files::failed("create", &path))?;
         let lock = DirectoryLock::take(&path)?;
         let directory = File::open(&path).map_err(files::failed("open", &path))?;
@@ -145,13 +145,17 @@ impl Spool {
         let open: Vec<_> = restored.log.books.open_requests().collect();
 
         let shared = Arc::new(Shared::new(restored.log, directory));
-        let thread = start_thread(&shared).map_err(files::failed("start the thread of", &path))?;
+        let thread = match upkeep {
+            Upkeep::Thread => Some(start_thread(&shared)),
+            Upkeep::ByHand { .. } => None,
+        };
+        let thread = thread.transpose().map_err(files::failed("start the thread of", &path))?;
         let core = Arc::new(Core {
             shared,
             data_plane: data_plane.to_owned(),
             incarnation,
             event_bytes_max,
-            thread: Mutex::new(Some(thread)),
+            thread: Mutex::new(thread),
             lock: Mutex::new(Some(lock)),
         });
         let open = open.into_iter().filter_map(|(slot, _, request)| {

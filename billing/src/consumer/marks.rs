@@ -1,15 +1,10 @@
 //! Which events of the streams of a batch have been seen: marks, and the gaps below them, locked, read and written.
 
-mod progress;
-
-pub use progress::WrittenOff;
-pub(crate) use progress::{Arrival, is_possible};
-
 use crate::rows;
 use crate::slices::Holder;
 use domain::id::Partition;
 use domain::time::Timestamp;
-use progress::{Gap, Progress};
+use domain::usage::progress::{Arrival, Gap, Progress, WrittenOff};
 use proto::usage::v1::UsageEnvelope;
 use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;

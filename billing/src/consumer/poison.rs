@@ -3,8 +3,9 @@
 
 use super::billable::Unbillable;
 use super::error::ApplyError;
-use super::marks::{Arrival, Marks};
+use super::marks::Marks;
 use crate::rows;
+use domain::usage::progress::Arrival;
 use prost::Message;
 use proto::usage::v1::UsageEnvelope;
 use storage::{Database, Insert, StorageError, Write};

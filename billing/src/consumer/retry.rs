@@ -3,10 +3,10 @@
 use super::apply::{KnownAccounts, post, sort_out};
 use super::billable::Billable;
 use super::error::ApplyError;
-use super::marks::is_possible;
 use crate::rows;
 use crate::slices::Holder;
 use domain::time::Timestamp;
+use domain::usage::progress::is_possible;
 use prost::Message;
 use proto::usage::v1::UsageEnvelope;
 use storage::{Database, StorageError, Write};

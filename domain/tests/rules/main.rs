@@ -23,3 +23,4 @@ mod snapshot;
 mod hold;
 mod escrow;
 mod usage;
+mod progress;

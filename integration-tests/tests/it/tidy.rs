@@ -12,12 +12,13 @@ const HEAD_LINES_MAX: usize = 8;
 const FOLDERS_REFUSED: [&str; 6] = ["utils", "util", "common", "helpers", "helper", "misc"];
 
 /// Who may know whom: a crate may depend on those in its row and on no other crate of ours.
-const DEPENDENCIES: [(&str, &[&str]); 12] = [
+const DEPENDENCIES: [(&str, &[&str]); 13] = [
     ("domain", &[]),
     ("servers", &[]),
     ("simulator", &[]),
     ("proto", &["domain"]),
     ("links", &["domain", "proto", "servers"]),
+    ("protocol-simulation", &["domain", "proto", "links"]),
     ("storage", &["domain", "proto", "links", "servers"]),
     ("billing", &["domain", "proto", "links", "servers", "storage"]),
     ("control-plane", &["domain", "proto", "links", "servers", "storage", "billing"]),

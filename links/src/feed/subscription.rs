@@ -5,10 +5,9 @@
 //! nothing.
 
 mod inbox;
+mod track;
 
-use super::PublisherSettings;
 use super::frames::{self, Frame};
-use super::history::Step;
 use super::publisher::Shared;
 use super::seat::Seat;
 use super::tag::Tagging;
@@ -21,11 +20,12 @@ use futures::{Stream, stream};
 use inbox::Inbox;
 use proto::feed::v1::{Hello, SyncRequest, sync_request};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tonic::{Status, Streaming};
-use tracing::{info, warn};
+use tracing::info;
+
+pub(super) use track::{Manner, Track};
 
 /// Waits for the Hello, then answers with frames for as long as the data plane stays.
 pub(super) async fn subscribe(
@@ -46,9 +46,17 @@ pub(super) async fn subscribe(
     let over_wire = newest_proto > 0;
     let key = shared.settings.snapshot_key.filter(|_| over_wire);
     let subscription = Subscription {
-        position: Position::begin(applied, &shared, &data_plane),
         seat: seat.clone(),
-        tagging: key.map(|key| Tagging { key, cell, zone }),
+        track: Track::begin(
+            &shared,
+            applied,
+            &data_plane,
+            Manner {
+                seat: seat.clone(),
+                tagging: key.map(|key| Tagging { key, cell, zone }),
+                over_wire,
+            },
+        ),
         head: shared.head.subscribe(),
         beat_due: Instant::now(),
         over_wire,
@@ -75,42 +83,12 @@ fn read_hello(request: Option<SyncRequest>) -> Result<Hello, Status> {
     Ok(hello)
 }
 
-/// Where a data plane is.
-#[derive(Clone, Copy, Debug)]
-enum Position {
-    /// It has this state, or nothing.
-    At(Option<Revision>),
-    /// It is being sent a snapshot, or waits for its turn.
-    Reading,
-    /// It claims a state that this side has not come to. Once it has, they are compared like any others.
-    Ahead(Revision),
-}
-
-impl Position {
-    fn begin(applied: Option<Revision>, shared: &Shared, data_plane: &str) -> Self {
-        let head = shared.history.lock().head();
-        let Some(ahead) = applied.filter(|applied| *applied > head) else {
-            return Self::At(applied);
-        };
-        warn!(
-            data_plane,
-            applied = ?ahead,
-            ?head,
-            "a data plane has a newer revision than this control plane: this replica lags a moment, or commits were lost. It \
-             keeps what it has until the head has come to that"
-        );
-        Self::Ahead(ahead)
-    }
-}
-
 /// The frames of one data plane.
 #[derive(Debug)]
 struct Subscription {
     shared: Arc<Shared>,
-    position: Position,
+    track: Track,
     seat: Seat,
-    /// For one that checks what it is sent.
-    tagging: Option<Tagging>,
     head: watch::Receiver<Revision>,
     /// When the next heartbeat is due, if there is nothing else to send.
     beat_due: Instant,
@@ -144,7 +122,11 @@ impl Subscription {
         loop {
             // Seen before the history is asked, so that no revision slips in between.
             self.head.mark_unchanged();
-            if let Some(frame) = self.step() {
+            if self.track.has_been_caught_up_with() {
+                // Confirmed at once, with the digest that tells whether both mean the same by it.
+                self.beat_due = Instant::now();
+            }
+            if let Some(frame) = self.track.step() {
                 return frame;
             }
             tokio::select! {
@@ -154,69 +136,13 @@ impl Subscription {
                 () = self.seat.given() => {}
                 () = sleep_until(self.beat_due) => {
                     self.beat_due = Instant::now() + self.shared.settings.heartbeat_interval;
-                    if let Some(frame) = self.beat() {
+                    if let Some(frame) = self.track.beat() {
                         return frame;
                     }
                 }
             }
         }
     }
-
-    /// Moves on by one frame, if there is one now.
-    fn step(&mut self) -> Option<Frame> {
-        let at = match self.position {
-            Position::At(at) => at,
-            Position::Ahead(ahead) if self.shared.history.lock().has_reached(ahead) => {
-                // Confirmed at once, with the digest that tells whether both mean the same by it.
-                (self.position, self.beat_due) = (Position::At(Some(ahead)), Instant::now());
-                Some(ahead)
-            }
-            Position::Ahead(_) => return None,
-            Position::Reading => return self.part(),
-        };
-        let step = self.shared.history.lock().after(at);
-        match step {
-            Step::Wait => None,
-            Step::Delta { to, frame } => {
-                self.position = Position::At(Some(to));
-                Some(frame)
-            }
-            Step::Snapshot => {
-                self.seat.want(&self.shared.places);
-                self.position = Position::Reading;
-                self.part()
-            }
-        }
-    }
-
-    /// The next part of the snapshot that is being sent.
-    fn part(&mut self) -> Option<Frame> {
-        let (shared, tagging) = (&self.shared, self.tagging.as_ref());
-        let begin = || shared.history.lock().snapshot(tagging);
-        let PublisherSettings { chunk_bytes, wire_chunk_bytes, .. } = shared.settings;
-        let bytes = if self.over_wire { wire_chunk_bytes } else { chunk_bytes };
-        let part = self.seat.take(bytes, begin)?;
-        if let Some(at) = part.whole {
-            self.position = Position::At(Some(at));
-        }
-        Some(part.frame)
-    }
-
-    /// One that has been sent everything may take the head for confirmed; another one only learns that somebody is there.
-    fn beat(&self) -> Option<Frame> {
-        let now_us = if self.over_wire { now_us() } else { 0 };
-        let confirmed = match self.position {
-            Position::At(Some(at)) => self.shared.history.lock().heartbeat(at, now_us),
-            Position::At(None) | Position::Reading | Position::Ahead(_) => None,
-        };
-        confirmed.or_else(|| self.over_wire.then(|| frames::alive_frame(now_us)))
-    }
-}
-
-/// This machine's clock, at least 1: 0 says nothing.
-fn now_us() -> u64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX).max(1)
 }
 
 /// Ends the reading task with the stream that it belongs to.

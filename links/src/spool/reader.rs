@@ -8,7 +8,7 @@ use super::log::Stretch;
 use super::marks::Marks;
 use super::replay::decode_event;
 use super::syncing::SyncPoint;
-use super::{Core, SpoolError};
+use super::{Core, SpoolError, Upkeep};
 use domain::id::Partition;
 use proto::usage::v1::{SequencedEvent, UsageEnvelope};
 use std::fs::File;
@@ -35,6 +35,7 @@ pub struct SpoolReader {
     core: Arc<Core>,
     point: watch::Receiver<SyncPoint>,
     place: Place,
+    upkeep: Upkeep,
 }
 
 /// What one read gave.
@@ -49,7 +50,8 @@ impl SpoolReader {
     pub(super) fn new(core: Arc<Core>) -> Self {
         let point = core.shared.point.subscribe();
         let place = Place::billed(&core);
-        Self { core, point, place }
+        let upkeep = core.shared.with(|log| log.settings.upkeep);
+        Self { core, point, place, upkeep }
     }
 
     /// Goes back to the oldest event that is not billed.
@@ -85,7 +87,11 @@ impl SpoolReader {
             };
             place.enter(&stretch, &self.core);
             let left = max.saturating_sub(batch.len());
-            let read = read_chunk(stretch.file, stretch.range, left).await;
+            let (file, range) = (stretch.file, stretch.range);
+            let read = match self.upkeep {
+                Upkeep::Thread => read_chunk_apart(file, range, left).await,
+                Upkeep::ByHand { .. } => read_chunk(&file, &range, left),
+            };
             let chunk = read.map_err(failed("read", &stretch.path))?;
             if chunk.is_damaged {
                 tracing::error!(path = %stretch.path.display(), "a spool segment is damaged; its later events are missing");
@@ -135,23 +141,26 @@ impl Place {
     }
 }
 
-/// Reads up to `max` events. The pages are nearly always cached, but a backlog may have to come from the disk.
-async fn read_chunk(file: Arc<File>, range: Range<u64>, max: usize) -> io::Result<Chunk> {
-    tokio::task::spawn_blocking(move || {
-        let length = CHUNK_BYTES.min(range.end.saturating_sub(range.start));
-        let bytes = read_range(&file, range.start, length)?;
-        let chunk = parse(&bytes, max);
-        if chunk.next > 0 || !matches!(frame::read(&bytes, 0), Found::Cut { .. }) {
-            return Ok(chunk.moved_to(&range));
-        }
-        // The first frame is longer than a chunk, or says so.
-        let all = read_range(&file, range.start, range.end.saturating_sub(range.start))?;
-        let mut chunk = parse(&all, max);
-        chunk.is_damaged |= chunk.next == 0;
-        Ok(chunk.moved_to(&range))
-    })
-    .await
-    .unwrap_or_else(|stopped| Err(io::Error::other(stopped)))
+/// The pages are nearly always cached, but a backlog may have to come from the disk.
+async fn read_chunk_apart(file: Arc<File>, range: Range<u64>, max: usize) -> io::Result<Chunk> {
+    tokio::task::spawn_blocking(move || read_chunk(&file, &range, max))
+        .await
+        .unwrap_or_else(|stopped| Err(io::Error::other(stopped)))
+}
+
+/// Reads up to `max` events.
+fn read_chunk(file: &File, range: &Range<u64>, max: usize) -> io::Result<Chunk> {
+    let length = CHUNK_BYTES.min(range.end.saturating_sub(range.start));
+    let bytes = read_range(file, range.start, length)?;
+    let chunk = parse(&bytes, max);
+    if chunk.next > 0 || !matches!(frame::read(&bytes, 0), Found::Cut { .. }) {
+        return Ok(chunk.moved_to(range));
+    }
+    // The first frame is longer than a chunk, or says so.
+    let all = read_range(file, range.start, range.end.saturating_sub(range.start))?;
+    let mut chunk = parse(&all, max);
+    chunk.is_damaged |= chunk.next == 0;
+    Ok(chunk.moved_to(range))
 }
 
 fn read_range(file: &File, offset: u64, length: u64) -> io::Result<Vec<u8>> {

@@ -8,7 +8,7 @@ use super::frame;
 use super::log::{Log, Segment};
 use super::replay::{MissingEvents, Replay, UsedKey};
 use super::scan::{Depth, Scanned, begins_with_checkpoint};
-use super::{SpoolError, SpoolSettings};
+use super::{SpoolError, SpoolSettings, Upkeep};
 use domain::id::Partition;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -65,7 +65,11 @@ pub(super) fn restore(
         take_in_spare(&mut log, spare)?;
     }
     if damaged.is_newest || log.segments.is_empty() {
-        log.begin_incarnation(new_incarnation())?;
+        let incarnation = match log.settings.upkeep {
+            Upkeep::Thread => new_incarnation(),
+            Upkeep::ByHand { incarnation } => incarnation,
+        };
+        log.begin_incarnation(incarnation)?;
     }
     log.count_pins();
     sync_all(&mut log, directory)?;

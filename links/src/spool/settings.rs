@@ -8,6 +8,19 @@ const MIB: u64 = 1024 * 1024;
 const EVENT_BYTES_LEAST: u64 = 512;
 const EVENTS_PER_SEGMENT_LEAST: u64 = 8;
 
+/// Who syncs a spool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upkeep {
+    /// A thread of its own, a few milliseconds after each append.
+    Thread,
+    /// Whoever waits for a sync, in place, and nobody else; readers read in place, too. So no future of the spool is ever
+    /// pending but for want of events, and all that happens is decided by its caller: for simulations.
+    ByHand {
+        /// The life that begins here, if one does.
+        incarnation: u64,
+    },
+}
+
 /// Where a spool lies and how large it may become. `SpoolSettings::new` has the defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpoolSettings {
@@ -25,6 +38,8 @@ pub struct SpoolSettings {
     pub event_bytes_max: u64,
     /// How soon after a failed preallocation, or a failed sync, the disk is tried again. 100 ms.
     pub retry_interval: Duration,
+    /// Who syncs. A thread.
+    pub upkeep: Upkeep,
 }
 
 impl SpoolSettings {
@@ -39,6 +54,7 @@ impl SpoolSettings {
             high_water_percent: 95,
             event_bytes_max: 4096,
             retry_interval: Duration::from_millis(100),
+            upkeep: Upkeep::Thread,
         }
     }
 

@@ -3,10 +3,10 @@
 //! A failed sync is never tried again on that file, because the kernel may have dropped what it could not write: what
 //! was not synced is written again to a new file, and nothing is admitted until that one has been synced.
 
-use super::SpoolError;
 use super::files::{self, failed};
 use super::frame;
 use super::log::Log;
+use super::{SpoolError, Upkeep};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -109,8 +109,7 @@ impl Shared {
     pub(super) async fn synced(&self, append: u64) -> Result<(), SpoolError> {
         let mut point = self.point.subscribe();
         let failures = point.borrow().failures;
-        self.log.lock().is_urgent = true;
-        self.wake.notify_one();
+        self.call();
         let reached = point
             .wait_for(|now| now.synced >= append || now.failures > failures || now.is_closed)
             .await
@@ -119,6 +118,24 @@ impl Shared {
             return Ok(());
         }
         Err(if reached.failures > failures { SpoolError::Failing } else { SpoolError::Closed })
+    }
+
+    /// Asks the thread to sync now; where there is none, syncs in place.
+    fn call(&self) {
+        let mut guarded = self.log.lock();
+        match guarded.log.settings.upkeep {
+            Upkeep::Thread => {
+                guarded.is_urgent = true;
+                drop(guarded);
+                self.wake.notify_one();
+            }
+            Upkeep::ByHand { .. } => {
+                let is_last = guarded.is_stopping;
+                let round = guarded.log.round(is_last);
+                drop(guarded);
+                self.take_round(&round);
+            }
+        }
     }
 
     /// Refuses everything from now on, and lets the thread sync once more and end.
@@ -134,16 +151,22 @@ impl Shared {
     pub(super) fn run(&self) {
         loop {
             let round = self.next_round();
-            if let Err(error) = self.sync(&round) {
-                self.replace_unsynced(&error);
-            }
-            if let Some(length) = round.spare_bytes {
-                self.add_spare(length);
-            }
+            self.take_round(&round);
             if round.is_last {
-                self.point.send_modify(|point| point.is_closed = true);
                 return;
             }
+        }
+    }
+
+    fn take_round(&self, round: &Round) {
+        if let Err(error) = self.sync(round) {
+            self.replace_unsynced(&error);
+        }
+        if let Some(length) = round.spare_bytes {
+            self.add_spare(length);
+        }
+        if round.is_last {
+            self.point.send_modify(|point| point.is_closed = true);
         }
     }
 

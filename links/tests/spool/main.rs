@@ -27,3 +27,5 @@ mod failing_disk;
 mod killed;
 #[cfg(test)]
 mod usage;
+#[cfg(test)]
+mod by_hand;
