@@ -53,7 +53,12 @@ fn every_key_of_the_example_can_be_set_by_a_variable() {
             Json::String(text) => text.clone(),
             other => other.to_string(),
         };
-        load("", &[(&name, &value)]).unwrap_or_else(|error| panic!("{name}={value}: {error}"));
+        // These need one another.
+        let others = key.split_once(".fleet_tls.").map(|(section, _)| {
+            format!("{section}: {{fleet_tls: {{cert_file: a, key_file: b, ca_file: c}}}}")
+        });
+        load(&others.unwrap_or_default(), &[(&name, &value)])
+            .unwrap_or_else(|error| panic!("{name}={value}: {error}"));
     }
 }
 
@@ -151,8 +156,12 @@ fn what_is_wrong_is_told_with_its_place_and_key() {
             "`data_plane.control_plane_addrs` must not hold an address twice",
         ),
         ("links: {snapshots_at_once: 0}", "`links.snapshots_at_once`"),
-        ("data_plane: {fleet_tls: {cert_file: a, key_file: b}}", "ca_file"),
-        ("billing: {fleet_tls: {cert: a}}", "cert"),
+        (
+            "data_plane: {fleet_tls: {cert_file: a, key_file: b}}",
+            "`data_plane.fleet_tls` needs cert_file, key_file and ca_file, or none",
+        ),
+        ("control_plane: {fleet_tls: {ca_file: a}}", "`control_plane.fleet_tls` needs"),
+        ("billing: {fleet_tls: {key_file: a}}", "`billing.fleet_tls` needs"),
         ("log: {format: xml}", "`log.format`"),
         (
             "log: {filter: info}\nlog: {filter: debug}",
