@@ -30,6 +30,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+/// What is wrong with one or two of its files.
+const TLS_IS_WHOLE: &str = "needs cert_file, key_file and ca_file, or none of them";
+
 /// Everything that can be set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -189,6 +192,9 @@ impl Config {
                 "data_plane.control_plane_addrs",
                 "must not hold an address twice",
             ),
+            (self.data_plane.fleet_tls.is_whole(), "data_plane.fleet_tls", TLS_IS_WHOLE),
+            (self.control_plane.fleet_tls.is_whole(), "control_plane.fleet_tls", TLS_IS_WHOLE),
+            (self.billing.fleet_tls.is_whole(), "billing.fleet_tls", TLS_IS_WHOLE),
             (
                 self.data_plane.cors_origins.iter().all(|origin| is_origin(origin)),
                 "data_plane.cors_origins",

@@ -92,7 +92,11 @@ fn what_is_wrong_about_how_processes_reach_each_other_is_told() {
             "`data_plane.control_plane_addrs` must not hold an address twice",
         ),
         ("links: {snapshots_at_once: 0}", "`links.snapshots_at_once`"),
-        ("data_plane: {fleet_tls: {cert_file: a, key_file: b}}", "ca_file"),
-        ("billing: {fleet_tls: {cert: a}}", "cert"),
+        (
+            "data_plane: {fleet_tls: {cert_file: a, key_file: b}}",
+            "`data_plane.fleet_tls` needs cert_file, key_file and ca_file, or none",
+        ),
+        ("control_plane: {fleet_tls: {ca_file: a}}", "`control_plane.fleet_tls` needs"),
+        ("billing: {fleet_tls: {key_file: a}}", "`billing.fleet_tls` needs"),
     ]);
 }
