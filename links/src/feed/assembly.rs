@@ -36,6 +36,9 @@ pub(super) enum ProtocolError {
 pub(super) struct Assembly {
     /// What was handed out last, which may be ahead of what is acked.
     have: Option<Revision>,
+    /// What was forgotten: a replica that lags must not bring back anything older, which nobody would apply, and onto which
+    /// nothing would fit that others send.
+    forgotten: Option<Revision>,
     partial: Option<Partial>,
     rejects: Rejects,
     heartbeat: Option<Heartbeat>,
@@ -62,12 +65,13 @@ impl Assembly {
     pub(super) const fn new(have: Option<Revision>, settings: &SubscriberSettings) -> Self {
         let limits =
             SnapshotLimits { bytes: settings.snapshot_bytes, objects: settings.snapshot_objects };
-        Self { have, partial: None, rejects: Rejects::new(), heartbeat: None, limits }
+        let (forgotten, partial, heartbeat) = (None, None, None);
+        Self { have, forgotten, partial, rejects: Rejects::new(), heartbeat, limits }
     }
 
     /// Forgets what there is, so that the next thing to come must be a snapshot.
     pub(super) fn forget(&mut self) {
-        self.have = None;
+        self.forgotten = self.forgotten.max(self.have.take());
         self.start_over();
     }
 
@@ -109,7 +113,7 @@ impl Assembly {
     ) -> Result<Option<FeedUpdate>, ProtocolError> {
         let at: Revision = chunk.at.ok_or(ProtocolError::NoRevision)?.into();
         // An older plan never overwrites a newer one.
-        if let Some(have) = self.have.filter(|have| *have > at) {
+        if let Some(have) = self.have.max(self.forgotten).filter(|have| *have > at) {
             return Err(ProtocolError::OlderSnapshot { at, have });
         }
         let mut partial = self.partial.take().unwrap_or_else(|| Partial::new(at));

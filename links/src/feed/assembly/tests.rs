@@ -197,3 +197,17 @@ fn a_heartbeat_is_no_update_and_is_told_once() {
     let empty = message(v1::Heartbeat::default());
     assert_eq!(assembly.take(empty), Err(ProtocolError::NoRevision));
 }
+
+#[test]
+fn what_was_forgotten_is_not_followed_by_anything_older() {
+    let mut assembly = assembly(Some(rev(5)));
+    assembly.forget();
+    let older = ProtocolError::OlderSnapshot { at: rev(4), have: rev(5) };
+    assert_eq!(assembly.take(chunk(4, "a", true)), Err(older.clone()));
+    assembly.forget();
+    assembly.start_over();
+    assert_eq!(assembly.take(chunk(4, "a", false)), Err(older));
+    let whole = FeedUpdate::Snapshot { at: rev(5), changes: vec![plan("a")] };
+    assert_eq!(assembly.take(chunk(5, "a", true)), Ok(Some(whole)));
+    assert_eq!(assembly.take(delta(5, 6)), Ok(expected_delta(5, 6)));
+}
