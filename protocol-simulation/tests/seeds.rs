@@ -80,3 +80,15 @@ fn the_page_names_every_invariant_and_every_mutant() {
         assert!(invariants.clone().any(|of| row.starts_with(&of)), "{named}: {row}");
     }
 }
+
+/// Found by this seed: whoever asked for all anew, and was told something older by a replica that lagged, could use no delta of
+/// any replica from then on.
+#[test]
+fn a_lagging_replica_leaves_nobody_behind() {
+    let case = Case {
+        faults: Some(vec![1, 2, 4]),
+        steps: Some(vec![9, 13]),
+        ..Case::new(World::Feed, 3_725)
+    };
+    assert_eq!(case.run().violation, None);
+}
