@@ -84,8 +84,9 @@ impl Position {
     /// Only for one that has been sent everything: it may take the head for confirmed.
     pub(super) fn heartbeat(&self, shared: &Shared) -> Option<Frame> {
         match self {
-            Self::At(Some(at)) => shared.history.lock().heartbeat(*at),
-            Self::At(None) | Self::Reading(_) | Self::Ahead(_) => None,
+            // A replica that lagged has caught up; where it came there by another way, the digests say so.
+            Self::At(Some(at)) | Self::Ahead(at) => shared.history.lock().heartbeat(*at),
+            Self::At(None) | Self::Reading(_) => None,
         }
     }
 
