@@ -39,7 +39,7 @@ pub(crate) const EXPECTED: &[&str] = &[
     "replica began anew",
     "connection broken",
     "digest differed",
-    "older snapshot refused",
+    "message refused",
     "attempt",
     "attempt no longer permitted",
     "order refused",

@@ -80,3 +80,15 @@ fn the_page_names_every_invariant_and_every_mutant() {
         assert!(invariants.clone().any(|of| row.starts_with(&of)), "{named}: {row}");
     }
 }
+
+/// Found by these seeds: whoever asked for all anew, and was told something older by a replica that lagged, could use no delta
+/// of any replica from then on; and whoever was ahead of such a replica was never told again that it has everything.
+#[test]
+fn a_lagging_replica_leaves_nobody_behind() {
+    let found = [(3_725, vec![1, 2, 4], vec![9, 13]), (4_131, vec![1, 2, 3], vec![6])];
+    for (seed, faults, steps) in found {
+        let (faults, steps) = (Some(faults), Some(steps));
+        let case = Case { faults, steps, ..Case::new(World::Feed, seed) };
+        assert_eq!(case.run().violation, None, "{case}");
+    }
+}

@@ -47,6 +47,9 @@ pub(super) enum ProtocolError {
 pub(super) struct Assembly {
     /// What was handed out last, which may be ahead of what is acked.
     have: Option<Revision>,
+    /// What was forgotten: a replica that lags must not bring back anything older, which nobody would apply, and onto which
+    /// nothing would fit that others send.
+    forgotten: Option<Revision>,
     partial: Option<Partial>,
     rejects: Rejects,
     heartbeat: Option<Heartbeat>,
@@ -97,6 +100,7 @@ impl Assembly {
             SnapshotLimits { bytes: settings.snapshot_bytes, objects: settings.snapshot_objects };
         Self {
             have,
+            forgotten: None,
             partial: None,
             rejects: Rejects::new(),
             heartbeat: None,
@@ -109,7 +113,7 @@ impl Assembly {
 
     /// Forgets what there is, so that the next thing to come must be a snapshot.
     pub(super) fn forget(&mut self) {
-        self.have = None;
+        self.forgotten = self.forgotten.max(self.have.take());
         self.start_over();
     }
 
@@ -178,7 +182,7 @@ impl Assembly {
     fn take_chunk(&mut self, chunk: Chunk) -> Result<Option<FeedUpdate>, ProtocolError> {
         let at = chunk.at;
         // An older plan never overwrites a newer one.
-        if let Some(have) = self.have.filter(|have| *have > at) {
+        if let Some(have) = self.have.max(self.forgotten).filter(|have| *have > at) {
             return Err(ProtocolError::OlderSnapshot { at, have });
         }
         let mut partial = match self.partial.take() {

@@ -98,14 +98,11 @@ impl DataPlane {
         }
     }
 
-    /// Applies an update as a whole, if it is newer and fits: what the data plane's keeper decides.
-    pub(super) fn apply(&mut self, update: FeedUpdate, takes_older: bool, seen: &mut Seen) {
+    /// Applies an update as a whole, if it fits: what the data plane's keeper decides.
+    pub(super) fn apply(&mut self, update: FeedUpdate, seen: &mut Seen) {
         match update {
             FeedUpdate::Snapshot { at, changes } => {
                 self.wants_all = false;
-                if Some(at) < self.shown() && !takes_older {
-                    return seen.note("older snapshot refused");
-                }
                 seen.note("snapshot applied");
                 let (snapshot, keys) = Snapshot::assemble(at, changes);
                 self.state = State { snapshot, keys: BTreeMap::new() };

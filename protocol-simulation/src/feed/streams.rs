@@ -146,6 +146,7 @@ impl World {
             Ok(Some(update)) => self.take(number, update),
             Ok(None) => self.compare(number, id),
             Err(error) => {
+                self.seen.note("message refused");
                 self.tell(|| error);
                 self.broken(number, id);
             }
@@ -156,8 +157,7 @@ impl World {
     fn take(&mut self, number: usize, update: FeedUpdate) {
         let before = self.data_planes[number].shown();
         let update = self.bent(number, update);
-        let takes_older = self.is(Mutant::OlderOverNewer);
-        self.data_planes[number].apply(update, takes_older, &mut self.seen);
+        self.data_planes[number].apply(update, &mut self.seen);
         let applied = self.data_planes[number].shown();
         self.tell(|| format!("data plane {number} has {applied:?}"));
         self.check_applied(number, before);

@@ -280,3 +280,17 @@ fn what_this_version_does_not_know_of_a_change_counts_for_its_tag_all_the_same()
     let whole = FeedUpdate::Snapshot { at: rev(5), changes: vec![plan("a")] };
     assert_eq!(assembly.take(frames::chunk_frame(&chunk)), Ok(Some(whole)));
 }
+
+#[test]
+fn what_was_forgotten_is_not_followed_by_anything_older() {
+    let mut assembly = assembly(Some(rev(5)));
+    assembly.forget();
+    let older = ProtocolError::OlderSnapshot { at: rev(4), have: rev(5) };
+    assert_eq!(assembly.take(chunk(4, "a", true)), Err(older.clone()));
+    assembly.forget();
+    assembly.start_over();
+    assert_eq!(assembly.take(chunk(4, "a", false)), Err(older));
+    let whole = FeedUpdate::Snapshot { at: rev(5), changes: vec![plan("a")] };
+    assert_eq!(assembly.take(chunk(5, "a", true)), Ok(Some(whole)));
+    assert_eq!(assembly.take(delta(5, 6)), Ok(expected_delta(5, 6)));
+}
