@@ -4,6 +4,7 @@ use links::tls::{End, Material, TlsFiles};
 use rcgen::string::Ia5String;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType, date_time_ymd};
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use tempfile::TempDir;
@@ -23,6 +24,12 @@ pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
 }
+
+/// The names of its files, and what leads to them.
+const CERT: &str = "tls.crt";
+const KEY: &str = "tls.key";
+const CA: &str = "ca.crt";
+const CURRENT: &str = "current";
 
 /// What a member has: a certificate, its key, whom it trusts.
 pub(crate) struct Set {
@@ -81,15 +88,15 @@ impl Authority {
 }
 
 impl Set {
-    /// Replaces it.
+    /// Replaces it, all at once as Kubernetes does: the files are reached by a link to a folder, and another folder takes its place.
     pub(crate) fn write(&self, cert: &str, key: &str, ca: &str) {
-        for (path, text) in [(&self.files.cert, cert), (&self.files.key, key), (&self.files.ca, ca)]
-        {
-            // As operators' tools do: whoever reads sees the old one or the new one.
-            let draft = self.folder.path().join("draft");
-            fs::write(&draft, text).unwrap();
-            fs::rename(draft, path).unwrap();
+        let next = TempDir::with_prefix_in("set-", self.folder.path()).unwrap().keep();
+        for (name, text) in [(CERT, cert), (KEY, key), (CA, ca)] {
+            fs::write(next.join(name), text).unwrap();
         }
+        let draft = self.folder.path().join("draft");
+        symlink(next, &draft).unwrap();
+        fs::rename(draft, self.folder.path().join(CURRENT)).unwrap();
     }
 
     /// Only read once.
@@ -99,6 +106,6 @@ impl Set {
 }
 
 fn files_in(folder: &Path) -> TlsFiles {
-    let place = |name: &str| -> PathBuf { folder.join(name) };
-    TlsFiles { cert: place("tls.crt"), key: place("tls.key"), ca: place("ca.crt") }
+    let place = |name: &str| -> PathBuf { folder.join(CURRENT).join(name) };
+    TlsFiles { cert: place(CERT), key: place(KEY), ca: place(CA) }
 }
