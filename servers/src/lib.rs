@@ -3,10 +3,13 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod folder;
+mod kafka;
 mod place;
 mod postgres;
 mod process;
 
+pub use kafka::Kafka;
 pub use place::Place;
 pub use postgres::Postgres;
 pub use process::{Server, free_port};

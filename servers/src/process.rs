@@ -31,10 +31,16 @@ pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// A command that runs as this user, if we are root, and dies when we die.
+/// A command that dies when we die.
+pub(crate) fn command(program: &Path) -> Command {
+    let mut command = bound_to_us();
+    command.arg("--").arg(program);
+    command
+}
+
+/// The same, as this user, if we are root.
 pub(crate) fn command_as(user: &str, program: &Path) -> Command {
-    let mut command = Command::new("setpriv");
-    command.arg("--pdeathsig=KILL");
+    let mut command = bound_to_us();
     if rustix::process::geteuid().is_root() {
         command.arg(format!("--reuid={user}")).arg(format!("--regid={user}")).arg("--clear-groups");
     }
@@ -43,6 +49,12 @@ pub(crate) fn command_as(user: &str, program: &Path) -> Command {
     {
         command.env_remove(name);
     }
+    command
+}
+
+fn bound_to_us() -> Command {
+    let mut command = Command::new("setpriv");
+    command.arg("--pdeathsig=KILL");
     command
 }
 
