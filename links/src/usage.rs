@@ -5,6 +5,7 @@
 
 mod listener;
 mod shipper;
+pub mod topic;
 
 pub use listener::{
     UsageConnection, UsageDoor, UsageListener, UsageListenerSettings, usage_listener,

@@ -17,7 +17,7 @@ const DEPENDENCIES: [(&str, &[&str]); 12] = [
     ("servers", &[]),
     ("simulator", &[]),
     ("proto", &["domain"]),
-    ("links", &["domain", "proto"]),
+    ("links", &["domain", "proto", "servers"]),
     ("storage", &["domain", "proto", "links", "servers"]),
     ("billing", &["domain", "proto", "links", "servers", "storage"]),
     ("control-plane", &["domain", "proto", "links", "servers", "storage", "billing"]),
