@@ -1,7 +1,7 @@
 //! Applies usage events to the ledger: each once, however often and in whatever order they arrive (DESIGN 7.4).
 //!
 //! In reading order: where events stand in their streams, what one event says, what it does to accounts and slices, what
-//! is written down, and the loop round it all. A batch is one transaction; what was not committed is delivered again.
+//! is written down, whose a topic's partitions are, and the loop round it all. A batch is one transaction; what was not committed is delivered again.
 
 mod marks;
 mod error;
@@ -10,6 +10,8 @@ mod settle;
 mod key_usage;
 mod record;
 mod poison;
+mod ownership;
+mod foreign;
 mod apply;
 mod retry;
 mod audit;
@@ -21,5 +23,6 @@ pub(crate) use billable::Billable;
 pub use error::ApplyError;
 pub use marks::WrittenOff;
 pub(crate) use marks::written_off;
+pub use ownership::OwnershipSettings;
 pub use retry::retry_poison;
-pub use run::{Consumer, ConsumerSettings};
+pub use run::{Consumer, ConsumerSettings, TopicConsumer};

@@ -1,7 +1,7 @@
 //! Where billing gets usage events from, and where it tells how far it has come.
 //!
-//! Two carriers so far: the spool of the same process, read in place, and a data plane of another process that ships its
-//! spool.
+//! Three carriers: the spool of the same process, read in place; a data plane of another process that ships its spool; and a
+//! topic that many data planes fill and several billing processes share.
 
 mod listener;
 mod shipper;
@@ -16,6 +16,7 @@ use crate::spool::{Spool, SpoolError, SpoolReader};
 use domain::id::Partition;
 use proto::usage::v1::UsageEnvelope;
 use thiserror::Error;
+use topic::{ForeignMessage, TopicMark, TopicReader};
 
 /// A source of usage events.
 #[derive(Debug)]
@@ -29,6 +30,27 @@ pub enum UsageSource {
     },
     /// A data plane in another process.
     Link(Box<UsageConnection>),
+    /// All data planes of a cell.
+    Topic(Box<TopicReader>),
+}
+
+/// Events, and what else a topic tells of.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct UsageBatch {
+    /// In order within each partition.
+    pub events: Vec<UsageEnvelope>,
+    /// What is no event, beside them.
+    pub foreign: Vec<ForeignMessage>,
+    /// Up to where a topic is read with all of it.
+    pub upto: Vec<TopicMark>,
+    /// Messages that were gone from a topic before they were read.
+    pub skipped: u64,
+}
+
+impl From<Vec<UsageEnvelope>> for UsageBatch {
+    fn from(events: Vec<UsageEnvelope>) -> Self {
+        Self { events, ..Self::default() }
+    }
 }
 
 /// Why a source gives nothing.
@@ -50,36 +72,29 @@ impl UsageSource {
         Self::Spool { spool, reader }
     }
 
-    /// Whose events they are.
+    /// Whose marks it can be told: the data plane and its incarnation. A topic is nobody's alone.
     #[must_use]
-    pub fn data_plane(&self) -> &str {
+    pub fn holder(&self) -> Option<(&str, u64)> {
         match self {
-            Self::Spool { spool, .. } => spool.data_plane(),
-            Self::Link(connection) => connection.data_plane(),
+            Self::Spool { spool, .. } => Some((spool.data_plane(), spool.incarnation())),
+            Self::Link(connection) => Some((connection.data_plane(), connection.incarnation())),
+            Self::Topic(_) => None,
         }
     }
 
-    /// The incarnation whose marks it can be told.
-    #[must_use]
-    pub fn incarnation(&self) -> u64 {
-        match self {
-            Self::Spool { spool, .. } => spool.incarnation(),
-            Self::Link(connection) => connection.incarnation(),
-        }
-    }
-
-    /// The next events, at least one, in order within each partition; waits until there is one. Dropping the future loses
+    /// The next events, or what else there is, in order within each partition; waits until there is something. Dropping the future loses
     /// nothing.
     ///
     /// # Errors
     /// When the source cannot be read now, or was closed.
-    pub async fn next_batch(&mut self, max: usize) -> Result<Vec<UsageEnvelope>, UsageSourceError> {
+    pub async fn next_batch(&mut self, max: usize) -> Result<UsageBatch, UsageSourceError> {
         match self {
             Self::Spool { reader, .. } => match reader.next_batch(max).await {
                 Err(SpoolError::Closed) => Err(UsageSourceError::Closed),
-                batch => Ok(batch?),
+                batch => Ok(batch?.into()),
             },
-            Self::Link(connection) => connection.next_batch(max).await,
+            Self::Link(connection) => Ok(connection.next_batch(max).await?.into()),
+            Self::Topic(reader) => reader.next_batch(max).await,
         }
     }
 
@@ -91,14 +106,17 @@ impl UsageSource {
         match self {
             Self::Spool { spool, .. } => Ok(trim(spool, marks.to_vec()).await?),
             Self::Link(connection) => connection.billed(marks).await,
+            // Data planes are told by the desk.
+            Self::Topic(_) => Ok(()),
         }
     }
 
-    /// Goes back to the oldest event that is not billed.
+    /// Goes back to the oldest event that is not billed. A topic is left, until it is claimed again from there.
     pub fn rewind(&mut self) {
         match self {
             Self::Spool { reader, .. } => reader.rewind(),
             Self::Link(connection) => connection.rewind(),
+            Self::Topic(reader) => reader.leave_all(),
         }
     }
 }

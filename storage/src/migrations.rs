@@ -35,6 +35,7 @@ const SQLITE: &[Step] = &[
     (7, "rotation", include_str!("../migrations/sqlite/0007_rotation.sql")),
     (8, "write off", include_str!("../migrations/sqlite/0008_write_off.sql")),
     (9, "fleet", include_str!("../migrations/sqlite/0009_fleet.sql")),
+    (11, "usage topic", include_str!("../migrations/sqlite/0011_usage_topic.sql")),
 ];
 
 const SQLITE_CONTENT: &[Step] =
@@ -44,6 +45,7 @@ const SQLITE_CONTENT: &[Step] =
 const POSTGRES: &[Step] = &[
     (8, "foundation", include_str!("../migrations/postgres/0008_foundation.sql")),
     (9, "fleet", include_str!("../migrations/postgres/0009_fleet.sql")),
+    (11, "usage topic", include_str!("../migrations/postgres/0011_usage_topic.sql")),
 ];
 
 const POSTGRES_CONTENT: &[Step] =

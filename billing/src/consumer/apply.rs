@@ -5,11 +5,12 @@ use super::error::ApplyError;
 use super::key_usage::KeyUsage;
 use super::marks::{Arrival, Marks};
 use super::settle::{self, Charges};
-use super::{poison, record};
+use super::{foreign, ownership, poison, record};
 use crate::{accounts, metric, retention, rows};
 use domain::id::{Account, Partition};
 use domain::money::Currency;
 use domain::time::Timestamp;
+use links::usage::topic::{ForeignMessage, TopicMark};
 use proto::usage::v1::UsageEnvelope;
 use sqlx::AssertSqlSafe;
 use std::collections::{HashMap, HashSet};
@@ -53,18 +54,57 @@ pub async fn apply(
     batch: &[UsageEnvelope],
     now: Timestamp,
 ) -> Result<Applied, ApplyError> {
-    apply_with(database, &mut KnownAccounts::default(), batch, now).await
+    apply_with(database, &mut KnownAccounts::default(), batch, None, now).await
 }
 
-/// The same, remembering accounts from one batch to the next.
+/// Where in a topic a batch was read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TopicPart<'a> {
+    /// Whose topic.
+    pub(crate) cell: &'a str,
+    /// What it moves.
+    pub(crate) upto: &'a [TopicMark],
+    /// What was between the events.
+    pub(crate) foreign: &'a [ForeignMessage],
+}
+
+/// The same, remembering accounts from one batch to the next. What was read from a topic counts only as long as its
+/// partitions are the caller's.
 pub(crate) async fn apply_with(
     database: &Database,
     known: &mut KnownAccounts,
     batch: &[UsageEnvelope],
+    topic: Option<TopicPart<'_>>,
     now: Timestamp,
 ) -> Result<Applied, ApplyError> {
     let mut write = database.write().await?;
-    let mut marks = Marks::lock(&mut write, batch, now).await?;
+    if let Some(TopicPart { cell, upto, foreign }) = topic {
+        if let Err(fenced) = ownership::fence(&mut write, cell, upto).await {
+            write.rollback().await?;
+            return Err(fenced);
+        }
+        foreign::keep(&mut write, cell, foreign, now).await?;
+    }
+    let applied = apply_in(&mut write, known, batch, now).await?;
+    write.commit().await?;
+    if let Some(TopicPart { cell, foreign, .. }) = topic {
+        foreign::tell(cell, foreign);
+    }
+    let oldest_us =
+        batch.iter().filter_map(|envelope| Some(envelope.event.as_ref()?.ended_us)).min();
+    let lag = oldest_us.map(|oldest| Duration::from_micros(now.0.saturating_sub(oldest)));
+    metric::applied(applied.applied, applied.duplicates, applied.poisoned, lag);
+    Ok(applied)
+}
+
+/// The same in a transaction of the caller.
+pub(super) async fn apply_in(
+    write: &mut Write,
+    known: &mut KnownAccounts,
+    batch: &[UsageEnvelope],
+    now: Timestamp,
+) -> Result<Applied, ApplyError> {
+    let mut marks = Marks::lock(write, batch, now).await?;
     let Arrived { fresh, mut refused, duplicates } = arrive(&mut marks, batch);
     let mut billables = Vec::with_capacity(fresh.len());
     for envelope in fresh {
@@ -73,23 +113,17 @@ pub(crate) async fn apply_with(
             Err(reason) => refused.push((envelope, reason)),
         }
     }
-    refused.extend(sort_out(&mut write, known, &mut billables).await?);
-    marks.save(&mut write).await?;
-    post(&mut write, &mut billables, now).await?;
-    poison::keep(&mut write, &refused).await?;
-    write.commit().await?;
-    let applied = Applied {
+    refused.extend(sort_out(write, known, &mut billables).await?);
+    marks.save(write).await?;
+    post(write, &mut billables, now).await?;
+    poison::keep(write, &refused).await?;
+    Ok(Applied {
         applied: rows::length(billables.len()),
         duplicates,
         poisoned: rows::length(refused.len()),
         gaps_opened: marks.gaps_opened(),
         billed: billed(&marks),
-    };
-    let oldest_us =
-        batch.iter().filter_map(|envelope| Some(envelope.event.as_ref()?.ended_us)).min();
-    let lag = oldest_us.map(|oldest| Duration::from_micros(now.0.saturating_sub(oldest)));
-    metric::applied(applied.applied, applied.duplicates, applied.poisoned, lag);
-    Ok(applied)
+    })
 }
 
 struct Arrived<'a> {

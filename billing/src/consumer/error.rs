@@ -1,7 +1,8 @@
 //! Why a batch was not applied.
 
-use domain::id::Account;
+use domain::id::{Account, Partition};
 use domain::money::AmountOutOfRange;
+use std::collections::BTreeSet;
 use storage::StorageError;
 use thiserror::Error;
 
@@ -17,6 +18,9 @@ pub enum ApplyError {
     /// An account's row contradicts its slices. Nothing that the program does leads there.
     #[error("{0:?} holds less than its slices; run reconcile")]
     Unsound(Account),
+    /// Partitions of a topic are not the caller's any more, or do not stand where it read them.
+    #[error("{} partitions of the topic have another owner, or stand elsewhere", .0.len())]
+    Fenced(BTreeSet<Partition>),
 }
 
 impl ApplyError {
@@ -32,7 +36,7 @@ impl ApplyError {
         match self {
             Self::Storage(StorageError::OutcomeUnknown(_)) => true,
             Self::Storage(error) => error.is_transient(),
-            Self::OutOfRange(_) | Self::Unsound(_) => false,
+            Self::OutOfRange(_) | Self::Unsound(_) | Self::Fenced(_) => false,
         }
     }
 }

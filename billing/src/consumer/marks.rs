@@ -153,7 +153,7 @@ pub(crate) async fn billed_of(
     .fetch_all(&mut *read)
     .await?;
     read.finish().await?;
-    let mark = |row| Ok((partition(row)?, rows::count(row, "billed")?));
+    let mark = |row| Ok((rows::partition(row)?, rows::count(row, "billed")?));
     found.iter().map(mark).collect()
 }
 
@@ -229,12 +229,7 @@ pub(crate) fn written_off(row: &AnyRow) -> Result<Option<WrittenOff>, StorageErr
 fn stream_of(row: &AnyRow) -> Result<Stream, StorageError> {
     let incarnation = rows::integer(row, "incarnation")?.cast_unsigned();
     let holder = Holder { data_plane: rows::text(row, "data_plane")?, incarnation };
-    Ok(Stream { holder, partition: partition(row)? })
-}
-
-fn partition(row: &AnyRow) -> Result<Partition, StorageError> {
-    let number = rows::integer(row, "partition_no")?;
-    Ok(Partition(u32::try_from(number).unwrap_or(u32::MAX)))
+    Ok(Stream { holder, partition: rows::partition(row)? })
 }
 
 async fn save_gaps(

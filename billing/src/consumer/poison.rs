@@ -1,9 +1,11 @@
 //! Events that cannot be applied: kept raw, in the transaction that moved the mark over them. Nothing is ever skipped
 //! silently.
 
+use super::apply::TopicPart;
 use super::billable::Unbillable;
 use super::error::ApplyError;
 use super::marks::{Arrival, Marks};
+use super::ownership;
 use crate::rows;
 use prost::Message;
 use proto::usage::v1::UsageEnvelope;
@@ -50,18 +52,23 @@ fn printable(reason: &str) -> String {
     reason.replace(char::is_control, "\u{fffd}")
 }
 
-/// Keeps one event that the ledger refuses for a reason that will not pass by itself.
+/// Keeps one event that the ledger refuses for a reason that will not pass by itself; from a topic, as long as its
+/// partitions are the caller's.
 pub(crate) async fn keep_refused(
     database: &Database,
     envelope: &UsageEnvelope,
+    topic: Option<TopicPart<'_>>,
     error: &ApplyError,
-) -> Result<(), StorageError> {
+) -> Result<(), ApplyError> {
     let mut write = database.write().await?;
+    if let Some(TopicPart { cell, upto, .. }) = topic {
+        ownership::fence(&mut write, cell, upto).await?;
+    }
     let batch = std::slice::from_ref(envelope);
     let mut marks = Marks::lock(&mut write, batch, crate::now()).await?;
     if marks.arrive(envelope) != Arrival::Duplicate {
         keep(&mut write, &[(envelope, Unbillable::Refused(error.to_string()))]).await?;
         marks.save(&mut write).await?;
     }
-    write.commit().await
+    Ok(write.commit().await?)
 }

@@ -15,6 +15,7 @@ mod desk;
 mod lives;
 mod model;
 pub(crate) mod consumer;
+mod topic;
 mod asking;
 mod reconcile;
 mod retention;

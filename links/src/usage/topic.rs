@@ -13,6 +13,6 @@ mod reader;
 mod fetching;
 
 pub use admin::{TopicError, TopicShape, check_topic, make_topic};
-pub use reader::{Claim, ForeignMessage, TopicBatch, TopicMark, TopicReader};
+pub use reader::{Claim, ForeignMessage, TopicMark, TopicReader, read_message};
 pub use settings::TopicSettings;
 pub use shipper::{Resend, ShipmentStatus, TopicShipper};

@@ -71,7 +71,7 @@ impl Drop for World {
 async fn take(source: &mut UsageSource, count: usize) -> Vec<u64> {
     let mut seqs = Vec::new();
     while seqs.len() < count {
-        let batch = source.next_batch(3).await.unwrap();
+        let batch = source.next_batch(3).await.unwrap().events;
         assert!(batch.len() <= 3, "no more than asked for");
         seqs.extend(batch.iter().map(|envelope| envelope.seq));
     }
@@ -91,9 +91,8 @@ async fn what_a_spool_holds_arrives_in_order_and_is_forgotten_once_it_is_billed(
     let mut world = World::new(carrier, ShipperSettings::default()).await;
     (1..=10).for_each(|request| world.end(request, "stop"));
     let mut source = world.accept().await;
-    assert_eq!(source.data_plane(), "dp");
-    assert_eq!(source.incarnation(), world.spool.incarnation());
-    let batch = source.next_batch(1).await.unwrap();
+    assert_eq!(source.holder(), Some(("dp", world.spool.incarnation())));
+    let batch = source.next_batch(1).await.unwrap().events;
     let partition = domain::id::Partition(batch[0].partition);
     assert_eq!(batch[0].seq, 1);
     assert_eq!(take(&mut source, 9).await, (2..=10).collect::<Vec<_>>());
@@ -131,7 +130,7 @@ async fn what_is_longer_than_a_message_may_be_arrives_in_parts(carrier: Carrier)
     let mut source = world.accept().await;
     let mut seqs = Vec::new();
     while seqs.len() < 9 {
-        let batch = source.next_batch(100).await.unwrap();
+        let batch = source.next_batch(100).await.unwrap().events;
         assert!(batch.len() <= 2, "{} events of 1.5 KB in one message of 4", batch.len());
         seqs.extend(batch.iter().map(|envelope| envelope.seq));
     }

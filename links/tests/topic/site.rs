@@ -1,8 +1,9 @@
 //! A topic of its own, a spool that is shipped into it, and who reads it.
 
 use links::spool::{Spool, SpoolSettings};
+use links::usage::UsageBatch;
 use links::usage::topic::{
-    Claim, TopicBatch, TopicReader, TopicSettings, TopicShape, TopicShipper, make_topic,
+    Claim, TopicReader, TopicSettings, TopicShape, TopicShipper, make_topic,
 };
 use proto::usage::v1::{Admitted, UsageEvent};
 use rdkafka::ClientConfig;
@@ -123,7 +124,7 @@ pub(crate) async fn take(reader: &mut TopicReader, org: i64, count: usize) -> Ve
     seqs
 }
 
-pub(crate) async fn next(reader: &mut TopicReader) -> TopicBatch {
+pub(crate) async fn next(reader: &mut TopicReader) -> UsageBatch {
     soon(reader.next_batch(3)).await.unwrap()
 }
 

@@ -4,15 +4,18 @@
 use super::producer::say;
 use super::settings::TopicSettings;
 use domain::id::Partition;
+use parking_lot::Mutex;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::statistics::{self, Statistics};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 /// How long it waits for a message before it looks whether it is told something.
 const POLL: Duration = Duration::from_millis(50);
@@ -26,8 +29,6 @@ pub(super) enum Command {
     Read { partition: Partition, turn: u64, offset: u64 },
     /// Leave it.
     Leave(Partition),
-    /// Tell the end of each partition that is read.
-    Ends(oneshot::Sender<BTreeMap<Partition, u64>>),
 }
 
 /// What it passes on.
@@ -63,9 +64,20 @@ struct Place {
 /// Nobody takes what is fetched any more.
 struct Over;
 
-struct Listener;
+/// Where partitions end, as far as the client has heard while it read them: asking would hold up what is read.
+pub(super) type Ends = Arc<Mutex<BTreeMap<Partition, u64>>>;
+
+struct Listener(Ends);
 
 impl ClientContext for Listener {
+    fn stats(&self, statistics: Statistics) {
+        let partitions = statistics.topics.into_values().flat_map(|topic| topic.partitions);
+        let end = |(number, partition): (i32, statistics::Partition)| {
+            Some((Partition(number.try_into().ok()?), partition.hi_offset.try_into().ok()?))
+        };
+        self.0.lock().extend(partitions.filter_map(end));
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         say(level, facility, message);
     }
@@ -82,8 +94,9 @@ impl Fetching {
         settings: &TopicSettings,
         commands: Receiver<Command>,
         fetched: mpsc::Sender<Fetched>,
+        ends: Ends,
     ) -> Result<Self, KafkaError> {
-        let consumer = settings.consumer().create_with_context(Listener)?;
+        let consumer = settings.consumer().create_with_context(Listener(ends))?;
         Ok(Self { consumer, topic: settings.topic(), places: BTreeMap::new(), commands, fetched })
     }
 
@@ -99,7 +112,6 @@ impl Fetching {
                     self.go_to(partition, Place { turn, next: offset });
                 }
                 Ok(Command::Leave(partition)) => self.leave(partition),
-                Ok(Command::Ends(tell)) => drop(tell.send(self.ends())),
                 Err(std::sync::mpsc::TryRecvError::Empty) => return true,
                 Err(std::sync::mpsc::TryRecvError::Disconnected) => return false,
             }
@@ -152,11 +164,6 @@ impl Fetching {
             self.go_to(partition, Place { turn, next: if is_there { next } else { low } });
         }
         Ok(())
-    }
-
-    fn ends(&self) -> BTreeMap<Partition, u64> {
-        let end = |partition: &Partition| Some((*partition, self.ends_of(*partition)?.1));
-        self.places.keys().filter_map(end).collect()
     }
 
     fn ends_of(&self, partition: Partition) -> Option<(u64, u64)> {

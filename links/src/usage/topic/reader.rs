@@ -1,8 +1,8 @@
 //! Billing's end: the partitions that it was told are its own, read from where the database says.
 
-use super::fetching::{Command, Content, Fetched, Fetching};
+use super::fetching::{Command, Content, Ends, Fetched, Fetching};
 use super::settings::TopicSettings;
-use crate::usage::UsageSourceError;
+use crate::usage::{UsageBatch, UsageSourceError};
 use domain::id::Partition;
 use domain::name::check_data_plane;
 use prost::Message;
@@ -10,7 +10,7 @@ use proto::usage::v1::UsageEnvelope;
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 /// A partition that is this reader's own, as long as nobody else has claimed it since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,19 +49,6 @@ pub struct ForeignMessage {
     pub reason: String,
 }
 
-/// What was read, and up to where.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct TopicBatch {
-    /// In order within each partition.
-    pub events: Vec<UsageEnvelope>,
-    /// Beside them.
-    pub foreign: Vec<ForeignMessage>,
-    /// What all of it moves.
-    pub upto: Vec<TopicMark>,
-    /// Messages that were gone from the topic before they were read.
-    pub skipped: u64,
-}
-
 /// Reads a topic. Dropping it ends its thread.
 #[derive(Debug)]
 pub struct TopicReader {
@@ -69,6 +56,7 @@ pub struct TopicReader {
     fetched: mpsc::Receiver<Fetched>,
     places: BTreeMap<Partition, Place>,
     turns: u64,
+    ends: Ends,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -86,10 +74,12 @@ impl TopicReader {
     pub fn start(settings: &TopicSettings) -> Result<Self, String> {
         let (commands, told) = channel();
         let (fetched, taken) = mpsc::channel(settings.fetched_ahead.max(1));
-        let fetching = Fetching::new(settings, told, fetched).map_err(|error| error.to_string())?;
+        let ends = Ends::default();
+        let fetching = Fetching::new(settings, told, fetched, Ends::clone(&ends))
+            .map_err(|error| error.to_string())?;
         let thread = thread::Builder::new().name("usage-topic".to_owned());
         thread.spawn(move || fetching.run()).map_err(|error| error.to_string())?;
-        Ok(Self { commands, fetched: taken, places: BTreeMap::new(), turns: 0 })
+        Ok(Self { commands, fetched: taken, places: BTreeMap::new(), turns: 0, ends })
     }
 
     /// Reads a partition from where its claim says; whatever was read of it before does not come any more.
@@ -113,13 +103,19 @@ impl TopicReader {
         self.places.iter().map(|(partition, place)| (*partition, place.epoch))
     }
 
-    /// Messages that are in the topic and were not read, of the partitions that are; `None` while that is not known.
-    pub async fn lag(&self) -> Option<u64> {
-        let (tell, ends) = oneshot::channel();
-        self.tell(Command::Ends(tell));
-        let ends = ends.await.ok()?;
+    /// Leaves all.
+    pub fn leave_all(&mut self) {
+        for partition in self.places.keys().copied().collect::<Vec<_>>() {
+            self.leave(partition);
+        }
+    }
+
+    /// Messages that are in the topic and were not read, of the partitions that are, as far as is known.
+    #[must_use]
+    pub fn lag(&self) -> u64 {
+        let ends = self.ends.lock();
         let behind = |(partition, place): (&Partition, &Place)| {
-            Some(ends.get(partition)?.saturating_sub(place.next))
+            ends.get(partition).map_or(0, |end| end.saturating_sub(place.next))
         };
         self.places.iter().map(behind).sum()
     }
@@ -128,13 +124,13 @@ impl TopicReader {
     ///
     /// # Errors
     /// When its thread has ended.
-    pub async fn next_batch(&mut self, max: usize) -> Result<TopicBatch, UsageSourceError> {
+    pub async fn next_batch(&mut self, max: usize) -> Result<UsageBatch, UsageSourceError> {
         let mut messages = Vec::new();
         loop {
             if self.fetched.recv_many(&mut messages, max.max(1)).await == 0 {
                 return Err(UsageSourceError::Closed);
             }
-            let mut batch = TopicBatch::default();
+            let mut batch = UsageBatch::default();
             let mut marks = BTreeMap::new();
             for message in messages.drain(..) {
                 self.take(message, &mut batch, &mut marks);
@@ -149,7 +145,7 @@ impl TopicReader {
     fn take(
         &mut self,
         fetched: Fetched,
-        batch: &mut TopicBatch,
+        batch: &mut UsageBatch,
         marks: &mut BTreeMap<Partition, TopicMark>,
     ) {
         let Fetched { partition, turn, offset, content } = fetched;
@@ -166,7 +162,7 @@ impl TopicReader {
             // The client library may repeat itself after it was told where to go on.
             Content::Message(_) if offset < from => return,
             Content::Message(payload) => {
-                match read(&payload) {
+                match read_message(partition, &payload) {
                     Ok(envelope) => batch.events.push(envelope),
                     Err(reason) => {
                         batch.foreign.push(ForeignMessage { partition, offset, payload, reason });
@@ -185,9 +181,15 @@ impl TopicReader {
     }
 }
 
-/// What a data plane wrote.
-fn read(payload: &[u8]) -> Result<UsageEnvelope, String> {
+/// Reads what a data plane wrote. What one org does is in one partition alone, so that one consumer at a time bills it.
+///
+/// # Errors
+/// When it is nothing that a data plane writes there, in words.
+pub fn read_message(partition: Partition, payload: &[u8]) -> Result<UsageEnvelope, String> {
     let envelope = UsageEnvelope::decode(payload).map_err(|error| error.to_string())?;
     check_data_plane(&envelope.data_plane).map_err(|error| error.to_string())?;
+    if envelope.partition != partition.0 {
+        return Err(format!("it is of partition {}", envelope.partition));
+    }
     Ok(envelope)
 }

@@ -94,6 +94,7 @@ impl TopicSettings {
             .set("auto.offset.reset", "error")
             .set("enable.partition.eof", "false")
             .set("fetch.wait.max.ms", "100")
+            .set("statistics.interval.ms", "2000")
             .set("fetch.message.max.bytes", MESSAGE_BYTES.to_string())
             .set("queued.max.messages.kbytes", "16384");
         config
