@@ -22,7 +22,7 @@ pub use apply::{Applied, BilledMark, apply};
 pub(crate) use billable::Billable;
 pub use error::ApplyError;
 pub use marks::WrittenOff;
-pub(crate) use marks::written_off;
+pub(crate) use marks::{MarkedPartition, marks_of, written_off};
 pub use ownership::OwnershipSettings;
 pub use retry::retry_poison;
 pub use run::{Consumer, ConsumerSettings, TopicConsumer};

@@ -7,9 +7,11 @@ mod connection;
 mod clerk;
 mod grants;
 mod learned;
+mod marks;
 
 use clerk::Clerk;
 use links::escrow::EscrowListener;
+use marks::Listeners;
 use std::time::Duration;
 use storage::Database;
 use tokio::sync::mpsc;
@@ -34,6 +36,8 @@ pub struct DeskSettings {
     pub attempts: u32,
     /// Between two tries.
     pub retry_after: Duration,
+    /// How often data planes are told how far they are billed, where usage comes by a way that does not tell them.
+    pub marks_every: Option<Duration>,
 }
 
 impl Default for DeskSettings {
@@ -46,6 +50,7 @@ impl Default for DeskSettings {
             report_chunk: 256,
             attempts: 3,
             retry_after: Duration::from_millis(30),
+            marks_every: None,
         }
     }
 }
@@ -74,13 +79,22 @@ impl Desk {
         token: CancellationToken,
     ) -> JoinHandle<()> {
         let (messages, inbox) = mpsc::channel(settings.waiting_messages.max(1));
-        let clerk = Clerk::new(database, settings, inbox);
-        let connections = connection::accept(listener, messages, settings.waiting_answers);
+        let clerk = Clerk::new(database.clone(), settings, inbox);
+        let listeners = Listeners::default();
+        let connections =
+            connection::accept(listener, messages, settings.waiting_answers, listeners.clone());
+        let marks = async move {
+            match settings.marks_every {
+                Some(every) => marks::tell(database, listeners, every).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::spawn(async move {
             // Dropping the clerk in the middle of a transaction undoes it, or leaves a grant that a Welcome will tell.
             tokio::select! {
                 () = clerk.serve() => {}
                 () = connections => {}
+                () = marks => {}
                 () = token.cancelled() => {}
             }
         })

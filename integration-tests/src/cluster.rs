@@ -4,6 +4,7 @@
 use crate::cli::{Cli, Output};
 use crate::client::Client;
 use crate::http::{Reply, Request};
+use crate::metrics::Metrics;
 use crate::org::{NewOrg, OrgHandle, create};
 use crate::patience::{PATIENCE, eventually};
 use crate::process::{Exited, Process, command};
@@ -115,7 +116,14 @@ impl Cluster {
 
     /// All of them on a database of their own, ready to serve, with the demo's plans, models and prices.
     pub async fn start_with(size: ClusterSize) -> Self {
+        Self::start_as(size, &[]).await
+    }
+
+    /// The same, with more variables for every process.
+    pub async fn start_as(size: ClusterSize, variables: &[(&str, &str)]) -> Self {
         let mut cluster = Self::prepare(size, &Postgres::shared().database()).await;
+        let named = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        cluster.variables.extend(named);
         let migrated = cluster.migrate(&[]).await;
         assert_eq!(migrated.status, 0, "{}", migrated.stderr);
         for member in size.members() {
@@ -231,6 +239,17 @@ impl Cluster {
         process.signal(Signal::TERM);
         let exited = process.end(STOP).await;
         assert_eq!(exited.code, Some(0), "{}", exited.stderr);
+    }
+
+    /// Sends a signal to a process.
+    pub fn signal(&self, member: Member, signal: Signal) {
+        self.running[&member].signal(signal);
+    }
+
+    /// What a process shows of itself.
+    pub async fn metrics_of(&self, member: Member) -> Metrics {
+        let ops = Client::new(&format!("http://{}", self.addresses[&member].ops));
+        Metrics::read(ops.try_send(&Request::get("/metrics")).await.unwrap().text())
     }
 
     fn launch(&mut self, member: Member) {

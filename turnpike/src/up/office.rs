@@ -5,7 +5,7 @@ use super::ops::Ops;
 use super::{database, end};
 use crate::config::{Config, Secrets};
 use anyhow::Context;
-use billing::desk::Desk;
+use billing::desk::{Desk, DeskSettings};
 use control_plane::{AdminLimits, ContentSettings, ControlPlane, ControlPlaneSettings, Secret};
 use domain::key::Pepper;
 use domain::network::Networks;
@@ -55,7 +55,7 @@ impl Office {
         ops.observe(move || observed.observe());
         let address = carrier.address();
         let fleet = fleet::serve(config, &control, beside, carrier, stop);
-        let desk = Desk::start(database, fleet.escrow, stop.clone());
+        let desk = Desk::start_with(desk_settings(config), database, fleet.escrow, stop.clone());
         let contents = database::open_contents(config, is_demo).await?;
         let contents = keep_contents(config, &secrets, &control, (contents, fleet.contents), stop);
         let tasks = vec![
@@ -122,6 +122,13 @@ async fn serve_admin(
         }
     });
     Ok((address, task))
+}
+
+/// Data planes that ship into a topic hear nothing back from it: the desk tells them how far they are billed.
+fn desk_settings(config: &Config) -> DeskSettings {
+    let topic = &config.links.usage.topic;
+    let marks_every = (!topic.brokers.is_empty()).then_some(topic.marks_interval);
+    DeskSettings { marks_every, ..DeskSettings::default() }
 }
 
 /// Keeps what comes of contents.

@@ -20,6 +20,7 @@ use links::escrow::EscrowLink;
 use links::feed::{FeedHello, FeedSubscriber, SubscriberSettings};
 use links::spool::{Recovered, Spool, SpoolSettings};
 use links::usage::ship_usage;
+use links::usage::topic::{TopicSettings, TopicShipper};
 use proto::usage::v1::SliceMark;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -39,6 +40,8 @@ pub(super) struct Planes {
     pub(super) configuration: Configuration,
     pub(super) spool: Spool,
     plane: DataPlane,
+    /// Takes usage to a topic, if it goes there.
+    shipper: Option<TopicShipper>,
     /// Keeps the money; its last word goes into the spool.
     keeper: JoinHandle<()>,
 }
@@ -50,6 +53,7 @@ impl Planes {
         networks: Networks,
         secrets: &CellSecrets,
         channel: Channel,
+        topic: Option<TopicSettings>,
         stop: &CancellationToken,
     ) -> anyhow::Result<Self> {
         let name = &config.data_plane.name;
@@ -60,6 +64,10 @@ impl Planes {
         let used_keys = std::mem::take(&mut recovered.used_keys);
         let slices = close_open(recovered);
         let purse = Purse::restore(purse_settings(config), spool.clone(), &slices);
+        let shipper = topic.map(|topic| TopicShipper::start(spool.clone(), topic, stop.clone()));
+        if let Some(shipper) = &shipper {
+            purse.resend_by(shipper.resend());
+        }
         let hello = {
             let purse = purse.clone();
             move || purse.hello()
@@ -83,6 +91,7 @@ impl Planes {
             configuration: configuration.clone(),
             purse,
             spool: spool.clone(),
+            shipment: shipper.as_ref().map(TopicShipper::status),
             content,
             account,
             pepper: Pepper(secrets.pepper),
@@ -91,7 +100,7 @@ impl Planes {
         });
         plane.remember(used_keys);
         listener.serve(&plane)?;
-        Ok(Self { address, configuration, spool, plane, keeper })
+        Ok(Self { address, configuration, spool, plane, shipper, keeper })
     }
 
     /// Sends what it writes down to billing in another process.
@@ -151,6 +160,11 @@ impl Planes {
     pub(super) async fn close(self, patience: Duration) {
         if timeout(patience, self.keeper).await.is_err() {
             tracing::warn!("money was not given back in time; the next start still has it");
+        }
+        if let Some(shipper) = self.shipper
+            && timeout(patience, shipper.ended()).await.is_err()
+        {
+            tracing::warn!("usage was not taken to its topic in time; the next start does so");
         }
         if let Err(error) = self.spool.close().await {
             tracing::error!(%error, "the spool did not close well");
