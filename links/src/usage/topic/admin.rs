@@ -10,8 +10,10 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
 
-/// How long brokers may take to answer.
-const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+/// How long brokers may take to make a topic.
+const MADE_WITHIN: Duration = Duration::from_secs(20);
+/// How long they may take to say what there is.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// How soon it is looked again whether a topic is there that was just made.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -83,8 +85,8 @@ pub async fn make_topic(settings: &TopicSettings, shape: TopicShape) -> Result<b
         .set("cleanup.policy", "delete")
         .set("unclean.leader.election.enable", "false");
     let options = AdminOptions::new()
-        .request_timeout(Some(ANSWER_WITHIN))
-        .operation_timeout(Some(ANSWER_WITHIN));
+        .request_timeout(Some(MADE_WITHIN))
+        .operation_timeout(Some(MADE_WITHIN));
     let made = client.create_topics([&wanted], &options).await;
     let made = made.map_err(|error| failed(error.to_string()))?;
     match made.into_iter().next() {
@@ -99,7 +101,7 @@ pub async fn make_topic(settings: &TopicSettings, shape: TopicShape) -> Result<b
 
 /// A broker may not have heard yet of what another one, or it itself, has just made.
 async fn seen(settings: &TopicSettings) -> Result<(), TopicError> {
-    let until = Instant::now() + ANSWER_WITHIN;
+    let until = Instant::now() + MADE_WITHIN;
     loop {
         match check_topic(settings).await {
             Err(TopicError::Missing(_)) if Instant::now() < until => sleep(LOOK_AGAIN).await,
