@@ -84,9 +84,8 @@ pub async fn make_topic(settings: &TopicSettings, shape: TopicShape) -> Result<b
         .set("retention.ms", &retention)
         .set("cleanup.policy", "delete")
         .set("unclean.leader.election.enable", "false");
-    let options = AdminOptions::new()
-        .request_timeout(Some(MADE_WITHIN))
-        .operation_timeout(Some(MADE_WITHIN));
+    let options =
+        AdminOptions::new().request_timeout(Some(MADE_WITHIN)).operation_timeout(Some(MADE_WITHIN));
     let made = client.create_topics([&wanted], &options).await;
     let made = made.map_err(|error| failed(error.to_string()))?;
     match made.into_iter().next() {
