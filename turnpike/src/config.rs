@@ -30,6 +30,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+/// What is wrong with one or two of its files.
+const TLS_IS_WHOLE: &str = "needs cert_file, key_file and ca_file, or none of them";
+
 /// Everything that can be set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -179,6 +182,25 @@ impl Config {
                 "must have 1 to 63 of a-z, 0-9 and '-'",
             ),
             (
+                self.data_plane.cors_origins.iter().all(|origin| is_origin(origin)),
+                "data_plane.cors_origins",
+                "must hold origins such as https://app.example.com, or * for any",
+            ),
+        ];
+        let claims = claims.into_iter().chain(self.claims_of_links()).chain(self.topic_claims());
+        let claims = claims.chain(self.coordination.etcd.claims());
+        match { claims }.find(|(holds, ..)| !holds) {
+            None => Ok(()),
+            Some((_, key, claim)) => {
+                Err(ConfigError::Nonsense { key: key.to_owned(), claim: claim.to_owned() })
+            }
+        }
+    }
+
+    /// What must hold of how processes reach each other, with the key and what is said when it does not.
+    fn claims_of_links(&self) -> [(bool, &'static str, &'static str); 5] {
+        [
+            (
                 self.data_plane.control_plane_addr.is_none()
                     || self.data_plane.control_plane_addrs.is_empty(),
                 "data_plane.control_plane_addr",
@@ -189,20 +211,10 @@ impl Config {
                 "data_plane.control_plane_addrs",
                 "must not hold an address twice",
             ),
-            (
-                self.data_plane.cors_origins.iter().all(|origin| is_origin(origin)),
-                "data_plane.cors_origins",
-                "must hold origins such as https://app.example.com, or * for any",
-            ),
-        ];
-        let claims = claims.into_iter().chain(self.topic_claims());
-        let mut claims = claims.chain(self.coordination.etcd.claims());
-        match claims.find(|(holds, ..)| !holds) {
-            None => Ok(()),
-            Some((_, key, claim)) => {
-                Err(ConfigError::Nonsense { key: key.to_owned(), claim: claim.to_owned() })
-            }
-        }
+            (self.data_plane.fleet_tls.is_whole(), "data_plane.fleet_tls", TLS_IS_WHOLE),
+            (self.control_plane.fleet_tls.is_whole(), "control_plane.fleet_tls", TLS_IS_WHOLE),
+            (self.billing.fleet_tls.is_whole(), "billing.fleet_tls", TLS_IS_WHOLE),
+        ]
     }
 
     /// What must hold where usage goes through Kafka.

@@ -277,7 +277,7 @@ fn announce(
     if let (Some(seeded), Some(office)) = (seeded, office) {
         return demo::announce(config, addresses, seeded, &office.secrets);
     }
-    let scheme = |tls: &Option<FleetTls>| if tls.is_some() { "https" } else { "http" };
+    let scheme = |tls: &FleetTls| if tls.files().is_some() { "https" } else { "http" };
     let (to_fleet, to_usage) =
         (scheme(&config.control_plane.fleet_tls), scheme(&config.billing.fleet_tls));
     let served = [

@@ -18,7 +18,7 @@ async fn cluster(etcd: &Etcd, follow_interval: &str) -> Cluster {
         ("COORDINATION__ETCD__PREFIX", "/tested"),
         ("CONTROL_PLANE__FOLLOW_INTERVAL", follow_interval),
     ];
-    Cluster::start_set(SIZE, &Postgres::shared().database(), &settings).await
+    Cluster::start_set(SIZE, &settings).await
 }
 
 /// A new key, whose secret is returned.

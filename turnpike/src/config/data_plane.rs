@@ -34,8 +34,8 @@ pub(crate) struct DataPlane {
     pub(crate) control_plane_addr: Option<String>,
     /// Where its billing is, when that is another process than its control plane.
     pub(crate) billing_addr: Option<String>,
-    /// Its certificate for these; absent: they are on this machine, and spoken to without TLS.
-    pub(crate) fleet_tls: Option<FleetTls>,
+    /// Its certificate for these; without it they are on this machine.
+    pub(crate) fleet_tls: FleetTls,
     /// Threads that serve clients; absent: one per processor.
     pub(crate) cores: Option<NonZeroUsize>,
     /// What it goes by, and how long.
@@ -64,7 +64,7 @@ impl Default for DataPlane {
             control_plane_addrs: Vec::new(),
             control_plane_addr: None,
             billing_addr: None,
-            fleet_tls: None,
+            fleet_tls: FleetTls::default(),
             cores: None,
             configuration: Configuration::default(),
             limits: Limits::default(),
@@ -83,7 +83,7 @@ impl DataPlane {
         match &self.control_plane_addr {
             Some(only) => vec![only.clone()],
             None if !self.control_plane_addrs.is_empty() => self.control_plane_addrs.clone(),
-            None if self.fleet_tls.is_some() => vec![SECURED_CONTROL_PLANE_ADDR.to_owned()],
+            None if self.fleet_tls.files().is_some() => vec![SECURED_CONTROL_PLANE_ADDR.to_owned()],
             None => vec![CONTROL_PLANE_ADDR.to_owned()],
         }
     }

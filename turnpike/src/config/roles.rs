@@ -2,6 +2,7 @@
 
 use super::admin::{Connections as AdminConnections, Limits as AdminLimits};
 use super::human;
+use ::links::tls::TlsFiles;
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
@@ -71,16 +72,29 @@ pub(crate) struct Egress {
     pub(crate) allowed_networks: Vec<String>,
 }
 
-/// What a member of a fleet shows to others, and whom it trusts; all in PEM.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// What a member of a fleet shows to others, and whom it trusts; all three in PEM, or none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub(crate) struct FleetTls {
     /// Its certificate, whose URI says who it is, followed by those between it and the authority.
-    pub(crate) cert_file: PathBuf,
+    pub(crate) cert_file: Option<PathBuf>,
     /// The key of it.
-    pub(crate) key_file: PathBuf,
+    pub(crate) key_file: Option<PathBuf>,
     /// The authorities that sign for the members of the fleet.
-    pub(crate) ca_file: PathBuf,
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+impl FleetTls {
+    /// The files; none without TLS.
+    pub(crate) fn files(&self) -> Option<TlsFiles> {
+        let (cert, key) = (self.cert_file.clone()?, self.key_file.clone()?);
+        Some(TlsFiles { cert, key, ca: self.ca_file.clone()? })
+    }
+
+    /// Whether it is all or nothing.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.files().is_some() || *self == Self::default()
+    }
 }
 
 /// Operators' side.
@@ -91,8 +105,8 @@ pub(crate) struct ControlPlane {
     pub(crate) admin_listen: SocketAddr,
     /// Feed, escrow and usage, for data planes of other processes; unused while all roles share one.
     pub(crate) fleet_listen: SocketAddr,
-    /// Its certificate for data planes of other machines; absent: only those of this one are served, without TLS.
-    pub(crate) fleet_tls: Option<FleetTls>,
+    /// Its certificate for data planes of other machines; without it only those of this one are served.
+    pub(crate) fleet_tls: FleetTls,
     /// Console and status page; accepted, so that one file serves every version.
     pub(crate) console_listen: SocketAddr,
     /// What operators authenticate with.
@@ -117,7 +131,7 @@ impl Default for ControlPlane {
         Self {
             admin_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7070)),
             fleet_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7071)),
-            fleet_tls: None,
+            fleet_tls: FleetTls::default(),
             console_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8081)),
             operator_token_file: None,
             seal_key_file: None,
@@ -161,7 +175,7 @@ pub(crate) struct Billing {
     /// Where data planes ship to when billing runs apart from the control plane.
     pub(crate) fleet_listen: SocketAddr,
     /// Its certificate, as that of the control plane.
-    pub(crate) fleet_tls: Option<FleetTls>,
+    pub(crate) fleet_tls: FleetTls,
     /// Most usage events in one transaction.
     pub(crate) batch_events: NonZeroUsize,
     /// How long events may gather after a batch that was not full, so that many share a commit.
@@ -190,7 +204,7 @@ impl Default for Billing {
     fn default() -> Self {
         Self {
             fleet_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7072)),
-            fleet_tls: None,
+            fleet_tls: FleetTls::default(),
             batch_events: NonZeroUsize::MIN.saturating_add(499),
             linger: Duration::from_millis(50),
             retry_after: Duration::from_millis(50),

@@ -56,7 +56,12 @@ fn every_key_of_the_example_can_be_set_by_a_variable() {
             Json::String(text) => text.clone(),
             other => other.to_string(),
         };
-        load("", &[(&name, &value)]).unwrap_or_else(|error| panic!("{name}={value}: {error}"));
+        // These need one another.
+        let others = key.split_once(".fleet_tls.").map(|(section, _)| {
+            format!("{section}: {{fleet_tls: {{cert_file: a, key_file: b, ca_file: c}}}}")
+        });
+        load(&others.unwrap_or_default(), &[(&name, &value)])
+            .unwrap_or_else(|error| panic!("{name}={value}: {error}"));
     }
 }
 

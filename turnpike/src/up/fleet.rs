@@ -134,7 +134,7 @@ pub(super) fn serve_routes(
 /// Listens for data planes of other processes, as a control plane.
 pub(super) async fn listen(config: &Config, stop: &CancellationToken) -> anyhow::Result<Carrier> {
     let from = &config.control_plane;
-    listen_on(config, ("control_plane", from.fleet_listen, from.fleet_tls.as_ref()), stop).await
+    listen_on(config, ("control_plane", from.fleet_listen, &from.fleet_tls), stop).await
 }
 
 /// The same for billing alone.
@@ -143,13 +143,13 @@ pub(super) async fn listen_for_usage(
     stop: &CancellationToken,
 ) -> anyhow::Result<Carrier> {
     let from = &config.billing;
-    listen_on(config, ("billing", from.fleet_listen, from.fleet_tls.as_ref()), stop).await
+    listen_on(config, ("billing", from.fleet_listen, &from.fleet_tls), stop).await
 }
 
 /// Without TLS, nobody of another machine must be let in.
 async fn listen_on(
     config: &Config,
-    (section, wanted, tls): (&str, SocketAddr, Option<&FleetTls>),
+    (section, wanted, tls): (&str, SocketAddr, &FleetTls),
     stop: &CancellationToken,
 ) -> anyhow::Result<Carrier> {
     let material = certificates::serving(config, tls, stop)?;

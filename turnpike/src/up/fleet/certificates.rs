@@ -21,10 +21,10 @@ pub(in crate::up) fn describe_metrics() {
 /// That of a control plane or of billing; none if TLS is not wanted.
 pub(super) fn serving(
     config: &Config,
-    tls: Option<&FleetTls>,
+    tls: &FleetTls,
     stop: &CancellationToken,
 ) -> anyhow::Result<Option<Material>> {
-    tls.map(|tls| load(config, tls, End::Serving, stop)).transpose()
+    tls.files().map(|files| load(config, files, End::Serving, stop)).transpose()
 }
 
 /// That of the data plane.
@@ -32,8 +32,8 @@ pub(super) fn calling(
     config: &Config,
     stop: &CancellationToken,
 ) -> anyhow::Result<Option<Material>> {
-    let Some(tls) = &config.data_plane.fleet_tls else { return Ok(None) };
-    let material = load(config, tls, End::Calling, stop)?;
+    let Some(files) = config.data_plane.fleet_tls.files() else { return Ok(None) };
+    let material = load(config, files, End::Calling, stop)?;
     let (cell, name) = (&config.data_plane.cell, &config.data_plane.name);
     let identity = material.identity();
     let wanted = Role::DataPlane { cell: cell.clone(), name: name.clone() };
@@ -48,12 +48,10 @@ pub(super) fn calling(
 
 fn load(
     config: &Config,
-    tls: &FleetTls,
+    files: TlsFiles,
     end: End,
     stop: &CancellationToken,
 ) -> anyhow::Result<Material> {
-    let FleetTls { cert_file, key_file, ca_file } = tls.clone();
-    let files = TlsFiles { cert: cert_file, key: key_file, ca: ca_file };
     let material = Material::load(files, end).context("fleet_tls does not name a good set")?;
     tracing::info!(identity = %material.identity(), "speaking TLS to the fleet");
     tokio::spawn(count_all(material.loads()));
