@@ -7,6 +7,7 @@ mod connection;
 mod clerk;
 mod grants;
 mod learned;
+mod marks;
 mod poke;
 mod recalls;
 mod sweep;
@@ -15,6 +16,7 @@ use clerk::Clerk;
 use domain::escrow::life::Patience;
 use futures::future::OptionFuture;
 use links::escrow::EscrowListener;
+use marks::Listeners;
 use recalls::Elsewhere;
 use std::time::Duration;
 use storage::Database;
@@ -40,6 +42,8 @@ pub struct DeskSettings {
     pub attempts: u32,
     /// Between two tries.
     pub retry_after: Duration,
+    /// How often data planes are told how far they are billed, where usage comes by a way that does not tell them.
+    pub marks_every: Option<Duration>,
     /// How often it is looked for what other control planes recall, where there may be others.
     pub look_every: Duration,
     /// How often a want is tried again while others may give back to another control plane.
@@ -78,6 +82,7 @@ impl Default for DeskSettings {
             report_chunk: 256,
             attempts: 3,
             retry_after: Duration::from_millis(30),
+            marks_every: None,
             look_every: Duration::from_millis(100),
             try_again_every: Duration::from_millis(50),
             heard_every: Duration::from_secs(5),
@@ -118,9 +123,14 @@ impl Desk {
         let sweep = sweep::run(database.clone(), settings);
         let recalls = database
             .is_shared()
-            .then(|| recalls::follow(database, settings, elsewhere, messages.clone()));
+            .then(|| recalls::follow(database.clone(), settings, elsewhere, messages.clone()));
         let recalls = OptionFuture::from(recalls);
-        let connections = connection::accept(listener, messages, settings.waiting_answers);
+        let listeners = Listeners::default();
+        let marks =
+            settings.marks_every.map(|every| marks::tell(database, listeners.clone(), every));
+        let marks = OptionFuture::from(marks);
+        let connections =
+            connection::accept(listener, messages, settings.waiting_answers, listeners);
         tokio::spawn(async move {
             // Dropping the clerk in the middle of a transaction undoes it, or leaves a grant that a Welcome will tell.
             tokio::select! {
@@ -128,6 +138,7 @@ impl Desk {
                 () = connections => {}
                 () = sweep => {}
                 Some(()) = recalls => {}
+                Some(()) = marks => {}
                 () = token.cancelled() => {}
             }
         })

@@ -1,6 +1,7 @@
 //! Billing's metrics, in one place. `docs/metrics.md` says what each means and what to do when it moves.
 
 use crate::gaps::Missing;
+use crate::rows;
 use metrics::{Counter, Histogram, counter, describe_counter, describe_gauge, describe_histogram};
 use metrics::{gauge, histogram};
 use std::sync::LazyLock;
@@ -22,6 +23,11 @@ const ROLLED_UP: &str = "turnpike_billing_records_rolled_up_total";
 const POISON: &str = "turnpike_billing_poison_events";
 const MISSING: &str = "turnpike_billing_missing_events";
 const WRITTEN_OFF: &str = "turnpike_billing_written_off_events";
+const TOPIC_LAG: &str = "turnpike_usage_topic_lag_events";
+const OWNED: &str = "turnpike_usage_topic_partitions_owned";
+const FENCED: &str = "turnpike_usage_topic_fenced_total";
+const FOREIGN: &str = "turnpike_usage_topic_foreign_total";
+const SKIPPED: &str = "turnpike_usage_topic_skipped_total";
 
 /// Registered once: events and wants are counted in the path of money.
 struct Handles {
@@ -81,6 +87,7 @@ pub fn describe() {
     describe_gauge!(POISON, "Usage events that are kept because they cannot be applied.");
     describe_gauge!(MISSING, "Usage events that are known to be missing.");
     describe_gauge!(WRITTEN_OFF, "Missing usage events that operators gave up.");
+    describe_topic();
     let zero =
         [UNBACKED, SHORTFALL, DIFFERENCES, GAPS, PAUSES, CONFLICTS, ROLLED_UP, REFUSED_CLAIMS];
     for name in zero {
@@ -89,6 +96,58 @@ pub fn describe() {
     for cause in ["word", "silence"] {
         counter!(GIVEN_UP, "cause" => cause).increment(0);
     }
+}
+
+/// What only moves where usage comes through a topic.
+fn describe_topic() {
+    describe_gauge!(
+        TOPIC_LAG,
+        "Messages of the usage topic that are not billed yet, in the partitions of this process."
+    );
+    describe_gauge!(OWNED, "Partitions of the usage topic that this process bills.");
+    describe_counter!(
+        FENCED,
+        "Partitions of the usage topic that another process had claimed before a batch was committed."
+    );
+    describe_counter!(
+        FOREIGN,
+        "Messages of the usage topic that are no usage event, and are kept for a version that can read them."
+    );
+    describe_counter!(
+        SKIPPED,
+        "Messages that were deleted from the usage topic before they were billed."
+    );
+    for name in [FENCED, FOREIGN, SKIPPED] {
+        counter!(name).increment(0);
+    }
+    for name in [TOPIC_LAG, OWNED] {
+        gauge!(name).set(0);
+    }
+}
+
+/// So many messages are not billed yet.
+pub(crate) fn topic_lag(messages: u64) {
+    gauge!(TOPIC_LAG).set(u32::try_from(messages).unwrap_or(u32::MAX));
+}
+
+/// So many partitions are this process's.
+pub(crate) fn owned(partitions: usize) {
+    gauge!(OWNED).set(u32::try_from(partitions).unwrap_or(u32::MAX));
+}
+
+/// So many partitions were another's already.
+pub(crate) fn fenced(partitions: usize) {
+    counter!(FENCED).increment(rows::length(partitions));
+}
+
+/// So many messages are no events.
+pub(crate) fn foreign(messages: u64) {
+    counter!(FOREIGN).increment(messages);
+}
+
+/// So many messages were gone.
+pub(crate) fn skipped(messages: u64) {
+    counter!(SKIPPED).increment(messages);
 }
 
 /// A data plane proved a grant whose commit was lost, and this much of it no account could back.

@@ -1,6 +1,6 @@
 //! Columns as domain types.
 
-use domain::id::Account;
+use domain::id::{Account, Partition};
 use domain::money::{Currency, Nano};
 use domain::time::Timestamp;
 use domain::usage::Outcome;
@@ -9,6 +9,7 @@ use proto::usage::v1::UsageEvent;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 use std::error::Error;
+use std::time::Duration;
 use storage::{Read, StorageError};
 
 /// A number as it is.
@@ -80,6 +81,16 @@ pub(crate) async fn name_of(read: &mut Read, uid: i64) -> Result<String, Storage
 /// A number as a column holds it. What is beyond i64 is beyond anything that can be counted.
 pub(crate) fn stored(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// A span of time as a column holds it.
+pub(crate) fn micros(span: Duration) -> i64 {
+    i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// The partition of `partition_no`.
+pub(crate) fn partition(row: &AnyRow) -> Result<Partition, StorageError> {
+    Ok(Partition(u32::try_from(integer(row, "partition_no")?).unwrap_or(u32::MAX)))
 }
 
 /// A length as a count.

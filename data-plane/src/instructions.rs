@@ -84,6 +84,7 @@ impl World {
             purse: Purse::restore(PurseSettings::new("dp"), spool.clone(), &[money]),
             spool,
             content: ContentSink { link: content, bytes_max: 0 },
+            shipment: None,
             account: AccountLink::new(channel, Default::default()),
             pepper: PEPPER,
             seal_key: [7; 32],

@@ -18,7 +18,9 @@ use domain::key::Pepper;
 use http::HeaderMap;
 use links::account::AccountLink;
 use links::spool::{Spool, UsedKey};
+use links::usage::topic::ShipmentStatus;
 use std::sync::Arc;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// What a data plane is made of. All of it is shared by its cores.
@@ -31,6 +33,8 @@ pub struct DataPlaneParts {
     pub purse: Purse,
     /// Where it writes down what was used.
     pub spool: Spool,
+    /// How far behind the topic is that it is shipped to, if it is.
+    pub shipment: Option<watch::Receiver<ShipmentStatus>>,
     /// Where prompts and completions go of orgs that want them kept.
     pub content: ContentSink,
     /// Where customers' questions about their account are asked.

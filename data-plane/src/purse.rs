@@ -26,6 +26,7 @@ use domain::id::{Account, KeyUid, OrgUid};
 use domain::money::Nano;
 use links::escrow::{EscrowLink, Hello};
 use links::spool::Spool;
+use links::usage::topic::Resend;
 use proto::usage::v1::SliceMark;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -46,6 +47,8 @@ struct Inner {
     link: OnceLock<EscrowLink>,
     /// Whether a control plane was ever there.
     was_welcomed: watch::Sender<bool>,
+    /// Who sends usage events again, where they go through a topic.
+    resend: OnceLock<Resend>,
     wants: AtomicU64,
     refused_while_parked: AtomicU64,
     /// No new requests come: what none holds is of no use here.
@@ -110,6 +113,13 @@ pub struct PurseGauges {
 }
 
 impl Purse {
+    /// Whom to ask when billing misses usage events: it says so on the way that money takes.
+    pub fn resend_by(&self, resend: Resend) {
+        if self.0.resend.set(resend).is_err() {
+            tracing::error!("usage events are sent again by somebody else already");
+        }
+    }
+
     /// The purse as the spool tells it, before it knows a control plane. Requests that the spool found open must have been
     /// closed, and their charges be in `restored`.
     #[must_use]
@@ -128,6 +138,7 @@ impl Purse {
             born: Instant::now(),
             link: OnceLock::new(),
             was_welcomed: watch::Sender::new(false),
+            resend: OnceLock::new(),
             wants: AtomicU64::new(0),
             refused_while_parked: AtomicU64::new(0),
             draining: CancellationToken::new(),

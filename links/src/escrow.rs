@@ -175,6 +175,8 @@ pub enum ToDataPlane {
     Recall(Account),
     /// Billing has applied every event below these marks (the next sequence number of each partition).
     Billed(Vec<(Partition, u64)>),
+    /// Billing misses events from these numbers on.
+    Resend(Vec<(Partition, u64)>),
     /// Made by the data plane's end itself: the connection broke, wants sent before this will not be answered.
     Disconnected,
 }

@@ -1,10 +1,11 @@
 //! Where billing gets usage events from, and where it tells how far it has come.
 //!
-//! Two carriers so far: the spool of the same process, read in place, and a data plane of another process that ships its
-//! spool.
+//! Three carriers: the spool of the same process, read in place; a data plane of another process that ships its spool; and,
+//! with a reader of its own, a topic that many data planes fill and several billing processes share.
 
 mod listener;
 mod shipper;
+pub mod topic;
 
 pub use listener::{
     UsageConnection, UsageDoor, UsageListener, UsageListenerSettings, usage_listener,
@@ -15,8 +16,9 @@ use crate::spool::{Spool, SpoolError, SpoolReader};
 use domain::id::Partition;
 use proto::usage::v1::UsageEnvelope;
 use thiserror::Error;
+use topic::{ForeignMessage, TopicMark};
 
-/// A source of usage events.
+/// All usage events of one data plane.
 #[derive(Debug)]
 pub enum UsageSource {
     /// The spool of a data plane in this process.
@@ -28,6 +30,25 @@ pub enum UsageSource {
     },
     /// A data plane in another process.
     Link(Box<UsageConnection>),
+}
+
+/// Events, and what else a topic tells of.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct UsageBatch {
+    /// In order within each partition.
+    pub events: Vec<UsageEnvelope>,
+    /// What is no event, beside them.
+    pub foreign: Vec<ForeignMessage>,
+    /// Up to where a topic is read with all of it.
+    pub upto: Vec<TopicMark>,
+    /// Messages that were gone from a topic before they were read.
+    pub skipped: u64,
+}
+
+impl From<Vec<UsageEnvelope>> for UsageBatch {
+    fn from(events: Vec<UsageEnvelope>) -> Self {
+        Self { events, ..Self::default() }
+    }
 }
 
 /// Why a source gives nothing.
@@ -49,36 +70,26 @@ impl UsageSource {
         Self::Spool { spool, reader }
     }
 
-    /// Whose events they are.
+    /// Whose they are, and whose marks it can be told: the data plane and its incarnation.
     #[must_use]
-    pub fn data_plane(&self) -> &str {
+    pub fn holder(&self) -> (&str, u64) {
         match self {
-            Self::Spool { spool, .. } => spool.data_plane(),
-            Self::Link(connection) => connection.data_plane(),
+            Self::Spool { spool, .. } => (spool.data_plane(), spool.incarnation()),
+            Self::Link(connection) => (connection.data_plane(), connection.incarnation()),
         }
     }
 
-    /// The incarnation whose marks it can be told.
-    #[must_use]
-    pub fn incarnation(&self) -> u64 {
-        match self {
-            Self::Spool { spool, .. } => spool.incarnation(),
-            Self::Link(connection) => connection.incarnation(),
-        }
-    }
-
-    /// The next events, at least one, in order within each partition; waits until there is one. Dropping the future loses
-    /// nothing.
+    /// The next events in order within each partition; waits until there are some. Dropping the future loses nothing.
     ///
     /// # Errors
     /// When the source cannot be read now, or was closed.
-    pub async fn next_batch(&mut self, max: usize) -> Result<Vec<UsageEnvelope>, UsageSourceError> {
+    pub async fn next_batch(&mut self, max: usize) -> Result<UsageBatch, UsageSourceError> {
         match self {
             Self::Spool { reader, .. } => match reader.next_batch(max).await {
                 Err(SpoolError::Closed) => Err(UsageSourceError::Closed),
-                batch => Ok(batch?),
+                batch => Ok(batch?.into()),
             },
-            Self::Link(connection) => connection.next_batch(max).await,
+            Self::Link(connection) => Ok(connection.next_batch(max).await?.into()),
         }
     }
 

@@ -1,6 +1,7 @@
 //! A Postgres server with a data directory of its own. Its collation is a linguistic one on purpose: what has to be
 //! ordered by bytes must say so itself.
 
+use crate::folder;
 use crate::process::{Server, command_as, free_port};
 use rustix::process::Signal;
 use std::env;
@@ -12,8 +13,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tempfile::TempDir;
 
-/// What the names of folders begin with; the process that made them comes next.
-const FOLDER: &str = "turnpike-postgres-";
+/// What its folders are called.
+const KIND: &str = "postgres";
 
 /// Who it runs as where we are root: it refuses root. Debian's package makes this user.
 const USER: &str = "postgres";
@@ -40,7 +41,7 @@ impl Postgres {
     /// Makes a data directory and starts a server over it.
     #[must_use]
     pub fn start() -> Self {
-        let folder = folder();
+        let folder = folder::of(KIND);
         let data = folder.path().join("data");
         fs::create_dir(&data).unwrap();
         give_away(folder.path());
@@ -62,7 +63,7 @@ impl Postgres {
     /// A server that follows this one, and may be promoted.
     #[must_use]
     pub fn standby(&self) -> Self {
-        let folder = folder();
+        let folder = folder::of(KIND);
         give_away(folder.path());
         let copied = command_as(USER, &program("pg_basebackup"))
             .args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync"])
@@ -88,7 +89,7 @@ impl Postgres {
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Postgres> = OnceLock::new();
         SHARED.get_or_init(|| {
-            sweep();
+            folder::sweep(KIND);
             Self::start()
         })
     }
@@ -173,23 +174,6 @@ impl Postgres {
             .arg(self.url(database))
             .output()
             .unwrap()
-    }
-}
-
-/// A folder that tells whose it is.
-fn folder() -> TempDir {
-    TempDir::with_prefix(format!("{FOLDER}{}-", std::process::id())).unwrap()
-}
-
-/// Removes the folders of processes that are no more: what a static holds is not dropped.
-fn sweep() {
-    for entry in fs::read_dir(env::temp_dir()).unwrap().flatten() {
-        let name = entry.file_name();
-        let owner = name.to_str().and_then(|name| name.strip_prefix(FOLDER)?.split('-').next());
-        if owner.is_some_and(|owner| !Path::new("/proc").join(owner).exists()) {
-            // Another test binary may be at it as well.
-            drop(fs::remove_dir_all(entry.path()));
-        }
     }
 }
 

@@ -44,9 +44,16 @@ pub fn free_port() -> u16 {
     next.lock().unwrap().find(is_free).unwrap()
 }
 
-/// A command that runs as this user, if we are root, and dies when we die.
+/// A command that dies when we die.
+pub(crate) fn command(program: &Path) -> Command {
+    let mut command = bound_to_us();
+    command.arg("--").arg(program);
+    command
+}
+
+/// The same, as this user, if we are root.
 pub(crate) fn command_as(user: &str, program: &Path) -> Command {
-    let mut command = dies_with_us();
+    let mut command = bound_to_us();
     if rustix::process::geteuid().is_root() {
         command.arg(format!("--reuid={user}")).arg(format!("--regid={user}")).arg("--clear-groups");
     }
@@ -58,14 +65,7 @@ pub(crate) fn command_as(user: &str, program: &Path) -> Command {
     command
 }
 
-/// A command that dies when we die.
-pub(crate) fn command(program: &Path) -> Command {
-    let mut command = dies_with_us();
-    command.arg("--").arg(program);
-    command
-}
-
-fn dies_with_us() -> Command {
+fn bound_to_us() -> Command {
     let mut command = Command::new("setpriv");
     command.arg("--pdeathsig=KILL");
     command

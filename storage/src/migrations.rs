@@ -36,6 +36,7 @@ const SQLITE: &[Step] = &[
     (8, "write off", include_str!("../migrations/sqlite/0008_write_off.sql")),
     (9, "fleet", include_str!("../migrations/sqlite/0009_fleet.sql")),
     (10, "lives", include_str!("../migrations/sqlite/0010_lives.sql")),
+    (11, "usage topic", include_str!("../migrations/sqlite/0011_usage_topic.sql")),
 ];
 
 const SQLITE_CONTENT: &[Step] =
@@ -46,6 +47,7 @@ const POSTGRES: &[Step] = &[
     (8, "foundation", include_str!("../migrations/postgres/0008_foundation.sql")),
     (9, "fleet", include_str!("../migrations/postgres/0009_fleet.sql")),
     (10, "lives", include_str!("../migrations/postgres/0010_lives.sql")),
+    (11, "usage topic", include_str!("../migrations/postgres/0011_usage_topic.sql")),
 ];
 
 const POSTGRES_CONTENT: &[Step] =

@@ -187,8 +187,8 @@ impl Config {
                 "must hold origins such as https://app.example.com, or * for any",
             ),
         ];
-        let claims =
-            claims.into_iter().chain(self.claims_of_links()).chain(self.coordination.etcd.claims());
+        let claims = claims.into_iter().chain(self.claims_of_links()).chain(self.topic_claims());
+        let claims = claims.chain(self.coordination.etcd.claims());
         match { claims }.find(|(holds, ..)| !holds) {
             None => Ok(()),
             Some((_, key, claim)) => {
@@ -216,6 +216,34 @@ impl Config {
             (self.billing.fleet_tls.is_whole(), "billing.fleet_tls", TLS_IS_WHOLE),
         ]
     }
+
+    /// What must hold where usage goes through Kafka.
+    fn topic_claims(&self) -> [(bool, &'static str, &'static str); 3] {
+        let topic = &self.links.usage.topic;
+        [
+            (
+                is_topic(&self.data_plane.cell) || topic.brokers.is_empty(),
+                "data_plane.cell",
+                "must have 1 to 100 of A-Z, a-z, 0-9, '-' and '_' to name a topic",
+            ),
+            (
+                topic.cells.iter().all(|cell| is_topic(cell)),
+                "links.usage.topic.cells",
+                "must hold names of 1 to 100 of A-Z, a-z, 0-9, '-' and '_'",
+            ),
+            (
+                topic.renew_interval.saturating_mul(2) <= topic.stale_after,
+                "links.usage.topic.stale_after",
+                "must be at least twice links.usage.topic.renew_interval",
+            ),
+        ]
+    }
+}
+
+/// Whether a cell's name may be part of a topic's.
+fn is_topic(cell: &str) -> bool {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    (1..=100).contains(&cell.len()) && cell.bytes().all(is_plain)
 }
 
 /// A database's URL as it may be shown.

@@ -158,11 +158,12 @@ impl Roles {
         let (listener, connector) = pipe();
         if parts.keeps_rows() {
             let database = database::open(config, is_demo).await?;
-            let usage = parts.billing.then(|| {
-                let (billing, usage) = BillingRole::start(config, database.clone(), stop);
+            let mut usage = None;
+            if parts.billing {
+                let (billing, routes) = BillingRole::start(config, database.clone(), stop).await?;
                 roles.billing = Some(billing);
-                usage
-            });
+                usage = Some(routes);
+            }
             if parts.control {
                 let carrier = if parts.planes {
                     Carrier::Pipe(listener)
@@ -219,9 +220,16 @@ impl Roles {
             Some(office) => CellSecrets::from(&office.secrets),
             None => CellSecrets::load(config)?,
         };
-        let mut planes = Planes::start(config, config.networks(is_demo)?, &secrets, ways, stop)?;
+        // What is billed in the same process need not go anywhere.
+        let topic = match self.billing {
+            Some(_) => None,
+            None => config.links.topic(&config.data_plane.cell),
+        };
+        let (networks, ships) = (config.networks(is_demo)?, topic.is_some());
+        let mut planes = Planes::start(config, networks, &secrets, ways, topic, stop)?;
         match &mut self.billing {
             Some(billing) => billing.bill(planes.spool.clone()),
+            None if ships => {}
             None => planes.ship_usage(config, calls.to_billing()?, stop),
         }
         self.planes = Some(planes);

@@ -2,11 +2,11 @@
 
 use super::billable::{Billable, Unbillable};
 use super::error::ApplyError;
-use super::fence::Fence;
 use super::key_usage::KeyUsage;
 use super::marks::Marks;
+use super::right::{Right, TopicPart};
 use super::settle::{self, Charges};
-use super::{poison, record};
+use super::{foreign, poison, record};
 use crate::{accounts, metric, retention, rows};
 use domain::id::{Account, Partition};
 use domain::money::Currency;
@@ -58,22 +58,45 @@ pub async fn apply(
     apply_with(database, None, &mut KnownAccounts::default(), batch, now).await
 }
 
-/// The same by somebody who has the right to, remembering accounts from one batch to the next.
+/// The same by somebody who has the right to, and only as long as that is so; accounts are remembered from one batch to the next.
 pub(crate) async fn apply_with(
     database: &Database,
-    fence: Option<&Fence>,
+    right: Option<Right<'_>>,
     known: &mut KnownAccounts,
     batch: &[UsageEnvelope],
     now: Timestamp,
 ) -> Result<Applied, ApplyError> {
     let mut write = database.write().await?;
-    if let Some(fence) = fence
-        && !fence.hold(&mut write).await?
+    if let Some(right) = right
+        && let Err(error) = right.assert(&mut write).await
     {
         write.rollback().await?;
-        return Err(ApplyError::Fenced);
+        return Err(error);
     }
-    let mut marks = Marks::lock(&mut write, batch, now).await?;
+    let topic = right.and_then(Right::topic);
+    if let Some(TopicPart { cell, foreign, .. }) = topic {
+        foreign::keep(&mut write, cell, foreign, now).await?;
+    }
+    let applied = apply_in(&mut write, known, batch, now).await?;
+    write.commit().await?;
+    if let Some(TopicPart { cell, foreign, .. }) = topic {
+        foreign::tell(cell, foreign);
+    }
+    let oldest_us =
+        batch.iter().filter_map(|envelope| Some(envelope.event.as_ref()?.ended_us)).min();
+    let lag = oldest_us.map(|oldest| Duration::from_micros(now.0.saturating_sub(oldest)));
+    metric::applied(applied.applied, applied.duplicates, applied.poisoned, lag);
+    Ok(applied)
+}
+
+/// The same in a transaction of the caller.
+pub(super) async fn apply_in(
+    write: &mut Write,
+    known: &mut KnownAccounts,
+    batch: &[UsageEnvelope],
+    now: Timestamp,
+) -> Result<Applied, ApplyError> {
+    let mut marks = Marks::lock(write, batch, now).await?;
     let Arrived { fresh, mut refused, duplicates } = arrive(&mut marks, batch);
     let mut billables = Vec::with_capacity(fresh.len());
     for envelope in fresh {
@@ -82,23 +105,17 @@ pub(crate) async fn apply_with(
             Err(reason) => refused.push((envelope, reason)),
         }
     }
-    refused.extend(sort_out(&mut write, known, &mut billables).await?);
-    marks.save(&mut write).await?;
-    post(&mut write, &mut billables, now).await?;
-    poison::keep(&mut write, &refused).await?;
-    write.commit().await?;
-    let applied = Applied {
+    refused.extend(sort_out(write, known, &mut billables).await?);
+    marks.save(write).await?;
+    post(write, &mut billables, now).await?;
+    poison::keep(write, &refused).await?;
+    Ok(Applied {
         applied: rows::length(billables.len()),
         duplicates,
         poisoned: rows::length(refused.len()),
         gaps_opened: marks.gaps_opened(),
         billed: billed(&marks),
-    };
-    let oldest_us =
-        batch.iter().filter_map(|envelope| Some(envelope.event.as_ref()?.ended_us)).min();
-    let lag = oldest_us.map(|oldest| Duration::from_micros(now.0.saturating_sub(oldest)));
-    metric::applied(applied.applied, applied.duplicates, applied.poisoned, lag);
-    Ok(applied)
+    })
 }
 
 struct Arrived<'a> {

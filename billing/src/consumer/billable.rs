@@ -22,6 +22,8 @@ pub(crate) enum Unbillable {
     Empty,
     #[error("the sequence number is impossible")]
     Sequence,
+    #[error("it is of schema {0}, which this version does not know")]
+    Schema(u32),
     #[error("{field}: {reason}")]
     Field { field: &'static str, reason: String },
     #[error("there is no account {0:?}")]
@@ -60,6 +62,9 @@ impl<'a> Billable<'a> {
     /// Reads an event.
     pub(crate) fn read(envelope: &'a UsageEnvelope) -> Result<Self, Unbillable> {
         let event = envelope.event.as_ref().ok_or(Unbillable::Empty)?;
+        if envelope.schema > usage::USAGE_SCHEMA {
+            return Err(Unbillable::Schema(envelope.schema));
+        }
         check_texts(event)?;
         let unreadable = |field, reason: String| Unbillable::Field { field, reason };
         let currency = Currency::parse(&event.currency)

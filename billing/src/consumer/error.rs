@@ -14,8 +14,8 @@ pub enum ApplyError {
     /// A sum of charges is beyond any balance.
     #[error(transparent)]
     OutOfRange(#[from] AmountOutOfRange),
-    /// Somebody else takes in what this data plane ships.
-    #[error("somebody else takes in what this data plane ships")]
+    /// Somebody else has the right to what was read, or it does not stand where it was read.
+    #[error("somebody else takes in this usage")]
     Fenced,
     /// An account's row contradicts its slices. Nothing that the program does leads there.
     #[error("{0:?} holds less than its slices; run reconcile")]

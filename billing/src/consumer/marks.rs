@@ -9,6 +9,7 @@ use proto::usage::v1::UsageEnvelope;
 use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 use storage::{Database, Insert, Statement, StorageError, Write};
 
 const MARK: Insert =
@@ -148,8 +149,62 @@ pub(crate) async fn billed_of(
     .fetch_all(&mut *read)
     .await?;
     read.finish().await?;
-    let mark = |row| Ok((partition(row)?, rows::count(row, "billed")?));
+    let mark = |row| Ok((rows::partition(row)?, rows::count(row, "billed")?));
     found.iter().map(mark).collect()
+}
+
+/// How far one stream may be forgotten, and since when something is missing there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MarkedPartition {
+    pub(crate) partition: Partition,
+    pub(crate) billed: u64,
+    pub(crate) missing_for: Option<Duration>,
+}
+
+/// The same of many holders at once.
+pub(crate) async fn marks_of(
+    database: &Database,
+    holders: &BTreeSet<Holder>,
+) -> Result<BTreeMap<Holder, Vec<MarkedPartition>>, StorageError> {
+    let holders: Vec<&Holder> = holders.iter().collect();
+    let mut marks: BTreeMap<Holder, Vec<MarkedPartition>> = BTreeMap::new();
+    if holders.is_empty() {
+        return Ok(marks);
+    }
+    let mut read = database.read().await?;
+    for holders in storage::chunks(&holders) {
+        let values = storage::values(&read, holders.len(), 2);
+        let text = format!(
+            "SELECT usage_mark.data_plane, usage_mark.incarnation, usage_mark.partition_no,
+                 MIN(next_seq) AS next_seq, CAST(COALESCE(MIN(from_seq), 0) AS BIGINT) AS from_seq,
+                 CAST(COALESCE(MIN(since_us), 0) AS BIGINT) AS since_us
+             FROM (VALUES {values}) AS asked JOIN usage_mark
+                 ON usage_mark.data_plane = asked.column1 AND usage_mark.incarnation = asked.column2
+             LEFT JOIN usage_gap ON usage_gap.data_plane = usage_mark.data_plane
+                 AND usage_gap.incarnation = usage_mark.incarnation
+                 AND usage_gap.partition_no = usage_mark.partition_no
+                 AND usage_gap.written_off_us = 0
+             GROUP BY usage_mark.data_plane, usage_mark.incarnation, usage_mark.partition_no"
+        );
+        let bind = |statement: Statement, holder: &&Holder| {
+            statement.bind(holder.data_plane.clone()).bind(holder.incarnation_column())
+        };
+        let statement = holders.iter().fold(sqlx::query(AssertSqlSafe(text)), bind);
+        for row in statement.fetch_all(&mut *read).await? {
+            let Stream { holder, partition } = stream_of(&row)?;
+            let marked = marked(&row, partition)?;
+            marks.entry(holder).or_default().push(marked);
+        }
+    }
+    read.finish().await?;
+    Ok(marks)
+}
+
+fn marked(row: &AnyRow, partition: Partition) -> Result<MarkedPartition, StorageError> {
+    let (next, from) = (rows::count(row, "next_seq")?, rows::count(row, "from_seq")?);
+    let age_us = crate::now().0.saturating_sub(rows::count(row, "since_us")?);
+    let missing_for = (from > 0).then(|| Duration::from_micros(age_us));
+    Ok(MarkedPartition { partition, billed: if from > 0 { from } else { next }, missing_for })
 }
 
 async fn read_marks(
@@ -224,12 +279,7 @@ pub(crate) fn written_off(row: &AnyRow) -> Result<Option<WrittenOff>, StorageErr
 fn stream_of(row: &AnyRow) -> Result<Stream, StorageError> {
     let incarnation = rows::integer(row, "incarnation")?.cast_unsigned();
     let holder = Holder { data_plane: rows::text(row, "data_plane")?, incarnation };
-    Ok(Stream { holder, partition: partition(row)? })
-}
-
-fn partition(row: &AnyRow) -> Result<Partition, StorageError> {
-    let number = rows::integer(row, "partition_no")?;
-    Ok(Partition(u32::try_from(number).unwrap_or(u32::MAX)))
+    Ok(Stream { holder, partition: rows::partition(row)? })
 }
 
 async fn save_gaps(

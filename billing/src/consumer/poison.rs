@@ -4,6 +4,7 @@
 use super::billable::Unbillable;
 use super::error::ApplyError;
 use super::marks::Marks;
+use super::right::Right;
 use crate::rows;
 use domain::usage::progress::Arrival;
 use prost::Message;
@@ -51,18 +52,24 @@ fn printable(reason: &str) -> String {
     reason.replace(char::is_control, "\u{fffd}")
 }
 
-/// Keeps one event that the ledger refuses for a reason that will not pass by itself.
+/// Keeps one event that the ledger refuses for a reason that will not pass by itself, as long as the caller may take it
+/// in.
 pub(crate) async fn keep_refused(
     database: &Database,
+    right: Right<'_>,
     envelope: &UsageEnvelope,
     error: &ApplyError,
-) -> Result<(), StorageError> {
+) -> Result<(), ApplyError> {
     let mut write = database.write().await?;
+    if let Err(error) = right.assert(&mut write).await {
+        write.rollback().await?;
+        return Err(error);
+    }
     let batch = std::slice::from_ref(envelope);
     let mut marks = Marks::lock(&mut write, batch, crate::now()).await?;
     if marks.arrive(envelope) != Arrival::Duplicate {
         keep(&mut write, &[(envelope, Unbillable::Refused(error.to_string()))]).await?;
         marks.save(&mut write).await?;
     }
-    write.commit().await
+    Ok(write.commit().await?)
 }

@@ -3,12 +3,15 @@
 use super::apply::{KnownAccounts, post, sort_out};
 use super::billable::Billable;
 use super::error::ApplyError;
+use super::ownership::Own;
 use crate::rows;
 use crate::slices::Holder;
+use domain::id::Partition;
 use domain::time::Timestamp;
 use domain::usage::progress::is_possible;
 use prost::Message;
 use proto::usage::v1::UsageEnvelope;
+use std::collections::BTreeMap;
 use storage::{Database, StorageError, Write};
 
 /// Events that are read at once to be tried again.
@@ -19,6 +22,25 @@ const PAGE: i64 = 100;
 /// # Errors
 /// When the database fails. What was applied before stays applied.
 pub async fn retry_poison(database: &Database, now: Timestamp) -> Result<u64, StorageError> {
+    retry_of(database, |_| Some(None), now).await
+}
+
+/// The same for those whose partitions are the caller's own: two who try the same request at once, told by two lives of a
+/// data plane, could bill it twice.
+pub(super) async fn retry_own<'a>(
+    database: &Database,
+    own: &BTreeMap<Partition, Own<'a>>,
+    now: Timestamp,
+) -> Result<u64, StorageError> {
+    retry_of(database, |partition| own.get(&partition).copied().map(Some), now).await
+}
+
+/// `whose` tells which partitions to look at, and what proves to be their owner.
+async fn retry_of<'a>(
+    database: &Database,
+    whose: impl Fn(Partition) -> Option<Option<Own<'a>>>,
+    now: Timestamp,
+) -> Result<u64, StorageError> {
     let mut applied = 0_u64;
     let mut after = String::new();
     loop {
@@ -26,7 +48,8 @@ pub async fn retry_poison(database: &Database, now: Timestamp) -> Result<u64, St
         let Some((last, _)) = page.last() else { return Ok(applied) };
         after.clone_from(last);
         for (_, envelope) in &page {
-            if retry(database, envelope, now).await? {
+            let Some(own) = whose(Partition(envelope.partition)) else { continue };
+            if retry(database, envelope, own, now).await? {
                 applied = applied.saturating_add(1);
             }
         }
@@ -37,6 +60,7 @@ pub async fn retry_poison(database: &Database, now: Timestamp) -> Result<u64, St
 async fn retry(
     database: &Database,
     envelope: &UsageEnvelope,
+    own: Option<Own<'_>>,
     now: Timestamp,
 ) -> Result<bool, StorageError> {
     if !is_possible(envelope.seq) {
@@ -44,6 +68,12 @@ async fn retry(
     }
     let Ok(billable) = Billable::read(envelope) else { return Ok(false) };
     let mut write = database.write().await?;
+    if let Some(own) = own
+        && !own.hold(&mut write).await?
+    {
+        write.rollback().await?;
+        return Ok(false);
+    }
     let mut batch = vec![billable];
     sort_out(&mut write, &mut KnownAccounts::default(), &mut batch).await?;
     if batch.is_empty() || !take(&mut write, envelope).await? {

@@ -1,22 +1,22 @@
-//! The loop: takes batches from a source, applies each until it is applied, and tells how far that is.
+//! The loop: takes batches from where it reads, applies each until it is applied, and tells how far that is.
 //!
 //! An outage of the database pauses it and loses nothing: what is not told as billed is kept by whoever sent it.
 
 use super::apply::{Applied, KnownAccounts, apply_with};
 use super::error::ApplyError;
-use super::fence::Fence;
-use super::{audit, backlog, marks, poison, retry};
+use super::inflow::{Inflow, Line, TopicConsumer, TopicShare};
+use super::pace::Pace;
+use super::{audit, backlog, marks, ownership, poison, retry};
 use crate::metric;
 use crate::now;
 use crate::rating::PriceHistory;
 use crate::slices::Holder;
 use domain::id::Partition;
-use links::usage::{UsageSource, UsageSourceError};
-use proto::usage::v1::UsageEnvelope;
+use links::usage::{UsageBatch, UsageSource, UsageSourceError};
 use std::time::Duration;
 use storage::Database;
-use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, sleep, timeout};
+use tokio::task::JoinHandle;
+use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -33,7 +33,7 @@ pub struct ConsumerSettings {
     pub retry_after_max: Duration,
     /// How often it is looked again: for events that could not be applied, and for what operators wrote off.
     pub look_again: Duration,
-    /// How often it is written down who takes in what this data plane ships, and looked whether lives of it are to be forgotten.
+    /// How often it is written down who takes in what a data plane ships, and looked whether lives of it are to be forgotten.
     pub renew_every: Duration,
 }
 
@@ -54,17 +54,11 @@ impl Default for ConsumerSettings {
 #[derive(Debug)]
 pub struct Consumer {
     database: Database,
-    source: UsageSource,
+    inflow: Inflow,
     settings: ConsumerSettings,
-    token: CancellationToken,
+    pace: Pace,
     known: KnownAccounts,
     prices: PriceHistory,
-    /// Claimed before anything is applied.
-    fence: Option<Fence>,
-    /// Somebody else goes on.
-    is_replaced: bool,
-    /// Says that this one is there, also while a batch waits for the database.
-    renewing: JoinSet<()>,
 }
 
 impl Consumer {
@@ -86,42 +80,60 @@ impl Consumer {
         source: UsageSource,
         token: CancellationToken,
     ) -> JoinHandle<()> {
-        let (known, prices) = (KnownAccounts::default(), PriceHistory::default());
-        let consumer = Self {
-            database,
-            source,
-            settings,
-            token,
-            known,
-            prices,
-            fence: None,
-            is_replaced: false,
-            renewing: JoinSet::new(),
-        };
+        let pace = settings.pace(token);
+        tokio::spawn(async move {
+            let line = Line::claim(&database, source, settings.renew_every, &pace).await;
+            let Some(line) = line else { return };
+            Self::of(settings, database, Inflow::DataPlane(Box::new(line)), pace).run().await;
+        })
+    }
+
+    /// Starts consuming a topic together with others, until the token is cancelled.
+    #[must_use]
+    pub fn start_on_topic(
+        settings: ConsumerSettings,
+        database: Database,
+        topic: TopicConsumer,
+        token: CancellationToken,
+    ) -> JoinHandle<()> {
+        let inflow = Inflow::Topic(Box::new(TopicShare::of(topic)));
+        let consumer = Self::of(settings, database, inflow, settings.pace(token));
         tokio::spawn(consumer.run())
     }
 
+    fn of(settings: ConsumerSettings, database: Database, inflow: Inflow, pace: Pace) -> Self {
+        let (known, prices) = (KnownAccounts::default(), PriceHistory::default());
+        Self { database, inflow, settings, pace, known, prices }
+    }
+
     async fn run(mut self) {
-        let token = self.token.clone();
-        let mut look_again = interval_at(Instant::now(), self.settings.look_again);
-        look_again.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut renewal = interval(self.settings.renew_every);
-        renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        self.claim().await;
+        self.consume_all().await;
+        if let Inflow::Topic(share) = &self.inflow {
+            share.end(&self.database).await;
+        }
+    }
+
+    async fn consume_all(&mut self) {
+        let token = self.pace.token.clone();
+        let mut look_again = every(self.settings.look_again);
+        let mut renewal = every(match &self.inflow {
+            Inflow::DataPlane(_) => self.settings.renew_every,
+            Inflow::Topic(share) => share.renew_every(),
+        });
         let mut failures = 0;
-        while !token.is_cancelled() && !self.is_replaced {
+        while !token.is_cancelled() && !self.inflow.is_replaced() {
             let taken = tokio::select! {
                 () = token.cancelled() => return,
+                _ = renewal.tick() => {
+                    self.renew().await;
+                    continue;
+                }
                 _ = look_again.tick() => {
                     self.retry_poison().await;
                     self.tell_marks().await;
                     continue;
                 }
-                _ = renewal.tick() => {
-                    self.attend().await;
-                    continue;
-                }
-                taken = self.source.next_batch(self.settings.batch.max(1)) => taken,
+                taken = self.inflow.next_batch(self.settings.batch.max(1)) => taken,
             };
             match taken {
                 Ok(batch) => {
@@ -129,60 +141,35 @@ impl Consumer {
                     let span = tracing::info_span!(
                         "billing batch",
                         otel.kind = "consumer",
-                        messaging.batch.message_count = batch.len()
+                        messaging.batch.message_count = batch.events.len()
                     );
                     self.consume(&batch).instrument(span).await;
-                    if batch.len() < self.settings.batch {
-                        self.pause(self.settings.linger).await;
+                    if batch.events.len() < self.settings.batch {
+                        self.pace.pause(self.settings.linger).await;
                     }
                 }
                 Err(UsageSourceError::Closed) => return self.close().await,
                 Err(error) => {
                     tracing::error!(%error, "usage events cannot be read; trying again");
-                    self.pause(self.wait_after(failures)).await;
+                    self.pace.pause_after(failures).await;
                     failures = failures.saturating_add(1);
                 }
             }
         }
     }
 
-    /// Takes the place of whoever took in what this data plane ships before.
-    async fn claim(&mut self) {
-        let mut failures = 0;
-        while !self.token.is_cancelled() {
-            match Fence::claim(&self.database, self.source.data_plane()).await {
-                Ok(fence) => {
-                    self.renewing.abort_all();
-                    let renewing =
-                        fence.clone().keep(self.database.clone(), self.settings.renew_every);
-                    self.renewing.spawn(renewing);
-                    self.fence = Some(fence);
-                    return;
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "usage cannot be taken in yet; nothing is lost");
-                    self.pause(self.wait_after(failures)).await;
-                    failures = failures.saturating_add(1);
-                }
-            }
-        }
-    }
-
-    /// What is not counted goes to whoever took its place. The spool of this process has nobody else.
-    async fn give_way(&mut self) {
-        tracing::warn!(data_plane = self.source.data_plane(), "somebody else takes in this usage");
-        match self.source {
-            UsageSource::Spool { .. } => {
-                self.claim().await;
-                self.source.rewind();
-            }
-            UsageSource::Link(_) => self.is_replaced = true,
+    /// Says that it is there, and looks at what others wait for.
+    async fn renew(&mut self) {
+        match &mut self.inflow {
+            Inflow::DataPlane(_) => self.attend().await,
+            Inflow::Topic(share) => share.renew(&self.database).await,
         }
     }
 
     /// Says that all is counted, where somebody waits for that.
     async fn attend(&mut self) {
-        let Some(fence) = self.fence.clone() else { return };
+        let Inflow::DataPlane(line) = &self.inflow else { return };
+        let fence = line.fence();
         let is_settled = match fence.ordered(&self.database).await {
             Ok(Some(newest)) => self.has_counted(newest).await,
             Ok(None) => false,
@@ -198,10 +185,10 @@ impl Consumer {
 
     /// Whether all that had come of a life, and of those before it, is counted. They come in order.
     async fn has_counted(&mut self, incarnation: u64) -> bool {
-        let more = self.source.next_batch(self.settings.batch.max(1));
+        let more = self.inflow.next_batch(self.settings.batch.max(1));
         match timeout(self.settings.linger, more).await {
             Ok(Ok(batch)) => {
-                let is_past = batch.iter().all(|event| event.incarnation > incarnation);
+                let is_past = batch.events.iter().all(|event| event.incarnation > incarnation);
                 self.consume(&batch).await;
                 is_past
             }
@@ -210,18 +197,22 @@ impl Consumer {
         }
     }
 
-    /// All that came is counted, and nothing more will come.
+    /// There is nothing more to come.
     async fn close(&self) {
-        let Some(fence) = &self.fence else { return };
-        if let Err(error) = fence.close(&self.database).await {
-            tracing::debug!(%error, "that all usage is counted could not be written down");
+        match &self.inflow {
+            Inflow::DataPlane(line) => line.close(&self.database).await,
+            Inflow::Topic(_) => tracing::error!("the reader of the usage topic has ended"),
         }
     }
 
-    /// Applies a batch whatever it takes, but for a cancelled token: then it will be delivered again.
-    async fn consume(&mut self, batch: &[UsageEnvelope]) {
+    /// Applies a batch whatever it takes, but for a cancelled token, or a right that somebody else has by now: then it will be
+    /// delivered again.
+    async fn consume(&mut self, batch: &UsageBatch) {
         match self.apply_patiently(batch).await {
-            Some(Ok(applied)) => self.tell(&applied).await,
+            Some(Ok(applied)) => {
+                metric::skipped(batch.skipped);
+                self.tell(&applied).await;
+            }
             Some(Err(ApplyError::Fenced)) => return self.give_way().await,
             Some(Err(error)) => {
                 tracing::error!(%error, "a batch is refused; its events are applied one by one");
@@ -229,78 +220,96 @@ impl Consumer {
             }
             None => return,
         }
-        if let Err(error) = audit::audit(&self.database, &mut self.prices, batch).await {
+        if let Err(error) = audit::audit(&self.database, &mut self.prices, &batch.events).await {
             tracing::warn!(%error, "charges of a batch could not be computed again");
         }
     }
 
-    /// Finds the events that the ledger refuses and keeps them as poison, so that the others count.
-    async fn isolate(&mut self, batch: &[UsageEnvelope]) {
-        for envelope in batch {
-            match self.apply_patiently(std::slice::from_ref(envelope)).await {
+    /// Finds the events that the ledger refuses and keeps them as poison, so that the others count. Where a topic was read from
+    /// moves behind all of them.
+    async fn isolate(&mut self, batch: &UsageBatch) {
+        let standing = ownership::standing(&batch.upto);
+        for envelope in &batch.events {
+            let (events, upto) = (vec![envelope.clone()], standing.clone());
+            let one = UsageBatch { events, upto, ..UsageBatch::default() };
+            match self.apply_patiently(&one).await {
                 Some(Ok(applied)) => self.tell(&applied).await,
                 Some(Err(ApplyError::Fenced)) => return self.give_way().await,
                 Some(Err(error)) => {
-                    if let Err(error) = poison::keep_refused(&self.database, envelope, &error).await
-                    {
+                    let right = self.inflow.right(&one);
+                    let kept = poison::keep_refused(&self.database, right, envelope, &error).await;
+                    if let Err(error) = kept {
                         // It is not billed, so it comes again.
                         tracing::error!(%error, "a refused event could not be kept");
-                        self.source.rewind();
+                        self.inflow.rewind();
                         return;
                     }
                 }
                 None => return,
             }
         }
+        if batch.upto.is_empty() {
+            return;
+        }
+        let rest = UsageBatch { events: Vec::new(), ..batch.clone() };
+        if let Some(Err(error)) = self.apply_patiently(&rest).await {
+            tracing::error!(%error, "the offsets of a topic were not moved; it is read again");
+            self.inflow.rewind();
+        }
+    }
+
+    /// Somebody else has the right to what was read.
+    async fn give_way(&mut self) {
+        match &mut self.inflow {
+            Inflow::DataPlane(line) => line.give_way(&self.database, &self.pace).await,
+            Inflow::Topic(share) => share.give_way(&self.database).await,
+        }
     }
 
     /// `None` when the token was cancelled before the database was back.
-    async fn apply_patiently(
-        &mut self,
-        batch: &[UsageEnvelope],
-    ) -> Option<Result<Applied, ApplyError>> {
+    async fn apply_patiently(&mut self, batch: &UsageBatch) -> Option<Result<Applied, ApplyError>> {
         let mut failures = 0;
         loop {
-            let fence = self.fence.as_ref();
-            match apply_with(&self.database, fence, &mut self.known, batch, now()).await {
+            let right = Some(self.inflow.right(batch));
+            match apply_with(&self.database, right, &mut self.known, &batch.events, now()).await {
                 Err(error) if error.is_conflict() => {
                     tracing::debug!(%error, "a batch gave way to another transaction");
                     metric::conflicted();
-                    self.pause(self.settings.retry_after).await;
-                    if self.token.is_cancelled() {
-                        return None;
-                    }
+                    self.pace.pause(self.settings.retry_after).await;
                 }
                 Err(error) if error.is_transient() => {
                     tracing::warn!(%error, failures, "billing pauses; nothing is lost");
                     metric::paused();
-                    self.pause(self.wait_after(failures)).await;
+                    self.pace.pause_after(failures).await;
                     failures = failures.saturating_add(1);
-                    if self.token.is_cancelled() {
-                        return None;
-                    }
                 }
                 outcome => return Some(outcome),
+            }
+            if self.pace.is_over() {
+                return None;
             }
         }
     }
 
     /// Tells the source what it may forget, and asks for what is missing.
     async fn tell(&mut self, applied: &Applied) {
-        let current = self.source.incarnation();
+        let current = self.inflow.holder().map(|(_, incarnation)| incarnation);
         let marks: Vec<(Partition, u64)> = applied
             .billed
             .iter()
-            .filter(|mark| mark.incarnation == current)
+            .filter(|mark| Some(mark.incarnation) == current)
             .map(|mark| (mark.partition, mark.next_seq))
             .collect();
-        if let Err(error) = self.source.billed(&marks).await {
+        if let Err(error) = self.inflow.billed(&marks).await {
             tracing::warn!(%error, "the billed marks could not be told; they are told again");
         }
         if applied.gaps_opened > 0 {
             tracing::error!(gaps = applied.gaps_opened, "usage events are missing; asking again");
             metric::gaps(applied.gaps_opened);
-            self.source.rewind();
+            // Data planes that ship into a topic are asked by the desk.
+            if current.is_some() {
+                self.inflow.rewind();
+            }
         }
         if applied.gaps_opened > 0 || applied.poisoned > 0 {
             self.show_backlog().await;
@@ -309,8 +318,8 @@ impl Consumer {
 
     /// Tells how far it is billed, though no batch came: a gap may have been written off meanwhile.
     async fn tell_marks(&mut self) {
-        let data_plane = self.source.data_plane().to_owned();
-        let holder = Holder { data_plane, incarnation: self.source.incarnation() };
+        let Some((data_plane, incarnation)) = self.inflow.holder() else { return };
+        let holder = Holder { data_plane: data_plane.to_owned(), incarnation };
         let billed = match marks::billed_of(&self.database, &holder).await {
             Ok(billed) => billed,
             Err(error) => {
@@ -318,7 +327,7 @@ impl Consumer {
                 return;
             }
         };
-        if let Err(error) = self.source.billed(&billed).await {
+        if let Err(error) = self.inflow.billed(&billed).await {
             tracing::debug!(%error, "the billed marks could not be told; they are told again");
         }
     }
@@ -330,7 +339,7 @@ impl Consumer {
     }
 
     async fn retry_poison(&self) {
-        match retry::retry_poison(&self.database, now()).await {
+        match self.retry_kept().await {
             Ok(0) => {}
             Ok(applied) => tracing::info!(applied, "events that were kept are applied now"),
             Err(error) => tracing::warn!(%error, "events that are kept could not be tried again"),
@@ -338,15 +347,23 @@ impl Consumer {
         self.show_backlog().await;
     }
 
-    async fn pause(&self, wait: Duration) {
-        tokio::select! {
-            () = self.token.cancelled() => {}
-            () = sleep(wait) => {}
+    async fn retry_kept(&self) -> Result<u64, ApplyError> {
+        match &self.inflow {
+            Inflow::DataPlane(_) => Ok(retry::retry_poison(&self.database, now()).await?),
+            Inflow::Topic(share) => share.retry_kept(&self.database).await,
         }
     }
+}
 
-    fn wait_after(&self, failures: u32) -> Duration {
-        let doubled = self.settings.retry_after.saturating_mul(2_u32.saturating_pow(failures));
-        doubled.min(self.settings.retry_after_max)
+impl ConsumerSettings {
+    const fn pace(&self, token: CancellationToken) -> Pace {
+        Pace { retry_after: self.retry_after, retry_after_max: self.retry_after_max, token }
     }
+}
+
+/// The first time at once.
+fn every(period: Duration) -> Interval {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }

@@ -1,6 +1,7 @@
 //! One task per connected data plane: it brings messages to the clerk and takes answers back. Reading never waits for
 //! sending.
 
+use super::marks::Listeners;
 use crate::slices::Holder;
 use domain::id::Account;
 use links::escrow::{
@@ -35,12 +36,15 @@ pub(super) async fn accept(
     mut listener: EscrowListener,
     messages: mpsc::Sender<Heard>,
     waiting_answers: usize,
+    listeners: Listeners,
 ) {
     let mut connections = JoinSet::new();
     let mut peer: PeerNumber = 0;
     while let Some(connection) = listener.accept().await {
         peer = peer.saturating_add(1);
-        connections.spawn(attend(peer, connection, messages.clone(), waiting_answers));
+        let attended =
+            attend(peer, connection, messages.clone(), waiting_answers, listeners.clone());
+        connections.spawn(attended);
         while connections.try_join_next().is_some() {}
     }
     while connections.join_next().await.is_some() {}
@@ -51,10 +55,12 @@ async fn attend(
     mut connection: EscrowConnection,
     messages: mpsc::Sender<Heard>,
     waiting_answers: usize,
+    listeners: Listeners,
 ) {
     let (answers, outbox) = mpsc::channel(waiting_answers.max(1));
     let hello = connection.hello.clone();
     let holder = Holder { data_plane: hello.data_plane, incarnation: hello.incarnation };
+    let _listening = listeners.join(peer, holder.clone(), &answers);
     let arrived = Heard::Arrived { peer, holder, slices: hello.slices, answers };
     if messages.send(arrived).await.is_err() {
         return;

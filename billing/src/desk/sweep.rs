@@ -4,15 +4,18 @@
 use super::{DeskSettings, recalls};
 use crate::consumer::is_of_this_process;
 use crate::lives::{self, Cause, Life};
+use crate::slices::Holder;
 use crate::{metric, rows};
 use domain::escrow::life::{Intake, LifeState, Silence};
 use domain::time::Timestamp;
+use std::collections::HashSet;
 use storage::{Database, Read, StorageError};
 use tokio::time::{Instant, sleep};
 
 /// Sweeps until it is dropped.
 pub(super) async fn run(database: Database, settings: DeskSettings) {
-    let mut sweep = Sweep { database, settings, listening_since: None, swept: None };
+    let mut sweep =
+        Sweep { database, settings, listening_since: None, swept: None, unproved: HashSet::new() };
     loop {
         if let Err(error) = sweep.once().await {
             tracing::warn!(%error, "silent data planes could not be looked after");
@@ -29,6 +32,8 @@ struct Sweep {
     listening_since: Option<Instant>,
     /// When it was swept last, by the clock that silence is judged by.
     swept: Option<Timestamp>,
+    /// Those that are to be forgotten, and of which nobody can prove that all is counted.
+    unproved: HashSet<Holder>,
 }
 
 impl Sweep {
@@ -86,11 +91,16 @@ impl Sweep {
 
     /// Whether all that it sent is counted. If so, nothing of it that somebody still has can be counted later: a fence keeps
     /// it out.
-    async fn has_counted(&self, life: &Life, now: Timestamp) -> Result<bool, StorageError> {
+    async fn has_counted(&mut self, life: &Life, now: Timestamp) -> Result<bool, StorageError> {
         let mut read = self.database.read().await?;
         let is_shared = self.database.is_shared();
+        let may_be_in_topic = self.settings.marks_every.is_some() || has_topic(&mut read).await?;
         let intake = intake(&mut read, &life.holder.data_plane, is_shared).await?;
         read.finish().await?;
+        if may_be_in_topic {
+            self.tell_unproved(&life.holder);
+            return Ok(false);
+        }
         let gone_after = self.settings.gone_after;
         let Some((epoch, intake)) = intake else { return Ok(true) };
         if !intake.has_counted(life.ordered, now, gone_after) {
@@ -98,6 +108,18 @@ impl Sweep {
         }
         let is_there = intake.is_open && intake.settled >= life.ordered;
         Ok(is_there || self.fence(&life.holder.data_plane, epoch).await?)
+    }
+
+    /// What is still in a topic is kept out by no fence of one data plane.
+    fn tell_unproved(&mut self, holder: &Holder) {
+        if self.unproved.insert(holder.clone()) {
+            tracing::warn!(
+                data_plane = holder.data_plane,
+                incarnation = holder.incarnation,
+                "what it held is given up only after billing.escrow.give_up_after of silence: usage goes through a topic, where it \
+                 cannot be proved that all of it is counted"
+            );
+        }
     }
 
     /// False: somebody has begun to take in what it ships.
@@ -114,6 +136,12 @@ impl Sweep {
         write.commit().await?;
         Ok(done.rows_affected() == 1)
     }
+}
+
+/// Whether usage goes through a topic, or did: billing has made its rows.
+async fn has_topic(read: &mut Read) -> Result<bool, StorageError> {
+    let found = sqlx::query("SELECT 1 FROM usage_partition LIMIT 1").fetch_optional(&mut **read);
+    Ok(found.await?.is_some())
 }
 
 /// How far whoever takes in what a data plane ships has come, and its epoch; nobody ever did where there is none.

@@ -86,6 +86,7 @@ impl Shape {
             partition: 0,
             seq: self.seq,
             event: Some(self.event()),
+            ..UsageEnvelope::default()
         }
     }
 

@@ -165,6 +165,30 @@ async fn silence_before_anybody_listened_is_nobodys() {
 }
 
 #[tokio::test]
+async fn where_usage_may_be_in_a_topic_a_word_alone_frees_nothing() {
+    let patient = DeskSettings {
+        suspect_after: Duration::from_millis(300),
+        give_up_after: Duration::from_millis(600),
+        ..watchful()
+    };
+    let as_set = DeskSettings { marks_every: Some(Duration::from_millis(20)), ..patient };
+    let row = "INSERT INTO usage_partition
+         (cell, partition_no, owner, epoch, next_offset, renewed_us) VALUES ('eu', 0, '', 1, 0, 0)";
+    for (settings, rows) in [(as_set, None), (patient, Some(row))] {
+        let (world, _desk, plane) = granted(settings, 600).await;
+        world.run(rows).await;
+        drop(plane);
+        let lives = forget_soon(&world, "dp", &settings).await;
+        assert_eq!(lives[0].state, LifeState::Forgetting);
+        until("it is given up", async || state(&world, "dp").await == "given-up").await;
+        // Nobody could prove that all is counted, so that only its silence ended it.
+        let noted = world.table("SELECT data_plane, amount, cause FROM given_up").await;
+        assert_eq!(noted, ["dp|600|silence"]);
+        world.assert_sound().await;
+    }
+}
+
+#[tokio::test]
 async fn forgetting_waits_until_all_that_was_shipped_is_counted() {
     let world = World::new().await;
     let folder = TempDir::new().unwrap();

@@ -16,6 +16,7 @@ mod lives;
 mod forget;
 mod model;
 pub(crate) mod consumer;
+mod topic;
 mod asking;
 mod reconcile;
 mod retention;

@@ -4,7 +4,7 @@ use crate::genai::metric;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram};
 
 /// Counters without labels: they begin at zero, so that the first event is seen as a step.
-const COUNTERS: [(&str, &str); 10] = [
+const COUNTERS: [(&str, &str); 12] = [
     (
         "turnpike_requests_interrupted_total",
         "Requests of an earlier process that this one ended at its start.",
@@ -25,6 +25,14 @@ const COUNTERS: [(&str, &str); 10] = [
     (
         "turnpike_spool_progress_skipped_total",
         "Progress records skipped for want of room; a crash would charge those requests less.",
+    ),
+    (
+        "turnpike_usage_topic_failures_total",
+        "Usage events that may not have reached the topic, and are sent again.",
+    ),
+    (
+        "turnpike_usage_topic_resent_total",
+        "Times that usage events were sent again which the topic had acknowledged, and billing had not seen.",
     ),
     (
         "turnpike_config_divergences_total",
@@ -65,7 +73,7 @@ const LABELLED: [(&str, &str); 8] = [
     ("turnpike_upstream_attempts_total", "Attempts on upstreams, by what came of them."),
 ];
 
-const GAUGES: [(&str, &str); 17] = [
+const GAUGES: [(&str, &str); 18] = [
     ("turnpike_client_connections", "Connections of clients."),
     ("turnpike_requests_in_flight", "Admitted requests that have not ended."),
     ("turnpike_streams_in_flight", "Streams that are being relayed."),
@@ -82,6 +90,10 @@ const GAUGES: [(&str, &str); 17] = [
     ("turnpike_spool_bytes", "Size of the spool's files, preallocated room included."),
     ("turnpike_spool_unbilled_events", "Usage events in the spool that billing has not confirmed."),
     ("turnpike_spool_oldest_unbilled_seconds", "Age of the oldest of them."),
+    (
+        "turnpike_usage_topic_oldest_unshipped_seconds",
+        "Age of the oldest usage event that is on its way to the topic without an acknowledgement.",
+    ),
     ("turnpike_spool_full", "1 while new requests are refused for want of room in the spool."),
     ("turnpike_spool_failing", "1 while new requests are refused since the disk does not sync."),
     (

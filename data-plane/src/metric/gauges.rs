@@ -10,6 +10,7 @@ use metrics::{counter, gauge};
 pub(crate) fn observe(plane: &Shared) {
     purse(plane);
     spool(plane);
+    shipment(plane);
     configuration(plane);
     upstreams(plane);
 }
@@ -35,6 +36,16 @@ fn spool(plane: &Shared) {
     gauge!("turnpike_spool_failing").set(f64::from(u8::from(spool.is_failing)));
     counter!("turnpike_spool_sync_failures_total").absolute(spool.sync_failures);
     counter!("turnpike_spool_progress_skipped_total").absolute(spool.progress_skipped);
+}
+
+fn shipment(plane: &Shared) {
+    let status = plane.parts.shipment.as_ref().map(|shipment| *shipment.borrow());
+    let status = status.unwrap_or_default();
+    let oldest_us = status.oldest_us.map_or(0, |at| now().0.saturating_sub(at));
+    gauge!("turnpike_usage_topic_oldest_unshipped_seconds")
+        .set(std::time::Duration::from_micros(oldest_us).as_secs_f64());
+    counter!("turnpike_usage_topic_failures_total").absolute(status.failures);
+    counter!("turnpike_usage_topic_resent_total").absolute(status.resent);
 }
 
 fn configuration(plane: &Shared) {

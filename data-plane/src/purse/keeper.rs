@@ -81,6 +81,11 @@ impl Purse {
             }
             ToDataPlane::Recall(account) => return self.recall(account),
             ToDataPlane::Billed(marks) => self.0.spool.trim(&marks),
+            ToDataPlane::Resend(from) => {
+                if let Some(resend) = self.0.resend.get() {
+                    resend.ask(from);
+                }
+            }
             ToDataPlane::Disconnected => self.lose_all(),
         }
         None

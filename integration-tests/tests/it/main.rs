@@ -34,6 +34,7 @@ mod own_upstream;
 mod upstream_faults;
 mod operations;
 mod operators;
+mod kafka;
 mod key_secrets;
 mod preferences;
 mod hangup;

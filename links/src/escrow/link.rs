@@ -216,7 +216,10 @@ impl Keeper {
             match &message {
                 ToDataPlane::Welcome(_) => patience.welcomed(),
                 ToDataPlane::Grant(_) | ToDataPlane::Denial(_) => patience.answered(),
-                ToDataPlane::Recall(_) | ToDataPlane::Billed(_) | ToDataPlane::Disconnected => {}
+                ToDataPlane::Recall(_)
+                | ToDataPlane::Billed(_)
+                | ToDataPlane::Resend(_)
+                | ToDataPlane::Disconnected => {}
             }
             if self.messages.send(message).await.is_err() {
                 return Ended::Dropped;

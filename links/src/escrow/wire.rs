@@ -120,6 +120,9 @@ pub(super) fn response_to_wire(message: &ToDataPlane) -> Option<v1::SyncResponse
         ToDataPlane::Billed(marks) => sync_response::Message::Billed(v1::Billed {
             partitions: marks.iter().map(mark_to_wire).collect(),
         }),
+        ToDataPlane::Resend(from) => sync_response::Message::Resend(v1::Resend {
+            partitions: from.iter().map(mark_to_wire).collect(),
+        }),
         ToDataPlane::Disconnected => return None,
     };
     Some(v1::SyncResponse { message: Some(message) })
@@ -141,13 +144,12 @@ pub(super) fn response_from_wire(message: v1::SyncResponse) -> Result<Told, Unre
         sync_response::Message::Recall(recall) => {
             ToDataPlane::Recall(account_from_wire(recall.account)?)
         }
-        sync_response::Message::Billed(billed) => ToDataPlane::Billed(
-            billed
-                .partitions
-                .iter()
-                .map(|mark| (Partition(mark.partition), mark.next_seq))
-                .collect(),
-        ),
+        sync_response::Message::Billed(billed) => {
+            ToDataPlane::Billed(billed.partitions.iter().map(mark_from_wire).collect())
+        }
+        sync_response::Message::Resend(resend) => {
+            ToDataPlane::Resend(resend.partitions.iter().map(mark_from_wire).collect())
+        }
         sync_response::Message::Goaway(goaway) => {
             return Ok(Told::GoAway(Duration::from_millis(goaway.after_ms)));
         }
@@ -202,6 +204,10 @@ fn grant_from_wire(grant: v1::Grant) -> Result<Grant, Unreadable> {
 
 const fn mark_to_wire((partition, next_seq): &(Partition, u64)) -> PartitionMark {
     PartitionMark { partition: partition.0, next_seq: *next_seq }
+}
+
+const fn mark_from_wire(mark: &PartitionMark) -> (Partition, u64) {
+    (Partition(mark.partition), mark.next_seq)
 }
 
 const fn reason_to_wire(reason: DenialReason) -> v1::DenialReason {

@@ -10,6 +10,7 @@ use super::replay::decode_event;
 use super::syncing::SyncPoint;
 use super::{Core, SpoolError, Upkeep};
 use domain::id::Partition;
+use proto::convert::usage::USAGE_SCHEMA;
 use proto::usage::v1::{SequencedEvent, UsageEnvelope};
 use std::fs::File;
 use std::io;
@@ -27,6 +28,8 @@ struct Place {
     offset: u64,
     incarnation: u64,
     next: Marks,
+    /// Where to go on in the current incarnation, if not at what is not billed.
+    sought: Option<Marks>,
 }
 
 /// Delivers each synced event once, in order within its partition, from what is not trimmed.
@@ -57,6 +60,16 @@ impl SpoolReader {
     /// Goes back to the oldest event that is not billed.
     pub fn rewind(&mut self) {
         self.place = Place::billed(&self.core);
+    }
+
+    /// Goes to these numbers of the current incarnation's partitions, but never before what is not billed; what is left of
+    /// earlier incarnations is delivered again.
+    pub fn rewind_to(&mut self, places: &[(Partition, u64)]) {
+        self.place = Place::billed(&self.core);
+        for (partition, next) in places {
+            self.place.next.raise(*partition, *next);
+        }
+        self.place.sought = Some(self.place.next.clone());
     }
 
     /// The next events, at least one, at most `max`; waits until there is one. Dropping the future loses nothing.
@@ -110,6 +123,7 @@ impl SpoolReader {
             partition: ended.partition,
             seq: ended.seq,
             event: ended.event,
+            schema: USAGE_SCHEMA,
         }
     }
 }
@@ -118,7 +132,7 @@ impl Place {
     /// Before all that is kept, but past what is billed.
     fn billed(core: &Core) -> Self {
         let next = core.shared.with(|log| log.billed.clone());
-        Self { segment: 0, offset: 0, incarnation: core.incarnation, next }
+        Self { segment: 0, offset: 0, incarnation: core.incarnation, next, sought: None }
     }
 
     fn enter(&mut self, stretch: &Stretch, core: &Core) {
@@ -127,7 +141,11 @@ impl Place {
         if self.incarnation != stretch.incarnation {
             let is_ours = stretch.incarnation == core.incarnation;
             let billed = || core.shared.with(|log| log.billed.clone());
-            self.next = if is_ours { billed() } else { Marks::first() };
+            self.next = match self.sought.take_if(|_| is_ours) {
+                Some(sought) => sought,
+                None if is_ours => billed(),
+                None => Marks::first(),
+            };
             self.incarnation = stretch.incarnation;
         }
     }

@@ -76,7 +76,7 @@ impl Drop for World {
 async fn take(source: &mut UsageSource, count: usize) -> Vec<u64> {
     let mut seqs = Vec::new();
     while seqs.len() < count {
-        let batch = source.next_batch(3).await.unwrap();
+        let batch = source.next_batch(3).await.unwrap().events;
         assert!(batch.len() <= 3, "no more than asked for");
         seqs.extend(batch.iter().map(|envelope| envelope.seq));
     }
@@ -96,9 +96,8 @@ async fn what_a_spool_holds_arrives_in_order_and_is_forgotten_once_it_is_billed(
     let mut world = World::new(carrier, ShipperSettings::default()).await;
     (1..=10).for_each(|request| world.end(request, "stop"));
     let mut source = world.accept().await;
-    assert_eq!(source.data_plane(), "dp");
-    assert_eq!(source.incarnation(), world.spool.incarnation());
-    let batch = source.next_batch(1).await.unwrap();
+    assert_eq!(source.holder(), ("dp", world.spool.incarnation()));
+    let batch = source.next_batch(1).await.unwrap().events;
     let partition = domain::id::Partition(batch[0].partition);
     assert_eq!(batch[0].seq, 1);
     assert_eq!(take(&mut source, 9).await, (2..=10).collect::<Vec<_>>());
@@ -138,7 +137,7 @@ async fn what_came_in_many_messages_is_taken_as_one_batch(carrier: Carrier) {
             (1..=20).for_each(|request| world.end(round * 20 + request, "stop"));
             let mut sizes = Vec::new();
             while sizes.iter().sum::<usize>() < 20 {
-                sizes.push(source.next_batch(500).await.unwrap().len());
+                sizes.push(source.next_batch(500).await.unwrap().events.len());
             }
             if sizes.len() < 20 {
                 break;

@@ -16,11 +16,11 @@ fn a_source_delivers_takes_marks_and_rewinds_to_them() {
         let mut source = UsageSource::spool(spool.clone());
         spool.flush().await.unwrap();
         let before = used_segments(directory.path()).len();
-        assert_eq!(source.next_batch(60).await.unwrap().len(), 60);
+        assert_eq!(source.next_batch(60).await.unwrap().events.len(), 60);
         source.billed(&[(partition, 51)]).await.unwrap();
         assert!(used_segments(directory.path()).len() < before);
         source.rewind();
-        let again = source.next_batch(1).await.unwrap();
+        let again = source.next_batch(1).await.unwrap().events;
         assert_eq!(request_ids(&again), ["51"]);
     });
 }

@@ -7,6 +7,9 @@ use domain::price::Rates;
 use domain::tokens::{Metered, Provenance, Quantities, TokenClass};
 use domain::usage::Outcome;
 
+/// How events are to be understood that this version writes; it knows no newer ones.
+pub const USAGE_SCHEMA: u32 = 1;
+
 /// One line for each class of which there was any, with the unit price that applied to it.
 #[must_use]
 pub fn lines(metered: &Metered, rates: &Rates) -> Vec<v1::Line> {

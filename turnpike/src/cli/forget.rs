@@ -18,7 +18,8 @@ Examples:
 Say this only of a data plane that can never run again over the spool that it had: its machine or its disk is gone. One that
 runs, or comes back, tells by itself what it spent. It must be stopped, and have been silent for a moment. Once all that it
 shipped is counted, its customers have what it held again; what it had not shipped is the company's loss, and stays so if it
-comes after all. The audit chain says who said so, and why.";
+comes after all. Where usage goes through Kafka, nobody can tell yet that all is counted: they have it after
+billing.escrow.give_up_after of silence. The audit chain says who said so, and why.";
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(500);

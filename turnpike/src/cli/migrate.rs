@@ -1,11 +1,12 @@
-//! `turnpike migrate`: brings the schemas of both databases up to date, or says what is due.
+//! `turnpike migrate`: brings the schemas of both databases up to date and makes the usage topics, or says what is due.
 
 use super::OutputArgs;
 use super::up::ConfigArgs;
-use crate::config::without_password;
+use crate::config::{Config, without_password};
 use crate::failure::Failure;
 use crate::output::{Table, print_document};
 use clap::Args;
+use links::usage::topic::{check_topic, make_topic};
 use serde_json::json;
 use std::path::Path;
 use storage::{Database, DatabaseSettings, Holding, Schema, SqliteSettings};
@@ -56,8 +57,12 @@ pub(super) async fn run(args: MigrateArgs) -> Result<(), Failure> {
         let before = migrate(&url, holding, args.check).await.map_err(failed)?;
         outcomes.push(Outcome { name, place, before });
     }
-    let document = json!({"databases": outcomes.iter().map(Outcome::json).collect::<Vec<_>>()});
-    print_document(args.output.output, &document, || table(&outcomes, args.check))?;
+    let topics = make_topics(&config, args.check).await?;
+    let document = json!({
+        "databases": outcomes.iter().map(Outcome::json).collect::<Vec<_>>(),
+        "topics": topics.iter().map(TopicOutcome::json).collect::<Vec<_>>(),
+    });
+    print_document(args.output.output, &document, || table(&outcomes, &topics, args.check))?;
     let due = outcomes.iter().filter(|outcome| outcome.is_due()).count();
     if args.check && due > 0 {
         return Err(Failure::failed(format!(
@@ -66,6 +71,33 @@ pub(super) async fn run(args: MigrateArgs) -> Result<(), Failure> {
         )));
     }
     Ok(())
+}
+
+/// A topic and what became of it.
+struct TopicOutcome {
+    name: String,
+    was_there: bool,
+}
+
+impl TopicOutcome {
+    fn json(&self) -> serde_json::Value {
+        json!({"name": self.name, "was_there": self.was_there})
+    }
+}
+
+/// The topics of all cells, where usage goes through Kafka; one that is there must fit.
+async fn make_topics(config: &Config, only_looks: bool) -> Result<Vec<TopicOutcome>, Failure> {
+    let shape = config.links.topic_shape();
+    let mut outcomes = Vec::new();
+    for topic in config.links.topics() {
+        let made = match only_looks {
+            true => check_topic(&topic).await.map(|()| false),
+            false => make_topic(&topic, shape).await,
+        };
+        let made = made.map_err(|error| Failure::failed(error.to_string()))?;
+        outcomes.push(TopicOutcome { name: topic.topic(), was_there: !made });
+    }
+    Ok(outcomes)
 }
 
 /// A file is made, its directory is not.
@@ -122,7 +154,7 @@ impl Outcome {
     }
 }
 
-fn table(outcomes: &[Outcome], only_looked: bool) -> String {
+fn table(outcomes: &[Outcome], topics: &[TopicOutcome], only_looked: bool) -> String {
     let mut table = Table::new(&[
         "DATABASE",
         "PLACE",
@@ -134,5 +166,10 @@ fn table(outcomes: &[Outcome], only_looked: bool) -> String {
         let now = before.known.max(before.applied);
         table.row([(*name).to_owned(), place.clone(), before.applied.to_string(), now.to_string()]);
     }
-    table.text()
+    let mut text = table.text();
+    for TopicOutcome { name, was_there } in topics {
+        let what = if *was_there { "is there" } else { "was made" };
+        text.push_str(&format!("topic {name} {what}\n"));
+    }
+    text
 }

@@ -5,9 +5,10 @@ use ::links::ReconnectSettings;
 use ::links::escrow::{EscrowLinkSettings, EscrowListenerSettings};
 use ::links::feed::{PublisherSettings, SnapshotKey, WireSettings};
 use ::links::tcp::{TcpLimits, TcpSettings};
+use ::links::usage::topic::{TopicSettings, TopicShape};
 use ::links::usage::{ShipperSettings, UsageListenerSettings};
 use serde::{Deserialize, Serialize};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU16, NonZeroUsize};
 use std::time::Duration;
 
 /// Both ends of all links.
@@ -68,6 +69,53 @@ pub(crate) struct Usage {
     pub(crate) waiting_connections: NonZeroUsize,
     /// Marks that may wait to be sent to one data plane.
     pub(crate) waiting_marks: NonZeroUsize,
+    /// Instead of all that: through Kafka.
+    pub(crate) topic: Topic,
+}
+
+/// Usage events through Kafka: a topic for each cell.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Topic {
+    /// `host:port` of some of its brokers; empty: not through Kafka.
+    pub(crate) brokers: Vec<String>,
+    /// Whose topics billing reads, and `turnpike migrate` makes.
+    pub(crate) cells: Vec<String>,
+    /// Brokers that have a copy of each event.
+    pub(crate) replication: NonZeroU16,
+    /// How many of them must have it before it is acknowledged.
+    pub(crate) min_in_sync: NonZeroU16,
+    /// How long events stay.
+    #[serde(with = "human::duration")]
+    pub(crate) retention: Duration,
+    /// What is acknowledged and not billed for so long is sent again.
+    #[serde(with = "human::duration")]
+    pub(crate) reship_after: Duration,
+    /// How often a billing process says that it lives.
+    #[serde(with = "human::duration")]
+    pub(crate) renew_interval: Duration,
+    /// Who was not heard of for so long has lost its partitions to the others.
+    #[serde(with = "human::duration")]
+    pub(crate) stale_after: Duration,
+    /// How often data planes are told how far they are billed.
+    #[serde(with = "human::duration")]
+    pub(crate) marks_interval: Duration,
+}
+
+impl Default for Topic {
+    fn default() -> Self {
+        Self {
+            brokers: Vec::new(),
+            cells: vec!["local".to_owned()],
+            replication: NonZeroU16::MIN.saturating_add(2),
+            min_in_sync: NonZeroU16::MIN.saturating_add(1),
+            retention: Duration::from_secs(7 * 24 * 60 * 60),
+            reship_after: Duration::from_secs(60),
+            renew_interval: Duration::from_secs(3),
+            stale_after: Duration::from_secs(10),
+            marks_interval: Duration::from_secs(1),
+        }
+    }
 }
 
 impl Default for Links {
@@ -102,6 +150,7 @@ impl Default for Usage {
             waiting_batches: count(4),
             waiting_connections: count(64),
             waiting_marks: count(16),
+            topic: Topic::default(),
         }
     }
 }
@@ -181,6 +230,30 @@ impl Links {
             waiting_marks: self.usage.waiting_marks.get(),
             hello_timeout: self.hello_timeout,
             message_bytes: self.bytes(),
+        }
+    }
+
+    /// The topic of a cell, where usage goes through Kafka.
+    pub(crate) fn topic(&self, cell: &str) -> Option<TopicSettings> {
+        let from = &self.usage.topic;
+        (!from.brokers.is_empty()).then(|| TopicSettings {
+            reship_after: from.reship_after,
+            ..TopicSettings::new(from.brokers.clone(), cell)
+        })
+    }
+
+    /// The topics that billing reads.
+    pub(crate) fn topics(&self) -> Vec<TopicSettings> {
+        self.usage.topic.cells.iter().filter_map(|cell| self.topic(cell)).collect()
+    }
+
+    /// How they are made.
+    pub(crate) const fn topic_shape(&self) -> TopicShape {
+        let Topic { replication, min_in_sync, retention, .. } = &self.usage.topic;
+        TopicShape {
+            replication: replication.get(),
+            min_in_sync: min_in_sync.get(),
+            retention: *retention,
         }
     }
 

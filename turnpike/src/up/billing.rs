@@ -3,9 +3,10 @@
 
 use super::drain::ended;
 use crate::config::Config;
-use billing::consumer::{Consumer, ConsumerSettings};
+use billing::consumer::{Consumer, ConsumerSettings, OwnershipSettings, TopicConsumer};
 use billing::retention::{self, RetentionSettings};
 use links::spool::Spool;
+use links::usage::topic::{TopicError, TopicReader, TopicSettings, check_topic};
 use links::usage::{UsageListener, UsageSource, usage_listener};
 use storage::Database;
 use tokio::task::{JoinHandle, JoinSet};
@@ -23,11 +24,11 @@ pub(super) struct BillingRole {
 
 impl BillingRole {
     /// Begins, and tells what data planes ship to.
-    pub(super) fn start(
+    pub(super) async fn start(
         config: &Config,
         database: Database,
         stop: &CancellationToken,
-    ) -> (Self, Routes) {
+    ) -> anyhow::Result<(Self, Routes)> {
         let (service, shipped) = usage_listener(config.links.usage_listener());
         let retention =
             retention::start(retention_settings(config), database.clone(), stop.clone());
@@ -38,7 +39,10 @@ impl BillingRole {
             tasks: vec![("retention", retention)],
         };
         role.bill_what_is_shipped(shipped);
-        (role, Routes::new(service))
+        for topic in config.links.topics() {
+            role.bill_topic(config, topic).await?;
+        }
+        Ok((role, Routes::new(service)))
     }
 
     /// Bills what the data plane of this process writes down.
@@ -47,6 +51,29 @@ impl BillingRole {
         let consumer =
             Consumer::start_with(self.usage, self.database.clone(), source, self.stop.clone());
         self.tasks.push(("usage", consumer));
+    }
+
+    /// Bills what comes through a topic, together with other processes.
+    async fn bill_topic(&mut self, config: &Config, topic: TopicSettings) -> anyhow::Result<()> {
+        let from = &config.links.usage.topic;
+        // Brokers that are away are waited for, as a database that is away is; a topic that does not fit is not.
+        match check_topic(&topic).await {
+            Ok(()) => {}
+            Err(error @ TopicError::Brokers { .. }) => {
+                tracing::warn!(%error, "the usage topic cannot be looked at yet");
+            }
+            Err(error) => return Err(error.into()),
+        }
+        let reader = TopicReader::start(&topic).map_err(|reason| {
+            anyhow::anyhow!("the topic {} cannot be read: {reason}", topic.topic())
+        })?;
+        let ownership =
+            OwnershipSettings { renew_every: from.renew_interval, stale_after: from.stale_after };
+        let topic = TopicConsumer { cell: topic.cell, reader, ownership };
+        let (database, stop) = (self.database.clone(), self.stop.clone());
+        let consumer = Consumer::start_on_topic(self.usage, database, topic, stop);
+        self.tasks.push(("usage topic", consumer));
+        Ok(())
     }
 
     /// Ends with another task.

@@ -121,7 +121,10 @@ const HEARD_LESS_OFTEN: u32 = 12;
 fn desk_settings(config: &Config, database: &Database) -> DeskSettings {
     let from = &config.billing.escrow;
     let less_often = if database.is_shared() { 1 } else { HEARD_LESS_OFTEN };
+    let topic = &config.links.usage.topic;
     DeskSettings {
+        // Data planes that ship into a topic hear nothing back from it.
+        marks_every: (!topic.brokers.is_empty()).then_some(topic.marks_interval),
         recall_wait: from.recall_wait,
         heard_every: from.heard_interval.saturating_mul(less_often),
         suspect_after: from.suspect_after,

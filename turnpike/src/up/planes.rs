@@ -23,11 +23,13 @@ use links::escrow::EscrowLink;
 use links::feed::{FeedHello, FeedSubscriber, SnapshotKey, SubscriberSettings};
 use links::spool::{Recovered, Spool, SpoolSettings};
 use links::usage::ship_usage;
+use links::usage::topic::{ShipmentStatus, TopicSettings, TopicShipper};
 use proto::usage::v1::SliceMark;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::thread::available_parallelism;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::watch::Receiver;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -43,7 +45,7 @@ pub(super) struct Planes {
     pub(super) purse: Purse,
     /// Keeps the money.
     keeper: Option<Task>,
-    /// What else speaks with a control plane.
+    /// What else speaks with others: a control plane, billing, or a topic.
     links: Vec<Task>,
 }
 
@@ -54,6 +56,7 @@ impl Planes {
         networks: Networks,
         secrets: &CellSecrets,
         ways: Ways,
+        topic: Option<TopicSettings>,
         stop: &CancellationToken,
     ) -> anyhow::Result<Self> {
         let name = &config.data_plane.name;
@@ -64,6 +67,8 @@ impl Planes {
         let used_keys = std::mem::take(&mut recovered.used_keys);
         let slices = close_open(recovered);
         let purse = Purse::restore(purse_settings(config), spool.clone(), &slices);
+        let (shipping, shipment) =
+            topic.map(|topic| ship_into(topic, &spool, &purse, stop)).unzip();
         let hello = {
             let purse = purse.clone();
             move || purse.hello()
@@ -83,11 +88,13 @@ impl Planes {
         let feed_settings = subscriber_settings(config, secrets, &ways);
         let subscriber = FeedSubscriber::start_with(ways, hello, feed_settings);
         let feed = Task::start("feed", stop, |stop| following.follow(subscriber, stop));
+        let links = shipping.into_iter().chain([feed]).collect();
         let plane = DataPlane::new(DataPlaneParts {
             settings,
             configuration: configuration.clone(),
             purse: purse.clone(),
             spool: spool.clone(),
+            shipment: shipment.flatten(),
             content,
             account,
             pepper: Pepper(secrets.pepper),
@@ -96,7 +103,7 @@ impl Planes {
         });
         plane.remember(used_keys);
         listener.serve(&plane)?;
-        let (keeper, links) = (Some(keeper), vec![feed]);
+        let keeper = Some(keeper);
         Ok(Self { address, configuration, spool, plane, purse, keeper, links })
     }
 
@@ -182,6 +189,23 @@ impl Planes {
             Err(_) => tracing::warn!("the spool did not close in time"),
         }
     }
+}
+
+/// Takes usage to a topic; what billing misses there is asked for by what the purse hears.
+fn ship_into(
+    topic: TopicSettings,
+    spool: &Spool,
+    purse: &Purse,
+    stop: &CancellationToken,
+) -> (Task, Option<Receiver<ShipmentStatus>>) {
+    let mut status = None;
+    let task = Task::start("usage topic", stop, |stop| {
+        let shipper = TopicShipper::start(spool.clone(), topic, stop);
+        purse.resend_by(shipper.resend());
+        status = Some(shipper.status());
+        shipper.ended()
+    });
+    (task, status)
 }
 
 /// Ends what an earlier process left open, and returns what each slice has spent by then.

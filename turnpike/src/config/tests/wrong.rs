@@ -91,6 +91,18 @@ fn what_is_wrong_about_how_processes_reach_each_other_is_told() {
             "data_plane: {control_plane_addrs: ['http://a:1', 'http://b:1', 'http://a:1']}",
             "`data_plane.control_plane_addrs` must not hold an address twice",
         ),
+        (
+            "data_plane: {cell: a b}\nlinks: {usage: {topic: {brokers: ['kafka:9092']}}}",
+            "`data_plane.cell` must have 1 to 100 of A-Z, a-z, 0-9, '-' and '_' to name a topic",
+        ),
+        (
+            "links: {usage: {topic: {cells: [eu, a.b]}}}",
+            "`links.usage.topic.cells` must hold names of 1 to 100",
+        ),
+        (
+            "links: {usage: {topic: {renew_interval: 6 s}}}",
+            "`links.usage.topic.stale_after` must be at least twice links.usage.topic.renew_interval",
+        ),
         ("links: {snapshots_at_once: 0}", "`links.snapshots_at_once`"),
         (
             "data_plane: {fleet_tls: {cert_file: a, key_file: b}}",
