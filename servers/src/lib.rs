@@ -4,11 +4,13 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod etcd;
+mod network;
 mod place;
 mod postgres;
 mod process;
 
 pub use etcd::{Etcd, EtcdBackup, EtcdCertificates};
+pub use network::{Host, Network};
 pub use place::Place;
 pub use postgres::Postgres;
 pub use process::{Server, free_port};
