@@ -150,7 +150,8 @@ impl Consumer {
     async fn claim(&mut self) {
         let mut failures = 0;
         while !self.token.is_cancelled() {
-            match Fence::claim(&self.database, self.source.data_plane()).await {
+            let claiming = Fence::claim(&self.database, self.source.data_plane());
+            match self.database.in_time(claiming).await {
                 Ok(fence) => {
                     self.renewing.abort_all();
                     let renewing =
@@ -183,7 +184,7 @@ impl Consumer {
     /// Says that all is counted, where somebody waits for that.
     async fn attend(&mut self) {
         let Some(fence) = self.fence.clone() else { return };
-        let is_settled = match fence.ordered(&self.database).await {
+        let is_settled = match self.database.in_time(fence.ordered(&self.database)).await {
             Ok(Some(newest)) => self.has_counted(newest).await,
             Ok(None) => false,
             Err(error) => {
@@ -191,7 +192,9 @@ impl Consumer {
                 return;
             }
         };
-        if is_settled && let Err(error) = fence.renew(&self.database, true).await {
+        if is_settled
+            && let Err(error) = self.database.in_time(fence.renew(&self.database, true)).await
+        {
             tracing::warn!(%error, "that all usage is counted could not be written down");
         }
     }
@@ -213,7 +216,7 @@ impl Consumer {
     /// All that came is counted, and nothing more will come.
     async fn close(&self) {
         let Some(fence) = &self.fence else { return };
-        if let Err(error) = fence.close(&self.database).await {
+        if let Err(error) = self.database.in_time(fence.close(&self.database)).await {
             tracing::debug!(%error, "that all usage is counted could not be written down");
         }
     }
@@ -229,7 +232,8 @@ impl Consumer {
             }
             None => return,
         }
-        if let Err(error) = audit::audit(&self.database, &mut self.prices, batch).await {
+        let auditing = audit::audit(&self.database, &mut self.prices, batch);
+        if let Err(error) = self.database.in_time(auditing).await {
             tracing::warn!(%error, "charges of a batch could not be computed again");
         }
     }
@@ -262,7 +266,8 @@ impl Consumer {
         let mut failures = 0;
         loop {
             let fence = self.fence.as_ref();
-            match apply_with(&self.database, fence, &mut self.known, batch, now()).await {
+            let applying = apply_with(&self.database, fence, &mut self.known, batch, now());
+            match self.database.in_time(applying).await {
                 Err(error) if error.is_conflict() => {
                     tracing::debug!(%error, "a batch gave way to another transaction");
                     metric::conflicted();
@@ -311,7 +316,7 @@ impl Consumer {
     async fn tell_marks(&mut self) {
         let data_plane = self.source.data_plane().to_owned();
         let holder = Holder { data_plane, incarnation: self.source.incarnation() };
-        let billed = match marks::billed_of(&self.database, &holder).await {
+        let billed = match self.database.in_time(marks::billed_of(&self.database, &holder)).await {
             Ok(billed) => billed,
             Err(error) => {
                 tracing::warn!(%error, "how far it is billed cannot be read; it is looked again");
@@ -324,7 +329,7 @@ impl Consumer {
     }
 
     async fn show_backlog(&self) {
-        if let Err(error) = backlog::show(&self.database).await {
+        if let Err(error) = self.database.in_time(backlog::show(&self.database)).await {
             tracing::warn!(%error, "what billing could not apply cannot be counted");
         }
     }
