@@ -188,11 +188,13 @@ impl Authority {
     ) -> Result<A, AdminError> {
         self.refuse_when_stopping()?;
         let mut state = self.state.lock().await;
-        if let Some(earlier) = self.answers.earlier(&self.db, call).await? {
+        let earlier = self.answers.earlier(&self.db, call);
+        if let Some(earlier) = self.db.without_commit_in_time(earlier).await? {
             return Ok(earlier);
         }
         let mut write = self.db.write().await?;
-        match self.try_all(&mut state, &mut write, call, steps).await {
+        let trying = self.try_all(&mut state, &mut write, call, steps);
+        match self.db.without_commit_in_time(trying).await {
             Ok(draft) if draft.changes_anything() && !call.validate_only => {
                 let entries = self.entries(&draft)?;
                 let warnings = draft.warnings(&state);

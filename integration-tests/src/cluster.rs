@@ -1,5 +1,11 @@
 //! `turnpike` as a cluster on one machine: control plane, billing and data plane as processes of their own, with a database
-//! on a real Postgres. Each can die and come back alone; the simulator is one more process.
+//! on a real Postgres. Each can die and come back alone; the simulator is one more process. Where they are is `footing`'s.
+
+mod footing;
+mod member;
+
+pub use footing::Footing;
+pub use member::{ClusterSize, Member, Role};
 
 use crate::cli::{Cli, Output};
 use crate::client::Client;
@@ -9,13 +15,12 @@ use crate::org::{NewOrg, OrgHandle, create, knows};
 use crate::patience::{PATIENCE, eventually};
 use crate::process::{Exited, Process, command};
 use crate::simulator::SimulatorProcess;
+use footing::Places;
 use rustix::process::Signal;
 use serde_json::Value;
-use servers::Postgres;
+use servers::{Host, Postgres};
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::TcpListener;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -25,88 +30,14 @@ const STOP: Duration = Duration::from_secs(10);
 /// What operators authenticate with.
 const TOKEN: &str = "the operator of the cluster";
 
-/// What a process of the cluster is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Role {
-    /// Operators' side.
-    ControlPlane,
-    /// The ledger.
-    Billing,
-    /// Clients' side.
-    DataPlane,
-}
-
-/// A process of the cluster: the so-manieth of its role, from 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Member(pub Role, pub usize);
-
-/// How many there are of each role.
-#[derive(Clone, Copy, Debug)]
-pub struct ClusterSize {
-    /// Operators' side.
-    pub control_planes: usize,
-    /// The ledger.
-    pub billing: usize,
-    /// Clients' side.
-    pub data_planes: usize,
-}
-
-impl Role {
-    /// The command that runs it.
-    const fn command(self) -> &'static str {
-        match self {
-            Self::ControlPlane => "control-plane",
-            Self::Billing => "billing",
-            Self::DataPlane => "data-plane",
-        }
-    }
-}
-
-impl Member {
-    /// The first control plane.
-    pub const CONTROL_PLANE: Self = Self(Role::ControlPlane, 0);
-    /// The first billing.
-    pub const BILLING: Self = Self(Role::Billing, 0);
-    /// The first data plane.
-    pub const DATA_PLANE: Self = Self(Role::DataPlane, 0);
-
-    fn name(self) -> String {
-        format!("{}-{}", self.0.command(), self.1)
-    }
-}
-
-impl ClusterSize {
-    /// One of each.
-    pub const SMALLEST: Self = Self { control_planes: 1, billing: 1, data_planes: 1 };
-
-    /// All processes, in the order in which they are started.
-    fn members(self) -> Vec<Member> {
-        let several = |role, count| (0..count).map(move |number| Member(role, number));
-        several(Role::ControlPlane, self.control_planes)
-            .chain(several(Role::Billing, self.billing))
-            .chain(several(Role::DataPlane, self.data_planes))
-            .collect()
-    }
-}
-
 /// Its processes, each running or not. Killed when dropped.
 pub struct Cluster {
     // Before the folder that holds what they said.
     running: BTreeMap<Member, Process>,
     variables: Vec<(String, String)>,
-    addresses: BTreeMap<Member, Addresses>,
+    places: Places,
     simulator: SimulatorProcess,
     folder: TempDir,
-}
-
-/// Where a process listens, from one life to the next.
-#[derive(Clone, Debug)]
-struct Addresses {
-    /// For clients, or operators.
-    people: String,
-    /// For data planes.
-    fleet: String,
-    ops: String,
 }
 
 impl Cluster {
@@ -117,17 +48,23 @@ impl Cluster {
 
     /// All of them on a database of their own, ready to serve, with the demo's plans, models and prices.
     pub async fn start_with(size: ClusterSize) -> Self {
-        Self::start_over(size, &Postgres::shared().database(), &[]).await
+        Self::start_set(size, &[]).await
     }
 
     /// The same with settings for all processes, by what their variables are called after `TURNPIKE__`.
     pub async fn start_set(size: ClusterSize, settings: &[(&str, &str)]) -> Self {
-        Self::start_over(size, &Postgres::shared().database(), settings).await
+        let database = Postgres::shared().database();
+        Self::start_on(Footing::Dealt, size, &database, settings).await
     }
 
-    /// The same over a database that is still empty.
-    pub async fn start_over(size: ClusterSize, database: &str, settings: &[(&str, &str)]) -> Self {
-        let mut cluster = Self::prepare(size, database).await;
+    /// The same somewhere, over a database that is still empty.
+    pub async fn start_on(
+        footing: Footing<'_>,
+        size: ClusterSize,
+        database: &str,
+        settings: &[(&str, &str)],
+    ) -> Self {
+        let mut cluster = Self::prepare_on(footing, size, database).await;
         let named =
             |(name, value): &(&str, &str)| (format!("TURNPIKE__{name}"), (*value).to_owned());
         cluster.variables.extend(settings.iter().map(named));
@@ -144,6 +81,10 @@ impl Cluster {
 
     /// None of them, over a database that has no schema yet.
     pub async fn prepare(size: ClusterSize, database: &str) -> Self {
+        Self::prepare_on(Footing::Dealt, size, database).await
+    }
+
+    async fn prepare_on(footing: Footing<'_>, size: ClusterSize, database: &str) -> Self {
         let folder = TempDir::with_prefix("turnpike-it-").unwrap();
         let members = size.members();
         for member in &members {
@@ -151,12 +92,11 @@ impl Cluster {
         }
         let mut variables = secrets(folder.path());
         variables.push(("TURNPIKE__DATABASE__URL".to_owned(), database.to_owned()));
-        // Where the simulator is.
+        let places = Places::new(footing, &members);
         let allowed = "TURNPIKE__EGRESS__ALLOWED_NETWORKS";
-        variables.push((allowed.to_owned(), "[127.0.0.0/8]".to_owned()));
-        let simulator = SimulatorProcess::start().await;
-        let addresses = addresses(&members);
-        Self { running: BTreeMap::new(), variables, addresses, simulator, folder }
+        variables.push((allowed.to_owned(), format!("[{}]", places.upstreams())));
+        let simulator = SimulatorProcess::start_at(places.simulator()).await;
+        Self { running: BTreeMap::new(), variables, places, simulator, folder }
     }
 
     /// `turnpike migrate`.
@@ -185,7 +125,7 @@ impl Cluster {
     /// The same, at one of several control planes.
     #[must_use]
     pub fn admin_of(&self, number: usize) -> Cli {
-        let address = &self.addresses[&Member(Role::ControlPlane, number)].people;
+        let address = &self.places.of(Member(Role::ControlPlane, number)).people;
         Cli::new(&format!("http://{address}"), TOKEN)
     }
 
@@ -198,14 +138,15 @@ impl Cluster {
     /// The same, at one of several data planes.
     #[must_use]
     pub fn client_of(&self, number: usize) -> Client {
-        let address = &self.addresses[&Member(Role::DataPlane, number)].people;
+        let address = &self.places.of(Member(Role::DataPlane, number)).people;
         Client::new(&format!("http://{address}/v1"))
     }
 
     /// `host:port` of each data plane, for clients.
     #[must_use]
     pub fn data_planes(&self) -> Vec<String> {
-        self.count(Role::DataPlane)
+        self.places
+            .count(Role::DataPlane)
             .map(|number| self.client_of(number).address().to_owned())
             .collect()
     }
@@ -220,7 +161,7 @@ impl Cluster {
     pub async fn new_org(&self, name: &str, credit: &str) -> OrgHandle {
         let org = NewOrg { credit, ..NewOrg::named(name) };
         let org = create(&self.admin(), &self.client(), org).await;
-        for number in self.count(Role::DataPlane) {
+        for number in self.places.count(Role::DataPlane) {
             knows(&self.client_of(number), &org.key).await;
         }
         org
@@ -255,14 +196,14 @@ impl Cluster {
 
     /// What `/metrics` of a process shows.
     pub async fn metrics_of(&self, member: Member) -> Metrics {
-        let ops = Client::new(&format!("http://{}", self.addresses[&member].ops));
+        let ops = Client::new(&format!("http://{}", self.places.of(member).ops));
         Metrics::read(ops.try_send(&Request::get("/metrics")).await.unwrap().text())
     }
 
     /// Begins a life of a process; returns once it is ready.
     pub async fn start_member(&mut self, member: Member) {
         self.launch(member);
-        let ops = Client::new(&format!("http://{}", self.addresses[&member].ops));
+        let ops = Client::new(&format!("http://{}", self.places.of(member).ops));
         eventually(&format!("{} is ready", member.name()), async || {
             let ready = ops.try_send(&Request::get("/readyz")).await;
             ready.is_ok_and(|reply| reply.status == 200).then_some(())
@@ -292,7 +233,7 @@ impl Cluster {
     /// SIGTERM to all processes: first those that clients talk to, last those that the others need. Each must end well.
     pub async fn stop_all(&mut self) {
         for role in [Role::DataPlane, Role::Billing, Role::ControlPlane] {
-            for number in self.count(role) {
+            for number in self.places.count(role) {
                 self.stop(Member(role, number)).await;
             }
         }
@@ -303,44 +244,22 @@ impl Cluster {
         self.running[&member].signal(signal);
     }
 
+    /// The host of a process, where each has one of its own.
+    #[must_use]
+    pub fn host(&self, member: Member) -> &Host {
+        self.places.host(member).unwrap()
+    }
+
     fn launch(&mut self, member: Member) {
         let folder = self.folder_of(member);
         let data_dir = folder.join("data");
         let arguments = [member.0.command(), "--data-dir", data_dir.to_str().unwrap()];
         let mut variables = self.variables.clone();
-        variables.extend(self.variables_of(member));
-        self.running.insert(member, Process::spawn(&arguments, &variables, &folder));
-    }
-
-    /// Where it listens, and where others do.
-    fn variables_of(&self, member: Member) -> Vec<(String, String)> {
-        let own = &self.addresses[&member];
-        // Data planes are dealt out to those that they talk to.
-        let fleet = |role| {
-            let number = member.1 % self.count(role).len();
-            format!("http://{}", self.addresses[&Member(role, number)].fleet)
-        };
-        let mut named = vec![("OPS__LISTEN", own.ops.clone())];
-        named.extend(match member.0 {
-            Role::ControlPlane => vec![
-                ("CONTROL_PLANE__ADMIN_LISTEN", own.people.clone()),
-                ("CONTROL_PLANE__FLEET_LISTEN", own.fleet.clone()),
-            ],
-            Role::Billing => vec![("BILLING__FLEET_LISTEN", own.fleet.clone())],
-            Role::DataPlane => vec![
-                ("DATA_PLANE__DRAIN__GRACE", "0 s".to_owned()),
-                ("DATA_PLANE__NAME", member.name()),
-                ("DATA_PLANE__LISTEN", own.people.clone()),
-                ("DATA_PLANE__CONTROL_PLANE_ADDR", fleet(Role::ControlPlane)),
-                ("DATA_PLANE__BILLING_ADDR", fleet(Role::Billing)),
-            ],
-        });
-        named.into_iter().map(|(name, value)| (format!("TURNPIKE__{name}"), value)).collect()
-    }
-
-    /// The numbers of those of a role.
-    fn count(&self, role: Role) -> Range<usize> {
-        0..self.addresses.keys().filter(|member| member.0 == role).count()
+        variables.extend(self.places.variables_of(member));
+        self.running.insert(
+            member,
+            Process::spawn_on(self.places.host(member), &arguments, &variables, &folder),
+        );
     }
 
     fn folder_of(&self, member: Member) -> PathBuf {
@@ -360,19 +279,6 @@ impl Cluster {
         let applied = admin.run_with(&["apply", "-f", "-"], &objects).await;
         assert_eq!(applied.status, 0, "{}", applied.stderr);
     }
-}
-
-/// Ports that were free at once.
-fn addresses(members: &[Member]) -> BTreeMap<Member, Addresses> {
-    let listeners = members.iter().map(|_| [(); 3].map(|()| TcpListener::bind("127.0.0.1:0")));
-    let listeners: Vec<_> = listeners.collect();
-    let addresses = listeners.iter().map(|three| {
-        let [people, fleet, ops] = three
-            .each_ref()
-            .map(|listener| listener.as_ref().unwrap().local_addr().unwrap().to_string());
-        Addresses { people, fleet, ops }
-    });
-    members.iter().copied().zip(addresses).collect()
 }
 
 /// What every replica has the same of.

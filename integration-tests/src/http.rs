@@ -16,7 +16,7 @@ pub enum End {
     Closed,
     /// The connection was reset before that.
     Reset,
-    /// Nothing listens there.
+    /// Nothing listens there, or there is no way.
     Refused,
 }
 
@@ -324,7 +324,9 @@ async fn patiently<T>(work: impl Future<Output = io::Result<T>>) -> Result<T, En
         Ok(done) => done.map_err(|error| match error.kind() {
             ErrorKind::UnexpectedEof => End::Closed,
             ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => End::Reset,
-            ErrorKind::ConnectionRefused => End::Refused,
+            ErrorKind::ConnectionRefused | ErrorKind::HostUnreachable => End::Refused,
+            // The kernel gave the connection up: who is at the other end is cut off.
+            ErrorKind::TimedOut => End::Reset,
             _ => panic!("{error}"),
         }),
         Err(_) => panic!("nothing came for {PATIENCE:?}"),

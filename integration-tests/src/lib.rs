@@ -18,6 +18,7 @@ mod demo_env;
 mod gateway;
 mod plane;
 mod split;
+mod certificates;
 mod cluster;
 mod builder;
 mod strace;
@@ -53,7 +54,8 @@ pub use binary::{cargo, workspace};
 pub use builder::GatewayBuilder;
 pub use process::Exited;
 
-pub use cluster::{Cluster, ClusterSize, Member, Role};
+pub use certificates::{Authority, FleetCertificates};
+pub use cluster::{Cluster, ClusterSize, Footing, Member, Role};
 pub use demo_env::DemoEnv;
 pub use gateway::Gateway;
 pub use plane::Plane;

@@ -1,13 +1,13 @@
-//! What a whole cluster is put through while clients use it: a part of it dies, or stands still for a while. A poller looks at all
-//! money meanwhile; afterwards the books must be exact.
+//! What a whole cluster is put through while clients use it: a part of it dies, stands still for a while, or is cut off from all
+//! others. A poller looks at all money meanwhile; afterwards the books must be exact.
 
 use crate::auditor::{Attempts, Books};
-use crate::cluster::{Cluster, ClusterSize, Member};
+use crate::cluster::{Cluster, ClusterSize, Footing, Member};
 use crate::load::{Load, Told};
 use crate::patience::PATIENCE;
 use crate::poller::Poller;
 use rustix::process::Signal;
-use servers::Postgres;
+use servers::{Etcd, Host, Network, Postgres};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::task::block_in_place;
@@ -33,6 +33,8 @@ pub enum Target {
     DataPlane,
     /// The only one.
     Postgres,
+    /// The only one.
+    Etcd,
 }
 
 /// What happens to it.
@@ -42,6 +44,15 @@ pub enum Fault {
     Kill,
     /// It stands still for the while, and goes on.
     Stop,
+    /// Its network is cut for the while.
+    Cut,
+}
+
+/// What it is: a process of the cluster, or a server.
+enum Part {
+    Member(Member),
+    Postgres,
+    Etcd,
 }
 
 /// How long the part is away.
@@ -72,12 +83,14 @@ pub struct Ordeal {
     poller: Poller,
     cluster: Cluster,
     postgres: Postgres,
+    etcd: Etcd,
     database: String,
 }
 
 impl Target {
     /// Each of them.
-    pub const ALL: [Self; 4] = [Self::ControlPlane, Self::Postgres, Self::DataPlane, Self::Billing];
+    pub const ALL: [Self; 5] =
+        [Self::ControlPlane, Self::Postgres, Self::Etcd, Self::DataPlane, Self::Billing];
 
     /// As people call it.
     #[must_use]
@@ -87,22 +100,24 @@ impl Target {
             Self::Billing => "billing",
             Self::DataPlane => "data-plane",
             Self::Postgres => "postgres",
+            Self::Etcd => "etcd",
         }
     }
 
-    const fn member(self) -> Option<Member> {
+    const fn part(self) -> Part {
         match self {
-            Self::ControlPlane => Some(Member::CONTROL_PLANE),
-            Self::Billing => Some(Member::BILLING),
-            Self::DataPlane => Some(Member::DATA_PLANE),
-            Self::Postgres => None,
+            Self::ControlPlane => Part::Member(Member::CONTROL_PLANE),
+            Self::Billing => Part::Member(Member::BILLING),
+            Self::DataPlane => Part::Member(Member::DATA_PLANE),
+            Self::Postgres => Part::Postgres,
+            Self::Etcd => Part::Etcd,
         }
     }
 }
 
 impl Fault {
     /// Each of them.
-    pub const ALL: [Self; 2] = [Self::Kill, Self::Stop];
+    pub const ALL: [Self; 3] = [Self::Kill, Self::Stop, Self::Cut];
 
     /// As people call it.
     #[must_use]
@@ -110,6 +125,7 @@ impl Fault {
         match self {
             Self::Kill => "kill",
             Self::Stop => "stop",
+            Self::Cut => "cut",
         }
     }
 }
@@ -117,14 +133,18 @@ impl Fault {
 impl Ordeal {
     /// Everything runs, and clients are served by all data planes.
     async fn begin() -> Self {
-        let postgres = block_in_place(Postgres::start);
+        let network = block_in_place(Network::start);
+        let postgres = block_in_place(|| Postgres::start_on(network.host()));
+        let etcd = block_in_place(|| Etcd::start_on(network.host()));
         let database = postgres.database();
-        let cluster = Cluster::start_over(SIZE, &database, &[]).await;
+        let endpoints = ("COORDINATION__ETCD__ENDPOINTS", &*format!("[{}]", etcd.url()));
+        let apart = Footing::Apart(&network);
+        let cluster = Cluster::start_on(apart, SIZE, &database, &[endpoints]).await;
         let org = cluster.new_org("tried", CREDIT).await;
         let poller = Poller::start(&database);
         let mut load = Load::start(&cluster.data_planes(), &org.key, CLIENTS);
         load.serves(SERVED).await;
-        Self { load, poller, cluster, postgres, database }
+        Self { load, poller, cluster, postgres, etcd, database }
     }
 
     /// From the beginning to the end: panics if anything is not as it has to be.
@@ -137,37 +157,63 @@ impl Ordeal {
     }
 
     /// Lets it happen, and waits until clients have been served for some time afterwards.
-    async fn suffer(&mut self, trial: Trial) {
-        let Trial { target, fault, lasting } = trial;
-        match (target.member(), fault) {
-            (Some(member), Fault::Kill) => {
-                self.cluster.kill(member).await;
+    async fn suffer(&mut self, Trial { target, fault, lasting }: Trial) {
+        match fault {
+            Fault::Kill => {
+                self.kill(target).await;
                 sleep(lasting).await;
-                self.cluster.start_member(member).await;
+                self.start_again(target).await;
             }
-            (Some(member), Fault::Stop) => {
-                self.cluster.signal(member, Signal::STOP);
+            Fault::Stop => {
+                self.signal(target, Signal::STOP);
                 sleep(lasting).await;
-                self.cluster.signal(member, Signal::CONT);
+                self.signal(target, Signal::CONT);
             }
-            (None, Fault::Kill) => {
-                block_in_place(|| self.postgres.kill());
+            Fault::Cut => {
+                self.host(target).cut();
                 sleep(lasting).await;
-                block_in_place(|| self.postgres.run());
-            }
-            (None, Fault::Stop) => {
-                self.postgres.server().pause();
-                sleep(lasting).await;
-                self.postgres.server().resume();
+                self.host(target).mend();
             }
         }
         self.load.serves(SERVED).await;
     }
 
+    async fn kill(&mut self, target: Target) {
+        match target.part() {
+            Part::Member(member) => self.cluster.kill(member).await,
+            Part::Postgres => block_in_place(|| self.postgres.kill()),
+            Part::Etcd => block_in_place(|| self.etcd.kill()),
+        }
+    }
+
+    async fn start_again(&mut self, target: Target) {
+        match target.part() {
+            Part::Member(member) => self.cluster.start_member(member).await,
+            Part::Postgres => block_in_place(|| self.postgres.run()),
+            Part::Etcd => block_in_place(|| self.etcd.run()),
+        }
+    }
+
+    fn signal(&self, target: Target, signal: Signal) {
+        match target.part() {
+            Part::Member(member) => self.cluster.signal(member, signal),
+            Part::Postgres => self.postgres.server().signal(signal),
+            Part::Etcd => self.etcd.server().signal(signal),
+        }
+    }
+
+    fn host(&self, target: Target) -> &Host {
+        match target.part() {
+            Part::Member(member) => self.cluster.host(member),
+            Part::Postgres => self.postgres.host(),
+            Part::Etcd => self.etcd.host(),
+        }
+    }
+
     /// Lets clients go, and looks into the books: every request that was served is there once, and all adds up.
     async fn end(self) -> Outcome {
-        // The server goes last: what needs it ends first.
-        let Self { load, poller, cluster, postgres: _server, database } = self;
+        // The servers go last: what needs them ends first.
+        let Self { load, poller, cluster, postgres: _postgres, etcd: _etcd, database } = self;
         let told = load.end().await;
         let looks = poller.end().await;
         assert!(looks > 20, "{looks} looks at the money are too few to see anything");

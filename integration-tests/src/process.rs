@@ -3,6 +3,7 @@
 use crate::binary::turnpike;
 use crate::patience::PATIENCE;
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
+use servers::Host;
 use std::fs::{File, OpenOptions};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -28,7 +29,13 @@ pub(crate) struct Process {
 
 /// `turnpike` with none of the settings that the one who runs the tests may have.
 pub(crate) fn command() -> Command {
-    let mut command = Command::new(turnpike());
+    command_on(None)
+}
+
+/// The same on a host, or on none.
+fn command_on(host: Option<&Host>) -> Command {
+    let mut command =
+        host.map_or_else(|| Command::new(turnpike()), |host| host.command(turnpike()).into());
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(|name| name.starts_with("TURNPIKE")) {
             command.env_remove(name);
@@ -41,8 +48,18 @@ pub(crate) fn command() -> Command {
 impl Process {
     /// Starts it; its output is appended to files in `logs`.
     pub(crate) fn spawn(arguments: &[&str], variables: &[(String, String)], logs: &Path) -> Self {
+        Self::spawn_on(None, arguments, variables, logs)
+    }
+
+    /// The same on a host, or on none.
+    pub(crate) fn spawn_on(
+        host: Option<&Host>,
+        arguments: &[&str],
+        variables: &[(String, String)],
+        logs: &Path,
+    ) -> Self {
         let (stdout, stderr) = (logs.join("stdout.log"), logs.join("stderr.log"));
-        let child = command()
+        let child = command_on(host)
             .args(arguments)
             .envs(variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())

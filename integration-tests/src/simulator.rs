@@ -7,6 +7,7 @@ use crate::process::Process;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use tempfile::TempDir;
 
@@ -94,9 +95,15 @@ impl LogReader {
 impl SimulatorProcess {
     /// Starts one on a free port.
     pub async fn start() -> Self {
+        Self::start_at(Ipv4Addr::LOCALHOST).await
+    }
+
+    /// The same at another address of this machine.
+    pub async fn start_at(address: Ipv4Addr) -> Self {
         let folder = TempDir::with_prefix("turnpike-simulator-").unwrap();
         let log = folder.path().join("attempts.jsonl");
-        let arguments = ["simulator", "--listen", "127.0.0.1:0", "--log", log.to_str().unwrap()];
+        let listen = format!("{address}:0");
+        let arguments = ["simulator", "--listen", &*listen, "--log", log.to_str().unwrap()];
         let mut process = Process::spawn(&arguments, &[], folder.path());
         let url = eventually("the simulator tells where it listens", async || {
             assert!(process.has_ended().is_none(), "the simulator ended: {}", process.stderr());

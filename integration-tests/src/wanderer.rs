@@ -4,11 +4,13 @@
 use crate::events::{Event, EventStream};
 use crate::http::{Answer, Connection, End, Reply, Request};
 use std::time::Duration;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 const CHAT: &str = "/v1/chat/completions";
 /// More often than all data planes can be away one after the other.
 const TRIES: usize = 200;
+/// How long it waits for a connection, as SDKs do.
+const CONNECT: Duration = Duration::from_secs(5);
 /// Between two rounds over all of them.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -78,7 +80,10 @@ impl Wanderer {
     async fn try_one(&mut self, request: &Request) -> Result<Answer, End> {
         let connection = match self.kept.take() {
             Some(kept) => kept,
-            None => Connection::open(&self.addresses[self.at]).await?,
+            None => {
+                let opening = Connection::open(&self.addresses[self.at]);
+                timeout(CONNECT, opening).await.unwrap_or(Err(End::Refused))?
+            }
         };
         connection.ask(request).await
     }

@@ -1,10 +1,11 @@
 //! An etcd server with a data directory of its own, alone or as a member of a cluster.
 
+use crate::Host;
 use crate::process::{Server, command, free_port};
 use rustix::process::Signal;
 use std::env;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -22,12 +23,15 @@ pub struct Etcd {
     /// As all members of its cluster are told.
     cluster: String,
     certificates: Option<EtcdCertificates>,
+    /// Where it runs, if not on the machine itself. After the server, which has to end before it goes.
+    host: Option<Host>,
 }
 
 /// Who it is among its cluster, and its ports.
 #[derive(Debug)]
 struct Seat {
     name: String,
+    address: Ipv4Addr,
     client: u16,
     peer: u16,
     health: u16,
@@ -55,7 +59,17 @@ impl Etcd {
         Self::start_with(None)
     }
 
-    /// The same, which lets only those in who have a certificate.
+    /// The same, on a host.
+    #[must_use]
+    pub fn start_on(host: Host) -> Self {
+        let [mut alone] = Self::members(None);
+        alone.seat.address = host.address();
+        alone.host = Some(host);
+        alone.run();
+        alone
+    }
+
+    /// One that is alone, which lets only those in who have a certificate.
     #[must_use]
     pub fn start_with_tls(certificates: EtcdCertificates) -> Self {
         Self::start_with(Some(certificates))
@@ -91,6 +105,7 @@ impl Etcd {
             seat,
             cluster: cluster.clone(),
             certificates: certificates.clone(),
+            host: None,
         })
     }
 
@@ -104,7 +119,7 @@ impl Etcd {
     /// The same, without the scheme.
     #[must_use]
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.seat.client)
+        format!("{}:{}", self.seat.address, self.seat.client)
     }
 
     /// Starts it again after `kill` or `stop`, over what it kept.
@@ -127,6 +142,12 @@ impl Etcd {
     #[must_use]
     pub fn server(&self) -> &Server {
         self.server.as_ref().unwrap()
+    }
+
+    /// Where it runs. Panics if it is on no host of its own.
+    #[must_use]
+    pub fn host(&self) -> &Host {
+        self.host.as_ref().unwrap()
     }
 
     /// Its newest revision.
@@ -194,7 +215,7 @@ impl Etcd {
 
     fn spawn(&mut self) {
         let seat = &self.seat;
-        let mut command = command(&program());
+        let mut command = command(&program(), self.host.as_ref());
         command.arg(format!("--data-dir={}", self.data().display()));
         command.arg(format!("--name={}", seat.name));
         command.arg(format!("--listen-client-urls={}", self.url()));
@@ -202,7 +223,8 @@ impl Etcd {
         command.arg(format!("--listen-peer-urls={}", seat.peer_url()));
         command.arg(format!("--initial-advertise-peer-urls={}", seat.peer_url()));
         command.arg(format!("--initial-cluster={}", self.cluster));
-        command.arg(format!("--listen-metrics-urls=http://127.0.0.1:{}", seat.health));
+        let (address, health) = (seat.address, seat.health);
+        command.arg(format!("--listen-metrics-urls=http://{address}:{health}"));
         // What tests lose is processes, not the machine.
         command.args(["--unsafe-no-fsync", "--log-level=warn"]);
         if let Some(EtcdCertificates { ca, cert, key }) = &self.certificates {
@@ -216,7 +238,7 @@ impl Etcd {
 
     fn wait_until_ready(&self) {
         let is_ready = || {
-            let health = http(self.seat.health, "GET", "/health", "");
+            let health = http((self.seat.address, self.seat.health), "GET", "/health", "");
             health.is_ok_and(|answer| answer.contains("\"health\":\"true\""))
         };
         self.server().wait_until(is_ready);
@@ -224,7 +246,8 @@ impl Etcd {
 
     /// Asks the gateway of its API for clients without gRPC.
     fn ask(&self, method: &str, asked: &str) -> String {
-        let answer = http(self.seat.client, "POST", &format!("/v3/{method}"), asked).unwrap();
+        let place = (self.seat.address, self.seat.client);
+        let answer = http(place, "POST", &format!("/v3/{method}"), asked).unwrap();
         assert!(answer.contains(" 200 OK\r\n"), "{method}: {answer}");
         answer
     }
@@ -233,7 +256,8 @@ impl Etcd {
 impl Seat {
     fn new(number: usize) -> Self {
         let [client, peer, health] = [(); 3].map(|()| free_port());
-        Self { name: format!("member-{number}"), client, peer, health }
+        let address = Ipv4Addr::LOCALHOST;
+        Self { name: format!("member-{number}"), address, client, peer, health }
     }
 
     fn peer_url(&self) -> String {
@@ -242,8 +266,8 @@ impl Seat {
 }
 
 /// One request, and all of its answer.
-fn http(port: u16, method: &str, path: &str, body: &str) -> std::io::Result<String> {
-    let mut connection = TcpStream::connect(("127.0.0.1", port))?;
+fn http(place: (Ipv4Addr, u16), method: &str, path: &str, body: &str) -> std::io::Result<String> {
+    let mut connection = TcpStream::connect(place)?;
     connection.set_read_timeout(Some(ANSWER))?;
     let length = body.len();
     let head = format!("{method} {path} HTTP/1.0\r\nContent-Length: {length}\r\n\r\n");

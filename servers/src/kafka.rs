@@ -121,7 +121,7 @@ fn settings_of(folder: &TempDir) -> PathBuf {
 /// One of its programs, out of the archives that `scripts/setup` put there.
 fn java(class: &str) -> Command {
     let archives = env::var_os("TURNPIKE_TEST_KAFKA").expect("no Kafka: run scripts/setup");
-    let mut command = command(Path::new("java"));
+    let mut command = command(Path::new("java"), None);
     command.args(JVM).arg("-cp").arg(Path::new(&archives).join("*")).arg(class);
     command
 }

@@ -6,12 +6,14 @@
 mod etcd;
 mod folder;
 mod kafka;
+mod network;
 mod place;
 mod postgres;
 mod process;
 
 pub use etcd::{Etcd, EtcdBackup, EtcdCertificates};
 pub use kafka::Kafka;
+pub use network::{Host, Network};
 pub use place::Place;
 pub use postgres::Postgres;
 pub use process::{Server, free_port};

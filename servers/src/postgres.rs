@@ -1,11 +1,14 @@
 //! A Postgres server with a data directory of its own. Its collation is a linguistic one on purpose: what has to be
 //! ordered by bytes must say so itself.
 
+use crate::Host;
 use crate::folder;
 use crate::process::{Server, command_as, free_port};
 use rustix::process::Signal;
 use std::env;
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -20,33 +23,41 @@ const KIND: &str = "postgres";
 const USER: &str = "postgres";
 
 /// What tests wait for. Losing the machine is not among the things that they try, losing a process is.
-const SETTINGS: [&str; 5] = [
-    "fsync=off",
-    "full_page_writes=off",
-    "max_connections=300",
-    "unix_socket_directories=",
-    "listen_addresses=127.0.0.1",
-];
+const SETTINGS: [&str; 4] =
+    ["fsync=off", "full_page_writes=off", "max_connections=300", "unix_socket_directories="];
 
 /// A server, and where it is. Dropping it kills it and removes what it kept.
 #[derive(Debug)]
 pub struct Postgres {
     server: Option<Server>,
     folder: TempDir,
+    address: Ipv4Addr,
     port: u16,
     databases: AtomicU64,
+    /// Where it runs, if not on the machine itself. After the server, which has to end before it goes.
+    host: Option<Host>,
 }
 
 impl Postgres {
     /// Makes a data directory and starts a server over it.
     #[must_use]
     pub fn start() -> Self {
+        Self::start_at(None)
+    }
+
+    /// The same, on a host.
+    #[must_use]
+    pub fn start_on(host: Host) -> Self {
+        Self::start_at(Some(host))
+    }
+
+    fn start_at(host: Option<Host>) -> Self {
         let folder = folder::of(KIND);
         let data = folder.path().join("data");
         fs::create_dir(&data).unwrap();
         give_away(folder.path());
         give_away(&data);
-        let initdb = command_as(USER, &program("initdb"))
+        let initdb = command_as(USER, &program("initdb"), None)
             .args(["--no-sync", "--auth=trust", "--encoding=UTF8", "--username=postgres"])
             .args(["--locale-provider=icu", "--icu-locale=en-US", "--locale=C.UTF-8"])
             .arg("--pgdata")
@@ -54,8 +65,11 @@ impl Postgres {
             .output()
             .unwrap();
         succeeded("initdb", &initdb);
-        let databases = AtomicU64::new(0);
-        let mut postgres = Self { server: None, folder, port: free_port(), databases };
+        if host.is_some() {
+            let mut known = OpenOptions::new().append(true).open(data.join("pg_hba.conf")).unwrap();
+            known.write_all(b"host all all samenet trust\n").unwrap();
+        }
+        let mut postgres = Self::over(folder, host);
         postgres.run();
         postgres
     }
@@ -65,7 +79,7 @@ impl Postgres {
     pub fn standby(&self) -> Self {
         let folder = folder::of(KIND);
         give_away(folder.path());
-        let copied = command_as(USER, &program("pg_basebackup"))
+        let copied = command_as(USER, &program("pg_basebackup"), None)
             .args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync"])
             .args(["--host=127.0.0.1", "--username=postgres", "--port"])
             .arg(self.port.to_string())
@@ -74,10 +88,22 @@ impl Postgres {
             .output()
             .unwrap();
         succeeded("pg_basebackup", &copied);
-        let databases = AtomicU64::new(0);
-        let mut standby = Self { server: None, folder, port: free_port(), databases };
+        let mut standby = Self::over(folder, None);
         standby.run();
         standby
+    }
+
+    /// One that does not run yet.
+    fn over(folder: TempDir, host: Option<Host>) -> Self {
+        let address = host.as_ref().map_or(Ipv4Addr::LOCALHOST, Host::address);
+        let (port, databases) = (free_port(), AtomicU64::new(0));
+        Self { server: None, folder, address, port, databases, host }
+    }
+
+    /// Where it runs. Panics if it is on no host of its own.
+    #[must_use]
+    pub fn host(&self) -> &Host {
+        self.host.as_ref().unwrap()
     }
 
     /// Makes a standby a primary.
@@ -96,9 +122,10 @@ impl Postgres {
 
     /// Starts it again after `kill` or `stop`.
     pub fn run(&mut self) {
-        let mut command = command_as(USER, &program("postgres"));
+        let mut command = command_as(USER, &program("postgres"), self.host.as_ref());
         command.arg("-D").arg(self.folder.path().join("data"));
         command.args(["-p", &self.port.to_string()]);
+        command.args(["-c", &format!("listen_addresses={}", self.address)]);
         for setting in SETTINGS {
             command.args(["-c", setting]);
         }
@@ -146,7 +173,8 @@ impl Postgres {
     /// The URL of a database.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/{database}?sslmode=disable", self.port)
+        let (address, port) = (self.address, self.port);
+        format!("postgres://postgres@{address}:{port}/{database}?sslmode=disable")
     }
 
     /// The URL of a database that is here or there.

@@ -1,5 +1,6 @@
 //! One server process: it dies with whoever started it, and its output is at hand when something goes wrong.
 
+use crate::Host;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{self, File, OpenOptions};
 use std::iter::Cycle;
@@ -44,16 +45,9 @@ pub fn free_port() -> u16 {
     next.lock().unwrap().find(is_free).unwrap()
 }
 
-/// A command that dies when we die.
-pub(crate) fn command(program: &Path) -> Command {
-    let mut command = bound_to_us();
-    command.arg("--").arg(program);
-    command
-}
-
-/// The same, as this user, if we are root.
-pub(crate) fn command_as(user: &str, program: &Path) -> Command {
-    let mut command = bound_to_us();
+/// A command that runs as this user, if we are root, and dies when we die; on a host, or on none.
+pub(crate) fn command_as(user: &str, program: &Path, host: Option<&Host>) -> Command {
+    let mut command = dies_with_us(host);
     if rustix::process::geteuid().is_root() {
         command.arg(format!("--reuid={user}")).arg(format!("--regid={user}")).arg("--clear-groups");
     }
@@ -65,8 +59,17 @@ pub(crate) fn command_as(user: &str, program: &Path) -> Command {
     command
 }
 
-fn bound_to_us() -> Command {
-    let mut command = Command::new("setpriv");
+/// A command that dies when we die; on a host, or on none.
+pub(crate) fn command(program: &Path, host: Option<&Host>) -> Command {
+    let mut command = dies_with_us(host);
+    command.arg("--").arg(program);
+    command
+}
+
+fn dies_with_us(host: Option<&Host>) -> Command {
+    let setpriv = "setpriv";
+    let mut command =
+        host.map_or_else(|| Command::new(setpriv), |host| host.command(Path::new(setpriv)));
     command.arg("--pdeathsig=KILL");
     command
 }

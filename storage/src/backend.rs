@@ -10,6 +10,7 @@ pub use sqlite::SqliteSettings;
 use crate::{DatabaseSettings, StorageError};
 pub(crate) use postgres::Hosts;
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe};
+use std::time::Duration;
 
 /// Which kind it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,19 @@ pub(crate) struct Pools {
     pub(crate) readers: AnyPool,
     /// Where it may be, if it is on servers.
     pub(crate) hosts: Option<Hosts>,
+    /// How long its server may be silent; a file is never waited for in vain.
+    pub(crate) patience: Option<Patience>,
+}
+
+/// How long a server may be silent. One that is cut off closes no connection, and the system would wait for a quarter of an hour.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// Before a connection that lay idle is taken for lost.
+    pub(crate) idle: Duration,
+    /// Before a transaction is.
+    pub(crate) transaction: Duration,
+    /// Before one of any length is.
+    pub(crate) long_transaction: Duration,
 }
 
 /// How a transaction begins.

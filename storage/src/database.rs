@@ -3,7 +3,7 @@
 
 use crate::backend::{Backend, Begin, Pools};
 use crate::migrations::{self, Holding, Schema};
-use crate::transaction::Open;
+use crate::transaction::{Open, silent, within};
 use crate::{PostgresSettings, Read, SqliteSettings, StorageError, Write};
 use sqlx::AnyPool;
 use std::sync::Arc;
@@ -130,12 +130,11 @@ impl Database {
     /// Begins on a connection to the server that takes writes, which may be another one than a moment ago.
     async fn begin(&self, pool: &AnyPool, begin: Begin) -> Result<Open, StorageError> {
         let Some(hosts) = self.pools.hosts.as_ref().filter(|hosts| hosts.are_several()) else {
-            return Open::begin_on_one(pool, self.backend, begin).await;
+            return self.begin_on_one(pool, begin).await;
         };
         let until = Instant::now() + self.acquire_timeout;
         loop {
-            let begun =
-                timeout(hosts.patience, Open::begin_on_one(pool, self.backend, begin)).await;
+            let begun = timeout(hosts.patience, self.begin_on_one(pool, begin)).await;
             match begun.unwrap_or(Err(StorageError::Unreachable(sqlx::Error::PoolTimedOut))) {
                 Err(error @ (StorageError::Unreachable(_) | StorageError::ReadOnly)) => {
                     let is_found =
@@ -147,6 +146,37 @@ impl Database {
                 begun => return begun,
             }
         }
+    }
+
+    async fn begin_on_one(&self, pool: &AnyPool, begin: Begin) -> Result<Open, StorageError> {
+        Open::begin_on_one(pool, self.backend, begin, self.pools.patience).await
+    }
+
+    /// A short transaction from its beginning to its end, for which others wait: when its server falls silent it is given up, and
+    /// it is not known how it ended.
+    ///
+    /// # Errors
+    /// Those of the transaction, and [`StorageError::OutcomeUnknown`].
+    pub async fn in_time<T, E: From<StorageError>>(
+        &self,
+        transaction: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        let longest = self.pools.patience.map(|patience| patience.transaction);
+        let ended = within(longest, transaction).await;
+        ended.unwrap_or_else(|| Err(StorageError::OutcomeUnknown(silent()).into()))
+    }
+
+    /// What comes before the commit of a transaction of any length, or only reads: when the server falls silent, nothing was done.
+    ///
+    /// # Errors
+    /// Those of the work, and [`StorageError::Unreachable`].
+    pub async fn without_commit_in_time<T, E: From<StorageError>>(
+        &self,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        let longest = self.pools.patience.map(|patience| patience.long_transaction);
+        let ended = within(longest, work).await;
+        ended.unwrap_or_else(|| Err(StorageError::Unreachable(silent()).into()))
     }
 
     /// Closes all connections, once the transactions that run have ended.

@@ -2,11 +2,13 @@
 //! ever inherits half a transaction: a COMMIT that failed on a full disk leaves it unclear what is still open.
 
 use crate::StorageError;
-use crate::backend::{Backend, Begin};
+use crate::backend::{Backend, Begin, Patience};
 use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, AnyPool, Row as _};
+use std::io;
 use std::ops::{Deref, DerefMut};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::time::timeout;
 
 /// A transaction on the writer. Dropping it rolls back.
 #[derive(Debug)]
@@ -25,6 +27,7 @@ pub struct Read {
 pub(crate) struct Open {
     connection: PoolConnection<Any>,
     backend: Backend,
+    patience: Option<Patience>,
     ended: bool,
 }
 
@@ -47,7 +50,9 @@ impl Write {
     /// When it is not known to be durable. With [`StorageError::OutcomeUnknown`] it may be all the same.
     pub async fn commit(mut self) -> Result<(), StorageError> {
         let commit = self.transaction.backend.commit();
-        self.transaction.end(commit).await.map_err(StorageError::of_commit)
+        let longest = self.transaction.patience.map(|patience| patience.transaction);
+        let ended = within(longest, self.transaction.end(commit)).await;
+        ended.unwrap_or_else(|| Err(silent())).map_err(StorageError::of_commit)
     }
 
     /// Undoes it; the way to end a transaction that decided to do nothing.
@@ -87,10 +92,19 @@ impl Open {
         pool: &AnyPool,
         backend: Backend,
         begin: Begin,
+        patience: Option<Patience>,
     ) -> Result<Self, StorageError> {
         let mut may_be_stale = pool.num_idle();
         loop {
-            match Self::begin(pool.acquire().await?, backend, begin).await {
+            // Made before BEGIN runs: if this future is dropped in the middle, the connection goes too.
+            let open = Self { connection: pool.acquire().await?, backend, patience, ended: false };
+            let longest =
+                patience.map(
+                    |patience| {
+                        if may_be_stale > 0 { patience.idle } else { patience.transaction }
+                    },
+                );
+            match within(longest, open.begin(begin)).await.unwrap_or_else(|| Err(silent().into())) {
                 Err(StorageError::Unreachable(_) | StorageError::ReadOnly) if may_be_stale > 0 => {
                     may_be_stale = may_be_stale.saturating_sub(1);
                 }
@@ -99,21 +113,15 @@ impl Open {
         }
     }
 
-    async fn begin(
-        connection: PoolConnection<Any>,
-        backend: Backend,
-        begin: Begin,
-    ) -> Result<Self, StorageError> {
-        // Made before BEGIN runs: if this future is dropped in the middle, the connection goes too.
-        let mut open = Self { connection, backend, ended: false };
-        let rows = sqlx::raw_sql(begin.statements).fetch_all(&mut *open.connection).await?;
+    async fn begin(mut self, begin: Begin) -> Result<Self, StorageError> {
+        let rows = sqlx::raw_sql(begin.statements).fetch_all(&mut *self.connection).await?;
         if begin.looks {
             let unfit: i64 = rows.last().ok_or(sqlx::Error::RowNotFound)?.try_get("unfit")?;
             if unfit != 0 {
                 return Err(StorageError::ReadOnly);
             }
         }
-        Ok(open)
+        Ok(self)
     }
 
     /// Microseconds UTC, by the clock that all who share the database have in common.
@@ -128,6 +136,22 @@ impl Open {
         self.ended = true;
         Ok(())
     }
+}
+
+/// `None` when it took longer than that.
+pub(crate) async fn within<T>(
+    longest: Option<Duration>,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    match longest {
+        Some(longest) => timeout(longest, work).await.ok(),
+        None => Some(work.await),
+    }
+}
+
+/// What is said of a server that says nothing.
+pub(crate) fn silent() -> sqlx::Error {
+    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "the server did not answer in time"))
 }
 
 fn own_clock_us() -> i64 {

@@ -64,7 +64,7 @@ impl Fence {
     pub(super) async fn keep(self, database: Database, every: Duration) {
         while database.is_shared() {
             sleep(every).await;
-            if let Err(error) = self.renew(&database, false).await {
+            if let Err(error) = database.in_time(self.renew(&database, false)).await {
                 tracing::debug!(%error, "that usage is taken in could not be written down");
             }
         }

@@ -5,6 +5,7 @@
 
 mod share;
 
+use super::right::TopicPart;
 use crate::{metric, rows};
 use domain::id::{PARTITIONS, Partition};
 use links::usage::topic::{Claim, TopicMark};
@@ -43,7 +44,7 @@ impl Default for OwnershipSettings {
 pub(super) struct Ownership {
     pub(super) cell: String,
     /// This life of this consumer.
-    name: String,
+    pub(super) name: String,
     pub(super) settings: OwnershipSettings,
     has_rows: bool,
 }
@@ -64,10 +65,9 @@ impl Ownership {
         let now = write.now_us().await?;
         let stale = rows::micros(self.settings.stale_after);
         self.be_seen(&mut write, now, stale).await?;
-        let consumers = self.consumers(&mut write, now.saturating_sub(stale)).await?;
+        let consumers = self.consumers(&mut write, now, stale).await?;
         let found = self.rows(&mut write).await?;
-        let shared =
-            Shared { me: &self.name, consumers, stale_before_us: now.saturating_sub(stale) };
+        let shared = Shared { me: &self.name, consumers, now_us: now, stale_after_us: stale };
         let share::Decision { let_go, claim } = share::decide(&found, shared);
         let mut own: BTreeMap<Partition, Row> =
             found.into_iter().filter(|(_, row)| row.owner == self.name).collect();
@@ -137,12 +137,19 @@ impl Ownership {
         Ok(())
     }
 
-    async fn consumers(&self, write: &mut Write, since: i64) -> Result<u64, StorageError> {
+    async fn consumers(
+        &self,
+        write: &mut Write,
+        now: i64,
+        stale: i64,
+    ) -> Result<u64, StorageError> {
         let row = sqlx::query(
-            "SELECT COUNT(*) AS consumers FROM usage_consumer WHERE cell = $1 AND seen_us >= $2",
+            "SELECT COUNT(*) AS consumers FROM usage_consumer
+             WHERE cell = $1 AND seen_us BETWEEN $2 AND $3",
         )
         .bind(self.cell.as_str())
-        .bind(since)
+        .bind(now.saturating_sub(stale))
+        .bind(now.saturating_add(stale))
         .fetch_one(&mut **write)
         .await?;
         rows::count(&row, "consumers")
@@ -175,7 +182,8 @@ impl Ownership {
     ) -> Result<Option<Row>, StorageError> {
         let claimed = sqlx::query(
             "UPDATE usage_partition SET owner = $3, epoch = epoch + 1, renewed_us = $4
-             WHERE cell = $1 AND partition_no = $2 AND (owner = '' OR renewed_us < $5)
+             WHERE cell = $1 AND partition_no = $2
+             AND (owner = '' OR renewed_us < $5 OR renewed_us > $6)
              RETURNING epoch, next_offset",
         )
         .bind(self.cell.as_str())
@@ -183,6 +191,7 @@ impl Ownership {
         .bind(self.name.as_str())
         .bind(now)
         .bind(now.saturating_sub(stale))
+        .bind(now.saturating_add(stale))
         .fetch_optional(&mut **write)
         .await?;
         let Some(row) = claimed else { return Ok(None) };
@@ -208,6 +217,7 @@ impl Ownership {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Own<'a> {
     pub(super) cell: &'a str,
+    pub(super) owner: &'a str,
     pub(super) partition: Partition,
     pub(super) epoch: u64,
 }
@@ -217,11 +227,12 @@ impl Own<'_> {
     pub(super) async fn hold(self, write: &mut Write) -> Result<bool, StorageError> {
         let held = sqlx::query(
             "UPDATE usage_partition SET epoch = epoch
-             WHERE cell = $1 AND partition_no = $2 AND epoch = $3",
+             WHERE cell = $1 AND partition_no = $2 AND epoch = $3 AND owner = $4",
         )
         .bind(self.cell)
         .bind(i64::from(self.partition.0))
         .bind(rows::stored(self.epoch))
+        .bind(self.owner)
         .execute(&mut **write)
         .await?;
         Ok(held.rows_affected() == 1)
@@ -229,20 +240,20 @@ impl Own<'_> {
 }
 
 /// Moves the offsets of partitions, as the first statement of a transaction, and locks them until it ends. False: some are
-/// not the caller's any more, or do not stand where it believes, and nothing of the transaction may count.
+/// not the caller's any more, or do not stand where it believes, and nothing of the transaction may count. The epoch alone would not
+/// tell: where commits were lost, it is given out twice.
 pub(super) async fn fence(
     write: &mut Write,
-    cell: &str,
-    marks: &[TopicMark],
+    TopicPart { cell, owner, upto: marks, .. }: TopicPart<'_>,
 ) -> Result<bool, StorageError> {
     let mut lost: BTreeSet<Partition> = marks.iter().map(|mark| mark.partition).collect();
     for marks in storage::chunks(marks) {
-        let values = storage::values(write, marks.len(), 5);
+        let values = storage::values(write, marks.len(), 6);
         let text = format!(
             "UPDATE usage_partition SET next_offset = mark.column5
              FROM (VALUES {values}) AS mark
              WHERE cell = mark.column1 AND partition_no = mark.column2 AND epoch = mark.column3
-             AND next_offset = mark.column4
+             AND next_offset = mark.column4 AND owner = mark.column6
              RETURNING partition_no"
         );
         let bind = |statement: Statement, mark: &TopicMark| {
@@ -252,6 +263,7 @@ pub(super) async fn fence(
                 .bind(rows::stored(mark.epoch))
                 .bind(rows::stored(mark.from))
                 .bind(rows::stored(mark.to))
+                .bind(owner.to_owned())
         };
         let statement = marks.iter().fold(sqlx::query(AssertSqlSafe(text)), bind);
         for row in statement.fetch_all(&mut **write).await? {

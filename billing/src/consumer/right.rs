@@ -21,6 +21,8 @@ pub(crate) enum Right<'a> {
 pub(crate) struct TopicPart<'a> {
     /// Whose topic.
     pub(super) cell: &'a str,
+    /// Who reads it.
+    pub(super) owner: &'a str,
     /// What it moves.
     pub(super) upto: &'a [TopicMark],
     /// What was between the events.
@@ -32,9 +34,7 @@ impl<'a> Right<'a> {
     pub(super) async fn assert(self, write: &mut Write) -> Result<(), ApplyError> {
         let is_held = match self {
             Self::DataPlane(fence) => fence.hold(write).await?,
-            Self::Topic(TopicPart { cell, upto, .. }) => {
-                ownership::fence(write, cell, upto).await?
-            }
+            Self::Topic(part) => ownership::fence(write, part).await?,
         };
         if is_held { Ok(()) } else { Err(ApplyError::Fenced) }
     }

@@ -170,7 +170,7 @@ impl Consumer {
     async fn attend(&mut self) {
         let Inflow::DataPlane(line) = &self.inflow else { return };
         let fence = line.fence();
-        let is_settled = match fence.ordered(&self.database).await {
+        let is_settled = match self.database.in_time(fence.ordered(&self.database)).await {
             Ok(Some(newest)) => self.has_counted(newest).await,
             Ok(None) => false,
             Err(error) => {
@@ -178,7 +178,9 @@ impl Consumer {
                 return;
             }
         };
-        if is_settled && let Err(error) = fence.renew(&self.database, true).await {
+        if is_settled
+            && let Err(error) = self.database.in_time(fence.renew(&self.database, true)).await
+        {
             tracing::warn!(%error, "that all usage is counted could not be written down");
         }
     }
@@ -220,7 +222,8 @@ impl Consumer {
             }
             None => return,
         }
-        if let Err(error) = audit::audit(&self.database, &mut self.prices, &batch.events).await {
+        let auditing = audit::audit(&self.database, &mut self.prices, &batch.events);
+        if let Err(error) = self.database.in_time(auditing).await {
             tracing::warn!(%error, "charges of a batch could not be computed again");
         }
     }
@@ -271,7 +274,8 @@ impl Consumer {
         let mut failures = 0;
         loop {
             let right = Some(self.inflow.right(batch));
-            match apply_with(&self.database, right, &mut self.known, &batch.events, now()).await {
+            let applying = apply_with(&self.database, right, &mut self.known, &batch.events, now());
+            match self.database.in_time(applying).await {
                 Err(error) if error.is_conflict() => {
                     tracing::debug!(%error, "a batch gave way to another transaction");
                     metric::conflicted();
@@ -320,7 +324,7 @@ impl Consumer {
     async fn tell_marks(&mut self) {
         let Some((data_plane, incarnation)) = self.inflow.holder() else { return };
         let holder = Holder { data_plane: data_plane.to_owned(), incarnation };
-        let billed = match marks::billed_of(&self.database, &holder).await {
+        let billed = match self.database.in_time(marks::billed_of(&self.database, &holder)).await {
             Ok(billed) => billed,
             Err(error) => {
                 tracing::warn!(%error, "how far it is billed cannot be read; it is looked again");
@@ -333,7 +337,7 @@ impl Consumer {
     }
 
     async fn show_backlog(&self) {
-        if let Err(error) = backlog::show(&self.database).await {
+        if let Err(error) = self.database.in_time(backlog::show(&self.database)).await {
             tracing::warn!(%error, "what billing could not apply cannot be counted");
         }
     }

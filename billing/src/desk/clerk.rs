@@ -122,7 +122,7 @@ impl Clerk {
         if holders.is_empty() {
             return;
         }
-        if let Err(error) = lives::heard(&self.database, &holders).await {
+        if let Err(error) = self.database.in_time(lives::heard(&self.database, &holders)).await {
             tracing::warn!(%error, "who is connected could not be written down");
         }
     }
@@ -174,7 +174,7 @@ impl Clerk {
     async fn finish(&mut self, number: PeerNumber, slices: &[SliceReport]) -> Option<Vec<Account>> {
         let freed = self.learn(number, slices).await?;
         let holder = &self.peers.get(&number)?.holder;
-        match lives::finish(&self.database, holder).await {
+        match self.database.in_time(lives::finish(&self.database, holder)).await {
             Ok(()) => self.forget(number),
             Err(error) => {
                 let data_plane = holder.data_plane.as_str();
@@ -235,7 +235,8 @@ impl Clerk {
         if new.is_empty() {
             return;
         }
-        match recalls::write(&self.database, new.iter().copied()).await {
+        let asking = recalls::write(&self.database, new.iter().copied());
+        match self.database.in_time(asking).await {
             Ok(()) => {
                 self.recalled.extend(new.into_iter().map(|account| (account, now)));
                 self.elsewhere.poke.give();
@@ -251,7 +252,7 @@ impl Clerk {
         let crowd = Crowd { data_planes, live_within: self.settings.patience().live_within };
         let mut attempt = 1;
         loop {
-            match grants::serve(&self.database, asked, crowd).await {
+            match self.database.in_time(grants::serve(&self.database, asked, crowd)).await {
                 Err(error) if error.is_transient() && attempt < self.settings.attempts => {
                     if matches!(error, StorageError::Conflict(_)) {
                         metric::conflicted();
@@ -372,7 +373,7 @@ async fn welcome(
     chunk: usize,
 ) -> Result<Welcomed, StorageError> {
     let Peer { holder, known, .. } = peer;
-    let before = lives::arrive(database, holder).await?;
+    let before = database.in_time(lives::arrive(database, holder)).await?;
     let is_back = matches!(before, LifeState::Forgetting | LifeState::GivenUp);
     if is_back {
         tracing::error!(
@@ -383,8 +384,8 @@ async fn welcome(
         );
     }
     // Read first: a Hello repeats everything, and hardly any of it is news.
-    learned::welcome(database, holder, known).await?;
+    database.in_time(learned::welcome(database, holder, known)).await?;
     let freed = learned::learn(database, holder, known, slices, chunk).await?;
-    let grants = learned::welcome(database, holder, known).await?;
+    let grants = database.in_time(learned::welcome(database, holder, known)).await?;
     Ok(Welcomed { freed, grants, is_back })
 }

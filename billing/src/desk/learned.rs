@@ -42,18 +42,27 @@ pub(super) async fn learn(
     news.sort_by_key(|report| report.account.uids());
     let mut freed = Vec::new();
     for reports in news.chunks(chunk.max(1)) {
-        let mut write = database.write().await?;
-        let mut learned = Vec::with_capacity(reports.len());
-        for report in reports {
-            learned.extend(learn_one(&mut write, holder, report).await?);
-        }
-        write.commit().await?;
+        let learned = database.in_time(learn_some(database, holder, reports)).await?;
         for (report, slice, was_freed) in learned {
             known.note(&report, slice);
             freed.extend(was_freed.then_some(report.account));
         }
     }
     Ok(freed)
+}
+
+async fn learn_some(
+    database: &Database,
+    holder: &Holder,
+    reports: &[SliceReport],
+) -> Result<Vec<(SliceReport, SliceRow, bool)>, StorageError> {
+    let mut write = database.write().await?;
+    let mut learned = Vec::with_capacity(reports.len());
+    for report in reports {
+        learned.extend(learn_one(&mut write, holder, report).await?);
+    }
+    write.commit().await?;
+    Ok(learned)
 }
 
 async fn learn_one(

@@ -76,7 +76,7 @@ pub(super) async fn tell(database: Database, listeners: Listeners, every: Durati
         told.retain(|peer, _| listening.contains_key(peer));
         let holders: BTreeSet<Holder> =
             listening.values().map(|listener| listener.holder.clone()).collect();
-        let marks = match marks_of(&database, &holders).await {
+        let marks = match database.in_time(marks_of(&database, &holders)).await {
             Ok(marks) => marks,
             Err(error) => {
                 tracing::warn!(%error, "how far data planes are billed cannot be read; it is looked again");

@@ -77,7 +77,8 @@ pub(super) async fn follow(
     let mut reader = Reader { last: None, counted: None };
     let mut is_failing = false;
     while !messages.is_closed() {
-        match reader.look(&database, &settings, &elsewhere).await {
+        let looking = reader.look(&database, &settings, &elsewhere);
+        match database.in_time(looking).await {
             Ok(recalls) => {
                 is_failing = false;
                 for (account, holders) in recalls {

@@ -42,19 +42,22 @@ impl Sweep {
             lives::adopt(&self.database).await?;
         }
         if self.database.is_shared() {
-            recalls::sweep(&self.database).await?;
+            self.database.in_time(recalls::sweep(&self.database)).await?;
         }
-        let (silent, now) = self.silent().await?;
+        let (silent, now) = self.database.in_time(self.silent()).await?;
         let since = self.listening_since(now);
         let patience = self.settings.patience();
         let silences = silent.iter().map(|life| patience.judge(life.heard, now));
         metric::suspects(silences.filter(|it| *it >= Silence::Suspect).count());
         // Whoever lives has come back by then.
         let may_judge = since.elapsed() > self.settings.suspect_after;
+        let database = self.database.clone();
         for life in &silent {
             let is_lost = patience.judge(life.heard, now) == Silence::Lost;
             let cause = match life.state {
-                LifeState::Forgetting if self.has_counted(life, now).await? => Cause::Word,
+                LifeState::Forgetting if database.in_time(self.has_counted(life, now)).await? => {
+                    Cause::Word
+                }
                 // It went on, without saying Hello again, with those who had not heard that it was given up.
                 LifeState::GivenUp => Cause::Word,
                 LifeState::Active | LifeState::Final | LifeState::Forgetting

@@ -1,8 +1,8 @@
 //! `scripts/cluster`: a whole cluster on this machine, with real servers, a customer and its key, until Ctrl-C. What it says is for
 //! people; what it starts is the harness's, and gone when it ends.
 
-use integration_tests::{Cluster, ClusterSize, workspace};
-use servers::Postgres;
+use integration_tests::{Cluster, ClusterSize, Footing, workspace};
+use servers::{Etcd, Postgres};
 use std::fs;
 use std::io;
 use tokio::signal::unix::{SignalKind, signal};
@@ -13,13 +13,15 @@ const CREDIT: &str = "10.00 USD";
 #[tokio::main]
 #[expect(clippy::print_stderr, reason = "it is a command")]
 async fn main() -> io::Result<()> {
-    eprintln!("starting Postgres …");
-    let postgres = Postgres::start();
+    eprintln!("starting Postgres and etcd …");
+    let (postgres, etcd) = (Postgres::start(), Etcd::start());
     let ClusterSize { control_planes, billing, data_planes } = SIZE;
     eprintln!(
         "starting {control_planes} control planes, {billing} billings, {data_planes} data planes …"
     );
-    let mut cluster = Cluster::start_over(SIZE, &postgres.database(), &[]).await;
+    let endpoints = ("COORDINATION__ETCD__ENDPOINTS", &*format!("[{}]", etcd.url()));
+    let database = postgres.database();
+    let mut cluster = Cluster::start_on(Footing::Together, SIZE, &database, &[endpoints]).await;
     eprintln!("seeding the demo …");
     let org = cluster.new_org("demo", CREDIT).await;
     // From here on it ends in good order.

@@ -1,60 +1,25 @@
 //! A control plane and a data plane that speak TLS to each other, and certificates that are replaced while clients are served.
 
-use crate::own_upstream::Authority;
-use integration_tests::{Metrics, OrgHandle, SplitGateway, eventually, say};
+use integration_tests::{FleetCertificates, Metrics, OrgHandle, SplitGateway, eventually, say};
 use rustix::process::Signal;
 use std::fs;
-use std::path::PathBuf;
-use tempfile::TempDir;
 
 const OFFICE: &str = "spiffe://it/control-plane/cp-0";
 const PLANE: &str = "spiffe://it/cell/local/data-plane/local";
 
-/// Where both find their certificates.
-struct Certificates {
-    authority: Authority,
-    folder: TempDir,
+fn certificates() -> FleetCertificates {
+    let certificates = FleetCertificates::new();
+    certificates.renew("office", OFFICE);
+    certificates.renew("plane", PLANE);
+    certificates
 }
 
-impl Certificates {
-    fn new() -> Self {
-        let folder = TempDir::with_prefix("turnpike-fleet-").unwrap();
-        let all = Self { authority: Authority::new(), folder };
-        all.renew("office", OFFICE);
-        all.renew("plane", PLANE);
-        all
-    }
-
-    fn place(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn renew(&self, whose: &str, uri: &str) {
-        let (cert, key) = self.authority.vouches_for_member(uri);
-        fs::write(self.place(&format!("{whose}.crt")), cert).unwrap();
-        fs::write(self.place(&format!("{whose}.key")), key).unwrap();
-    }
-
-    fn settings(&self) -> Vec<(String, String)> {
-        let mut settings = vec![("TURNPIKE__LINKS__CERTIFICATE_INTERVAL".into(), "50 ms".into())];
-        for (section, whose) in [("CONTROL_PLANE", "office"), ("DATA_PLANE", "plane")] {
-            let (cert, key) = (format!("{whose}.crt"), format!("{whose}.key"));
-            let files = [("CERT_FILE", self.place(&cert)), ("KEY_FILE", self.place(&key))];
-            let ca = [("CA_FILE", PathBuf::from(self.authority.file()))];
-            for (file, place) in files.into_iter().chain(ca) {
-                let name = format!("TURNPIKE__{section}__FLEET_TLS__{file}");
-                settings.push((name, place.to_str().unwrap().to_owned()));
-            }
-        }
-        settings
-    }
-
-    async fn start(&self) -> SplitGateway {
-        let settings = self.settings();
-        let settings: Vec<(&str, &str)> =
-            settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        SplitGateway::start(&settings).await
-    }
+async fn start(certificates: &FleetCertificates) -> SplitGateway {
+    let office = certificates.settings("CONTROL_PLANE", "office");
+    let plane = certificates.settings("DATA_PLANE", "plane");
+    let settings = office.iter().chain(&plane).map(|(name, value)| (&**name, &**value));
+    let often = ("TURNPIKE__LINKS__CERTIFICATE_INTERVAL", "50 ms");
+    SplitGateway::start(&settings.chain([often]).collect::<Vec<_>>()).await
 }
 
 /// How often certificates came to this.
@@ -71,8 +36,8 @@ async fn served(split: &SplitGateway, org: &OrgHandle) {
 
 #[tokio::test]
 async fn certificates_are_replaced_while_clients_are_served_and_bad_ones_are_not_taken() {
-    let certificates = Certificates::new();
-    let mut split = certificates.start().await;
+    let certificates = certificates();
+    let mut split = start(&certificates).await;
     let org = split.new_org("secured", "5.00 USD").await;
     served(&split, &org).await;
 
@@ -101,8 +66,8 @@ async fn certificates_are_replaced_while_clients_are_served_and_bad_ones_are_not
 
 #[tokio::test]
 async fn a_hangup_has_the_files_read_at_once_and_ends_nothing() {
-    let certificates = Certificates::new();
-    let split = certificates.start().await;
+    let certificates = certificates();
+    let split = start(&certificates).await;
     assert_eq!(came_to("taken", &split.plane_metrics().await), 1.0);
     // As often as it is asked, whether anything has changed or not.
     for times in 2_u32..4 {
@@ -117,8 +82,8 @@ async fn a_hangup_has_the_files_read_at_once_and_ends_nothing() {
 
 #[tokio::test]
 async fn a_data_plane_with_the_certificate_of_another_does_not_start() {
-    let certificates = Certificates::new();
-    let mut split = certificates.start().await;
+    let certificates = certificates();
+    let mut split = start(&certificates).await;
     split.stop_plane().await;
     split.set("TURNPIKE__DATA_PLANE__NAME", "impostor");
     split.launch_plane();

@@ -1,5 +1,5 @@
-//! Parts of a cluster die or stand still under load: of those whose money is at hand no request is lost but what ran on a data plane
-//! that was killed, and the books are exact. One fault for each part; `scripts/chaos` tries all.
+//! Parts of a cluster die, stand still or are cut off under load: of those whose money is at hand no request is lost but what ran on
+//! a data plane that was killed or cut off, and the books are exact. One fault for each part; `scripts/chaos` tries all.
 
 use integration_tests::{Fault, Ordeal, Target, Trial};
 use std::time::Duration;
@@ -19,6 +19,11 @@ async fn nobody_notices_that_a_control_plane_stands_still() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_notices_that_postgres_is_killed() {
     try_out(Target::Postgres, Fault::Kill).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_notices_that_etcd_is_cut_off() {
+    try_out(Target::Etcd, Fault::Cut).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

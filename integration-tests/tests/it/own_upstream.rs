@@ -1,17 +1,9 @@
 //! Upstreams of our own, byte for byte and in TLS: for what the simulator, which speaks plain HTTP, cannot do.
 
-use rcgen::string::Ia5String;
-use rcgen::{CertificateParams, Issuer, KeyPair, SanType, date_time_ymd};
-use rustls::ServerConfig;
-use rustls::pki_types::PrivateKeyDer;
 use serde_json::json;
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::sync::Arc;
-use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
 
 /// What it reports, and so what its answers cost.
 pub(crate) const PROMPT: i64 = 8;
@@ -71,51 +63,4 @@ pub(crate) async fn answer<S: AsyncWrite + Unpin>(stream: &mut S) {
     // Whoever left does not get it.
     drop(stream.write_all((head + &body).as_bytes()).await);
     drop(stream.flush().await);
-}
-
-/// Who signs certificates, and the file that makes it trusted.
-pub(crate) struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    file: PathBuf,
-    _folder: TempDir,
-}
-
-impl Authority {
-    pub(crate) fn new() -> Self {
-        let folder = TempDir::with_prefix("turnpike-authority-").unwrap();
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new([]).unwrap();
-        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        let file = folder.path().join("trusted.pem");
-        std::fs::write(&file, params.self_signed(&key).unwrap().pem()).unwrap();
-        Self { issuer: Issuer::new(params, key), file, _folder: folder }
-    }
-
-    /// For `SSL_CERT_FILE`.
-    pub(crate) fn file(&self) -> &str {
-        self.file.to_str().unwrap()
-    }
-
-    /// A certificate and its key, in PEM, for a member of a fleet.
-    pub(crate) fn vouches_for_member(&self, uri: &str) -> (String, String) {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new([]).unwrap();
-        params.subject_alt_names = vec![SanType::URI(Ia5String::try_from(uri).unwrap())];
-        (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
-    }
-
-    /// TLS for a name, until the end of a year.
-    pub(crate) fn vouches_for(&self, name: &str, until: i32) -> TlsAcceptor {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
-        params.not_before = date_time_ymd(2000, 1, 1);
-        params.not_after = date_time_ymd(until, 12, 31);
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-        let config = ServerConfig::builder()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], key)
-            .unwrap();
-        TlsAcceptor::from(Arc::new(config))
-    }
 }

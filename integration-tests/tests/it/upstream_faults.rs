@@ -1,8 +1,8 @@
 //! Upstreams that cannot be trusted, found or kept (`docs/faults.md`, 39 to 41): another answers, or the client gets 503; what cannot
 //! be trusted gets neither request nor credential, and only who answered is paid.
 
-use crate::own_upstream::{Authority, PROMPT, SAID, answer, listen, request, upstream};
-use integration_tests::{Account, Gateway, GatewayBuilder, Reply, say};
+use crate::own_upstream::{PROMPT, SAID, answer, listen, request, upstream};
+use integration_tests::{Account, Authority, Gateway, GatewayBuilder, Reply, say};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;

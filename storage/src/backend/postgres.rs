@@ -5,7 +5,7 @@ mod hosts;
 
 pub(crate) use hosts::Hosts;
 
-use super::{Begin, Pools, prepare};
+use super::{Begin, Patience, Pools, prepare};
 use crate::{DatabaseSettings, StorageError};
 use sqlx::any::AnyPoolOptions;
 use sqlx::{AnyConnection, Row as _};
@@ -27,6 +27,10 @@ pub struct PostgresSettings {
     pub idle_read_timeout: Duration,
     /// How long a server may take to answer, before others that the URL names are looked at.
     pub reach_timeout: Duration,
+    /// How long a short transaction may take that others wait for, and any commit, before its server is taken for gone.
+    pub transaction_timeout: Duration,
+    /// The same for one that changes as much as it is told to.
+    pub long_transaction_timeout: Duration,
     /// After how long a connection is replaced by a new one.
     pub lifetime: Duration,
 }
@@ -40,6 +44,8 @@ impl Default for PostgresSettings {
             idle_timeout: Duration::from_secs(5),
             idle_read_timeout: Duration::from_secs(60),
             reach_timeout: Duration::from_secs(2),
+            transaction_timeout: Duration::from_secs(15),
+            long_transaction_timeout: Duration::from_secs(60),
             lifetime: Duration::from_secs(600),
         }
     }
@@ -89,7 +95,12 @@ pub(super) async fn open(url: &str, settings: DatabaseSettings) -> Result<Pools,
     if !hosts.find_primary([&writers, &readers]).await {
         hosts.greet().await?;
     }
-    Ok(Pools { writers, readers, hosts: Some(hosts) })
+    let patience = Patience {
+        idle: own.reach_timeout,
+        transaction: own.transaction_timeout,
+        long_transaction: own.long_transaction_timeout,
+    };
+    Ok(Pools { writers, readers, hosts: Some(hosts), patience: Some(patience) })
 }
 
 fn pool(connections: u32, session: String, settings: DatabaseSettings) -> AnyPoolOptions {

@@ -56,7 +56,7 @@ pub(super) async fn open(url: &str, settings: DatabaseSettings) -> Result<Pools,
     let readers = pool(settings.readers.max(1), settings.sqlite.reader_cache_kib, settings);
     let writers = writers.connect_with(options(url, "rwc")?).await?;
     let readers = readers.connect_with(options(url, "rw")?).await?;
-    Ok(Pools { writers, readers, hosts: None })
+    Ok(Pools { writers, readers, hosts: None, patience: None })
 }
 
 /// What is in there is its owner's alone, wherever its directory is. SQLite gives its log the same mode.

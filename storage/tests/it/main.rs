@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::duplicate_mod, reason = "one suite for both kinds of database")]
 
+mod cut_off;
 mod full_disk;
 mod place;
 mod postgres;

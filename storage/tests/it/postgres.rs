@@ -57,6 +57,16 @@ async fn a_commit_of_an_aborted_transaction_is_an_error() {
     assert_eq!(raised(&database).await, 1);
 }
 
+/// A server that serves a connection looks for new settings before each statement, once it was told that there are some.
+async fn has_read_its_settings(write: &mut Write) {
+    let setting = "SELECT current_setting('synchronous_standby_names')";
+    while sqlx::query(setting).fetch_one(&mut **write).await.unwrap().get::<String, _>(0)
+        != "nobody"
+    {
+        tokio::task::yield_now().await;
+    }
+}
+
 #[tokio::test]
 async fn a_commit_is_not_told_before_its_standby_has_it() {
     let postgres = Postgres::start();
@@ -69,6 +79,7 @@ async fn a_commit_is_not_told_before_its_standby_has_it() {
     postgres.execute("postgres", "ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
     postgres.execute("postgres", "SELECT pg_reload_conf()");
     let mut write = database.write().await.unwrap();
+    has_read_its_settings(&mut write).await;
     run(&mut write, RAISE).await.unwrap();
     let told = timeout(A_WHILE, write.commit()).await;
     assert!(told.is_err(), "the time-out of statements ended the wait: {told:?}");

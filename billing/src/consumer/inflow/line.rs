@@ -60,7 +60,7 @@ impl Line {
 
     /// All that came is counted, and nothing more will come.
     pub(in crate::consumer) async fn close(&self, database: &Database) {
-        if let Err(error) = self.fence.close(database).await {
+        if let Err(error) = database.in_time(self.fence.close(database)).await {
             tracing::debug!(%error, "that all usage is counted could not be written down");
         }
     }
@@ -70,7 +70,7 @@ async fn claim(database: &Database, source: &UsageSource, pace: &Pace) -> Option
     let (data_plane, _) = source.holder();
     let mut failures = 0;
     while !pace.is_over() {
-        match Fence::claim(database, data_plane).await {
+        match database.in_time(Fence::claim(database, data_plane)).await {
             Ok(fence) => return Some(fence),
             Err(error) => {
                 tracing::warn!(%error, "usage cannot be taken in yet; nothing is lost");

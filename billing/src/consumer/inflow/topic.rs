@@ -42,12 +42,14 @@ impl TopicShare {
 
     /// Where a batch was read.
     pub(super) fn part<'a>(&'a self, batch: &'a UsageBatch) -> TopicPart<'a> {
-        TopicPart { cell: &self.ownership.cell, upto: &batch.upto, foreign: &batch.foreign }
+        let UsageBatch { upto, foreign, .. } = batch;
+        let Ownership { cell, name: owner, .. } = &self.ownership;
+        TopicPart { cell, owner, upto, foreign }
     }
 
     /// Says that it lives, and reads what is its own by now; where it stood before is left as it is.
     pub(in crate::consumer) async fn renew(&mut self, database: &Database) {
-        let claims = match self.ownership.renew(database).await {
+        let claims = match database.in_time(self.ownership.renew(database)).await {
             Ok(claims) => claims,
             Err(error) => {
                 tracing::warn!(%error, "whose the partitions are cannot be looked up; it is tried again");
@@ -81,15 +83,15 @@ impl TopicShare {
         &self,
         database: &Database,
     ) -> Result<u64, ApplyError> {
-        let cell = self.ownership.cell.as_str();
+        let (cell, owner) = (self.ownership.cell.as_str(), self.ownership.name.as_str());
         let own: BTreeMap<Partition, Own<'_>> = self
             .reader
             .partitions()
-            .map(|(partition, epoch)| (partition, Own { cell, partition, epoch }))
+            .map(|(partition, epoch)| (partition, Own { cell, owner, partition, epoch }))
             .collect();
-        let mut applied = retry::retry_own(database, &own, now()).await?;
+        let mut applied = database.in_time(retry::retry_own(database, &own, now())).await?;
         for own in own.into_values() {
-            let now_read = foreign::retry(database, own, now()).await?;
+            let now_read = database.in_time(foreign::retry(database, own, now())).await?;
             applied = applied.saturating_add(now_read);
         }
         Ok(applied)
@@ -97,7 +99,7 @@ impl TopicShare {
 
     /// Lets go of everything, for others to take at once.
     pub(in crate::consumer) async fn end(&self, database: &Database) {
-        if let Err(error) = self.ownership.end(database).await {
+        if let Err(error) = database.in_time(self.ownership.end(database)).await {
             tracing::info!(%error, "partitions were not let go of; others take them when they are stale");
         }
     }

@@ -19,8 +19,10 @@ pub(super) struct Shared<'a> {
     pub(super) me: &'a str,
     /// All that were seen lately, the one who asks among them.
     pub(super) consumers: u64,
-    /// An owner that was heard of last before this has lost its partition to whoever claims it.
-    pub(super) stale_before_us: i64,
+    /// By the clock of the rows.
+    pub(super) now_us: i64,
+    /// An owner that was heard of longer ago has lost its partition to whoever claims it.
+    pub(super) stale_after_us: i64,
 }
 
 /// What one consumer is to do.
@@ -37,9 +39,10 @@ pub(super) fn decide(rows: &BTreeMap<Partition, Row>, shared: Shared<'_>) -> Dec
     let own = rows.iter().filter(|(_, row)| row.owner == shared.me);
     let own: Vec<Partition> = own.map(|(partition, _)| *partition).collect();
     let let_go = own.iter().skip(fair).copied().collect();
-    let is_free = |row: &Row| {
-        row.owner.is_empty() || (row.owner != shared.me && row.renewed_us < shared.stale_before_us)
-    };
+    // Who was heard of in what is to come was so before the clock was set back.
+    let stale_after = shared.stale_after_us.unsigned_abs();
+    let is_stale = |row: &Row| row.renewed_us.abs_diff(shared.now_us) > stale_after;
+    let is_free = |row: &Row| row.owner.is_empty() || (row.owner != shared.me && is_stale(row));
     let free = rows.iter().filter(|(_, row)| is_free(row)).map(|(partition, _)| *partition);
     let claim = free.take(fair.saturating_sub(own.len())).collect();
     Decision { let_go, claim }
@@ -62,7 +65,7 @@ mod tests {
     /// Does what was decided.
     fn turn(rows: &mut Rows, me: &str, consumers: u64, now: i64) -> Decision {
         rows.values_mut().filter(|row| row.owner == me).for_each(|row| row.renewed_us = now);
-        let decision = decide(rows, Shared { me, consumers, stale_before_us: now - 10 });
+        let decision = decide(rows, Shared { me, consumers, now_us: now, stale_after_us: 10 });
         for partition in &decision.let_go {
             rows.get_mut(partition).unwrap().owner.clear();
         }
