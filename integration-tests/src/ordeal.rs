@@ -231,7 +231,7 @@ impl Ordeal {
 }
 
 /// The books, once every request is in them. Panics when one never is.
-async fn books(cluster: &Cluster, database: &str) -> (Books, Attempts) {
+pub(crate) async fn books(cluster: &Cluster, database: &str) -> (Books, Attempts) {
     let until = Instant::now() + PATIENCE;
     loop {
         let attempts = Attempts::of(cluster.simulator().log_lines());
