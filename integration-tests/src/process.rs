@@ -35,7 +35,7 @@ pub(crate) fn command() -> Command {
 /// The same on a host, or on none.
 fn command_on(host: Option<&Host>) -> Command {
     let mut command =
-        host.map_or_else(|| Command::new(turnpike()), |host| host.command(&turnpike()).into());
+        host.map_or_else(|| Command::new(turnpike()), |host| host.command(turnpike()).into());
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(|name| name.starts_with("TURNPIKE")) {
             command.env_remove(name);
