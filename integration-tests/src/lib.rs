@@ -42,6 +42,7 @@ mod collector;
 mod metrics;
 
 mod ordeal;
+mod spree;
 mod poller;
 mod auditor;
 
@@ -80,6 +81,7 @@ pub use collector::{Collector, Span};
 pub use metrics::{Family, Metrics, Series};
 
 pub use ordeal::{Fault, Ordeal, Outcome, Target, Trial};
+pub use spree::Spree;
 
 pub use chance::Chance;
 pub use disk::{Ballast, SmallDisk};

@@ -1,8 +1,9 @@
 //! Looks at every account, on a connection of its own, as often as it can: no look may ever show money that is not there.
 
+use crate::patience::eventually;
 use sqlx::{Connection, PgConnection, Row};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -17,35 +18,46 @@ const OVERDRAWN: &str = "SELECT org_uid, key_uid, posted, held FROM account
 /// A look at everything, again and again.
 pub(crate) struct Poller {
     is_over: Arc<AtomicBool>,
-    looking: JoinHandle<u64>,
+    looks: Arc<AtomicU64>,
+    looking: JoinHandle<()>,
 }
 
 impl Poller {
     /// Begins to look into this database.
     pub(crate) fn start(database: &str) -> Self {
-        let is_over = Arc::<AtomicBool>::default();
-        let looking = tokio::spawn(look(database.to_owned(), is_over.clone()));
-        Self { is_over, looking }
+        let (is_over, looks) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
+        let looking = tokio::spawn(look(database.to_owned(), is_over.clone(), looks.clone()));
+        Self { is_over, looks, looking }
+    }
+
+    /// Waits until it has looked so many times more. Panics if it has seen what must not be.
+    pub(crate) async fn looks(&self, more: u64) {
+        let enough = self.looks.load(Ordering::Relaxed) + more;
+        eventually("somebody looks at the money", async || {
+            assert!(!self.looking.is_finished(), "it has seen what must not be");
+            (self.looks.load(Ordering::Relaxed) >= enough).then_some(())
+        })
+        .await;
     }
 
     /// Stops; returns how often it could look. Panics if it has ever seen what must not be.
     pub(crate) async fn end(self) -> u64 {
         self.is_over.store(true, Ordering::Relaxed);
-        self.looking.await.unwrap()
+        self.looking.await.unwrap();
+        self.looks.load(Ordering::Relaxed)
     }
 }
 
-async fn look(database: String, is_over: Arc<AtomicBool>) -> u64 {
-    let (mut looks, mut connection) = (0, None);
+async fn look(database: String, is_over: Arc<AtomicBool>, looks: Arc<AtomicU64>) {
+    let mut connection = None;
     while !is_over.load(Ordering::Relaxed) {
         sleep(BETWEEN).await;
         let looked = timeout(ANSWER, look_once(&database, connection.take())).await;
         if let Ok(Ok(kept)) = looked {
             connection = Some(kept);
-            looks += 1;
+            looks.fetch_add(1, Ordering::Relaxed);
         }
     }
-    looks
 }
 
 async fn look_once(database: &str, kept: Option<PgConnection>) -> sqlx::Result<PgConnection> {

@@ -3,6 +3,7 @@
 //! Who was told what and when is compared afterwards with the simulator's log and the usage records; all clocks are one.
 
 mod crowd;
+mod three_data_planes;
 
 use crowd::{INPUT_NANO, OUTPUT_NANO, Story};
 use integration_tests::{
