@@ -32,9 +32,11 @@ const QUICK: OwnershipSettings = OwnershipSettings {
     stale_after: Duration::from_millis(1500),
 };
 
-/// One that looks only once whose everything is.
-const SLOW: OwnershipSettings =
-    OwnershipSettings { renew_every: Duration::from_secs(3600), ..QUICK };
+/// One that looks only once whose everything is, and takes nobody for gone.
+const SLOW: OwnershipSettings = OwnershipSettings {
+    renew_every: Duration::from_secs(3600),
+    stale_after: Duration::from_secs(3600),
+};
 
 impl Topic {
     async fn new(name: &str) -> Self {

@@ -82,7 +82,10 @@ impl Site {
 
     /// Writes what no data plane would.
     pub(crate) async fn write(&self, partition: i32, payloads: &[&[u8]]) {
-        let client: BaseProducer = self.client().create().unwrap();
+        // In order, and once, however often it has to be sent.
+        let mut config = self.client();
+        config.set("enable.idempotence", "true");
+        let client: BaseProducer = config.create().unwrap();
         let topic = self.settings.topic();
         for payload in payloads {
             let record: BaseRecord<'_, (), [u8]> =

@@ -18,6 +18,8 @@ impl Topic {
         let brokers = self.settings.brokers.join(",");
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", brokers).set("message.max.bytes", "4194304");
+        // In order, and once, however often it has to be sent.
+        config.set("enable.idempotence", "true");
         let client: BaseProducer = config.create().unwrap();
         for payload in &payloads {
             let record: BaseRecord<'_, (), [u8]> =

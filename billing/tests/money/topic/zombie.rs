@@ -15,7 +15,8 @@ async fn a_consumer_whose_partitions_were_claimed_meanwhile_commits_nothing() {
     topic.billed(1).await;
 
     // Somebody else, while it was paused.
-    let claim = "UPDATE usage_partition SET owner = 'other', epoch = epoch + 1, renewed_us = 4000000000000000000";
+    let claim = "UPDATE usage_partition SET owner = 'other', epoch = epoch + 1,
+        renewed_us = (SELECT MAX(seen_us) FROM usage_consumer)";
     world.run([claim]).await;
     let before = world.table("SELECT * FROM usage_mark").await;
     (2..=10).for_each(|number| end(spool, number, 1, 7));
