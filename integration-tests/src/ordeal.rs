@@ -19,6 +19,10 @@ const SERVED: usize = 60;
 const CREDIT: &str = "1000.00 USD";
 /// How often somebody looks at the money afterwards, until which all goes on.
 const LOOKS: u64 = 100;
+/// How often data planes measure what their clients use, and how long that is watched until their slices cover it: whoever has no
+/// money at hand is not spared.
+const MEASURED: &str = "1 s";
+const LEARNT: Duration = Duration::from_secs(5);
 /// How often it is looked whether all is in the books.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -139,13 +143,17 @@ impl Ordeal {
         let postgres = block_in_place(|| Postgres::start_on(network.host()));
         let etcd = block_in_place(|| Etcd::start_on(network.host()));
         let database = postgres.database();
-        let endpoints = ("COORDINATION__ETCD__ENDPOINTS", &*format!("[{}]", etcd.url()));
+        let settings = [
+            ("COORDINATION__ETCD__ENDPOINTS", &*format!("[{}]", etcd.url())),
+            ("DATA_PLANE__MONEY__REPORT_EVERY", MEASURED),
+        ];
         let apart = Footing::Apart(&network);
-        let cluster = Cluster::start_on(apart, SIZE, &database, &[endpoints]).await;
+        let cluster = Cluster::start_on(apart, SIZE, &database, &settings).await;
         let org = cluster.new_org("tried", CREDIT).await;
         let poller = Poller::start(&database);
         let mut load = Load::start(&cluster.data_planes(), &org.key, CLIENTS);
         load.serves(SERVED).await;
+        sleep(LEARNT).await;
         Self { load, poller, cluster, postgres, etcd, database }
     }
 
