@@ -6,8 +6,8 @@ use crate::org;
 use crate::patience::eventually;
 use crate::process::{Exited, Process};
 use rustix::process::Signal;
+use servers::free_port;
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -32,8 +32,7 @@ impl Plane {
         data_dir: PathBuf,
         variables: &[(String, String)],
     ) -> Self {
-        let held = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-        let [clients, ops] = held.each_ref().map(|held| held.local_addr().unwrap().to_string());
+        let [clients, ops] = [(); 2].map(|()| format!("127.0.0.1:{}", free_port()));
         let logs = folder.join(name);
         fs::create_dir(&logs).unwrap();
         let own = [

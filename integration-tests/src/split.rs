@@ -14,8 +14,8 @@ use crate::process::Process;
 use crate::simulator::SimulatorProcess;
 use rustix::process::Signal;
 use serde_json::Value;
+use servers::free_port;
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -201,10 +201,7 @@ impl SplitGateway {
 
 /// Ports that stay the same from one life to the next.
 fn listeners(fleet_scheme: &str) -> Vec<(String, String)> {
-    let held: Vec<TcpListener> =
-        (0..2).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    let [fleet, simulator] =
-        [0, 1].map(|index: usize| held[index].local_addr().unwrap().to_string());
+    let [fleet, simulator] = [(); 2].map(|()| format!("127.0.0.1:{}", free_port()));
     let any = "127.0.0.1:0".to_owned();
     let named = [
         ("TURNPIKE__CONTROL_PLANE__FLEET_LISTEN", fleet.clone()),

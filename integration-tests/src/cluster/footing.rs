@@ -3,9 +3,9 @@
 
 use crate::certificates::FleetCertificates;
 use crate::cluster::{Member, Role};
-use servers::{Host, Network};
+use servers::{Host, Network, free_port};
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -144,17 +144,13 @@ impl Places {
     }
 }
 
-/// Ports that were free at once.
+/// Ports that no connection takes before they are listened on.
 fn here(members: &[Member]) -> BTreeMap<Member, Addresses> {
-    let listeners = members.iter().map(|_| [(); 3].map(|()| TcpListener::bind("127.0.0.1:0")));
-    let listeners: Vec<_> = listeners.collect();
-    let addresses = listeners.iter().map(|three| {
-        let [people, fleet, ops] = three
-            .each_ref()
-            .map(|listener| listener.as_ref().unwrap().local_addr().unwrap().to_string());
-        Addresses { people, fleet, ops }
-    });
-    members.iter().copied().zip(addresses).collect()
+    let addresses = |member: &Member| {
+        let [people, fleet, ops] = [(); 3].map(|()| format!("127.0.0.1:{}", free_port()));
+        (*member, Addresses { people, fleet, ops })
+    };
+    members.iter().map(addresses).collect()
 }
 
 /// On a host of one's own all ports are free.
